@@ -1,0 +1,3 @@
+//! The `garboard` program.
+
+fn main() {}

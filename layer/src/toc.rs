@@ -1,0 +1,126 @@
+//! The table of contents of one layer.
+
+use std::collections::BTreeMap;
+
+/// BLAKE3 digest of a file's bytes, or of a tree.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentDigest(pub [u8; 32]);
+
+impl std::fmt::Debug for ContentDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::fmt::Display for ContentDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// A modification time: seconds since 1970 and nanoseconds below 1,000,000,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mtime {
+    /// Seconds since 1970-01-01T00:00:00Z; negative before.
+    pub secs: i64,
+    /// Nanoseconds, below 1,000,000,000.
+    pub nanos: u32,
+}
+
+/// One entry of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Path below the root, `/` between components, no leading or trailing `/`, no `.` or `..`. Bytes, because
+    /// file names need not be UTF-8. The root itself is the empty path and is never an entry of a written layer.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits with setuid, setgid and sticky: `mode & 0o7777`. 0o777 for symlinks.
+    pub mode: u32,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Modification time. Not part of any content digest.
+    pub mtime: Mtime,
+    /// Extended attributes that belong to the layer, by full name (`security.capability`).
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File {
+        /// Bytes.
+        size: u64,
+        /// Digest of the content; all zero while it has not been computed.
+        digest: ContentDigest,
+    },
+    /// A folder. `opaque`: what lower layers have in it is hidden.
+    Dir {
+        /// Whether lower layers' entries are hidden.
+        opaque: bool,
+    },
+    /// A symbolic link with its text.
+    Symlink {
+        /// The text, as it stands.
+        target: Vec<u8>,
+    },
+    /// A further name of a regular file of the same layer.
+    Hardlink {
+        /// Path of the entry that holds the content, in the form of [`Entry::path`].
+        target: Vec<u8>,
+    },
+    /// A character device.
+    Char {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A block device.
+    Block {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+    /// The path is removed (the tar form is `.wh.NAME` beside it).
+    Whiteout,
+}
+
+/// A layer's entries, sorted by path component (a folder stands before what is in it).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Toc {
+    entries: Vec<Entry>,
+}
+
+impl Toc {
+    /// Sorts the entries; of two with the same path the later one stays.
+    pub fn new(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by(|a, b| component_order(&a.path, &b.path));
+        entries.reverse();
+        entries.dedup_by(|a, b| a.path == b.path);
+        entries.reverse();
+        Self { entries }
+    }
+
+    /// The entries in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of exactly this path.
+    pub fn get(&self, path: &[u8]) -> Option<&Entry> {
+        self.entries.binary_search_by(|e| component_order(&e.path, path)).ok().map(|i| &self.entries[i])
+    }
+}
+
+/// Orders paths so that a folder is followed by all it contains: `/` sorts before every other byte.
+pub(crate) fn component_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    let key = |c: &u8| if *c == b'/' { 0u16 } else { u16::from(*c) + 1 };
+    a.iter().map(key).cmp(b.iter().map(key))
+}
