@@ -1,0 +1,290 @@
+//! What is to be built, fully resolved: nothing in here means "look somewhere else".
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Everything one build needs to know.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// Where the Dockerfile is.
+    pub dockerfile: DockerfileSource,
+    /// The main build context.
+    pub context: ContextSource,
+    /// `--build-context` by name, as it was typed.
+    pub named_contexts: BTreeMap<String, NamedContext>,
+    /// `--target`, as it was typed.
+    pub target: Option<String>,
+    /// `--build-arg`: name to value. Names without a value are resolved or left out by the caller.
+    pub build_args: BTreeMap<String, String>,
+    /// `--label`; win over the Dockerfile's.
+    pub labels: BTreeMap<String, String>,
+    /// `--annotation`, each with the levels that it goes to.
+    pub annotations: Vec<Annotation>,
+    /// `--platform`, in order, as typed (`linux/amd64`); empty: the platform of the machine.
+    pub platforms: Vec<String>,
+    /// `--no-cache`, `--no-cache-filter`.
+    pub no_cache: NoCache,
+    /// `--pull`: ask the registry even where a local image would do.
+    pub pull: bool,
+    /// `--network`: the mode of RUN steps that say nothing.
+    pub network: NetworkMode,
+    /// `--add-host`: name and address, in order.
+    pub add_hosts: Vec<(String, IpAddr)>,
+    /// `--shm-size` in bytes.
+    pub shm_size: Option<u64>,
+    /// `--ulimit`, in order.
+    pub ulimits: Vec<Ulimit>,
+    /// `--cgroup-parent`.
+    pub cgroup_parent: Option<String>,
+    /// `--allow`.
+    pub entitlements: Entitlements,
+    /// `--secret` by id.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// `-t`, as typed, in order.
+    pub tags: Vec<String>,
+    /// `--output`, `--push`, `--load`; empty: the result stays in the store.
+    pub exports: Vec<Export>,
+    /// Content of `/etc/resolv.conf` of this machine, for RUN steps.
+    pub resolv_conf: Vec<u8>,
+}
+
+/// Where the Dockerfile comes from.
+#[derive(Clone, Debug)]
+pub enum DockerfileSource {
+    /// A file. `display` is how messages call it (`Dockerfile`, `sub/app.Dockerfile`). Where the file is missing and its name
+    /// is exactly `Dockerfile`, `dockerfile` beside it is taken.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its name in messages.
+        display: String,
+    },
+    /// Its text, from standard input.
+    Text(Vec<u8>),
+}
+
+/// A build context.
+#[derive(Clone, Debug)]
+pub enum ContextSource {
+    /// A folder on this machine.
+    Folder(PathBuf),
+    /// Nothing (a Dockerfile alone on standard input).
+    Empty,
+    /// A tar archive, compressed or not, in a file (standard input is spooled there by the caller).
+    Archive(PathBuf),
+}
+
+/// A named build context (`--build-context name=value`).
+#[derive(Clone, Debug)]
+pub enum NamedContext {
+    /// A folder on this machine.
+    Folder(PathBuf),
+    /// `docker-image://reference`.
+    Image(String),
+    /// `oci-layout://path[:tag][@digest]`.
+    OciLayout {
+        /// The layout's folder.
+        path: PathBuf,
+        /// Tag to look for in its index; `None`: by digest, or `latest`.
+        tag: Option<String>,
+        /// Digest of the manifest or index.
+        digest: Option<String>,
+    },
+}
+
+/// One `--annotation`.
+#[derive(Clone, Debug)]
+pub struct Annotation {
+    /// Where it goes; empty: the manifest.
+    pub levels: Vec<AnnotationLevel>,
+    /// Platform it is limited to, as typed.
+    pub platform: Option<String>,
+    /// Key.
+    pub key: String,
+    /// Value.
+    pub value: String,
+}
+
+/// What an annotation is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AnnotationLevel {
+    /// The image manifest.
+    Manifest,
+    /// The descriptor of the image manifest.
+    ManifestDescriptor,
+    /// The image index.
+    Index,
+    /// The descriptor of the image index.
+    IndexDescriptor,
+}
+
+/// Which steps must not be taken from the cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NoCache {
+    /// All may be.
+    #[default]
+    Use,
+    /// No RUN, COPY or ADD is.
+    All,
+    /// Those of these stages (names in any case) are not.
+    Stages(Vec<String>),
+}
+
+/// Network of RUN steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NetworkMode {
+    /// What the machine gives: its own network.
+    #[default]
+    Default,
+    /// The machine's network, asked for by name.
+    Host,
+    /// Only a loopback device.
+    None,
+}
+
+/// One `--ulimit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    /// `nofile`, `nproc` …
+    pub name: String,
+    /// Soft limit; -1: unlimited.
+    pub soft: i64,
+    /// Hard limit; -1: unlimited.
+    pub hard: i64,
+}
+
+/// What the user allows RUN steps beyond the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entitlements {
+    /// `--allow network.host`.
+    pub network_host: bool,
+    /// `--allow security.insecure`.
+    pub security_insecure: bool,
+}
+
+/// Where a secret's value comes from.
+#[derive(Clone)]
+pub enum SecretSource {
+    /// A file, read when a step uses it (at most 500 KiB).
+    File(PathBuf),
+    /// The value.
+    Value(Vec<u8>),
+}
+
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Value(_) => f.write_str("Value(***)"),
+        }
+    }
+}
+
+/// One thing to make of the result.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// What.
+    pub kind: ExportKind,
+    /// Names of the image (`name=`, else `-t`), as typed.
+    pub names: Vec<String>,
+    /// Attributes that all image exporters share.
+    pub image: ImageAttributes,
+}
+
+/// The kind of an export and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExportKind {
+    /// An image in the local store, `push`: and in the registries of its names.
+    Image {
+        /// Push to the registries.
+        push: bool,
+        /// Push by digest only, without a tag.
+        push_by_digest: bool,
+        /// Keep the name in the local store.
+        store: bool,
+    },
+    /// An OCI layout; `tar`: as one archive, else a folder.
+    Oci {
+        /// Where to.
+        dest: Destination,
+        /// One tar archive rather than a folder.
+        tar: bool,
+    },
+    /// An archive for `docker load`.
+    Docker {
+        /// Where to.
+        dest: Destination,
+        /// One tar archive rather than a folder.
+        tar: bool,
+    },
+    /// The file system, as files in a folder.
+    Local {
+        /// The folder.
+        dest: PathBuf,
+        /// A folder for each platform; `None`: when there are several platforms.
+        platform_split: Option<bool>,
+    },
+    /// The file system, as a tar archive.
+    Tar {
+        /// Where to.
+        dest: Destination,
+        /// A folder for each platform; `None`: when there are several platforms.
+        platform_split: Option<bool>,
+    },
+    /// Nothing: build and keep the cache.
+    CacheOnly,
+}
+
+/// Where an archive goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A file or folder.
+    Path(PathBuf),
+    /// Standard output (handed in by the caller as a writer).
+    Stdout,
+}
+
+/// Attributes of image exports.
+#[derive(Clone, Debug)]
+pub struct ImageAttributes {
+    /// OCI media types (default) or Docker's.
+    pub oci_media_types: bool,
+    /// Compression of new layers.
+    pub compression: Compression,
+    /// Level; `None`: the default one.
+    pub compression_level: Option<i32>,
+    /// Bring the base image's layers to this compression as well.
+    pub force_compression: bool,
+    /// Lower the times of all new files to `SOURCE_DATE_EPOCH`.
+    pub rewrite_timestamp: bool,
+    /// `source-date-epoch=`: over the build argument; `Some(None)`: switched off.
+    pub source_date_epoch: Option<Option<i64>>,
+    /// `annotation*.key=value` attributes.
+    pub annotations: Vec<Annotation>,
+}
+
+impl Default for ImageAttributes {
+    fn default() -> Self {
+        Self {
+            oci_media_types: true,
+            compression: Compression::Gzip,
+            compression_level: None,
+            force_compression: false,
+            rewrite_timestamp: false,
+            source_date_epoch: None,
+            annotations: Vec::new(),
+        }
+    }
+}
+
+/// Compression of layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// None.
+    Uncompressed,
+    /// gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
