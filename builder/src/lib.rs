@@ -1,12 +1,34 @@
 //! The build engine: requests in, events and images out.
+//!
+//! [`Engine::build`] takes a [`BuildRequest`], reads and plans the Dockerfile, runs what no cache answers, and exports the
+//! result. What happens on the way is told as [`Event`]s, from which every display is made. The crate prints nothing
+//! and reads no environment variable.
 #![forbid(unsafe_code)]
 
+mod cancel;
+pub mod copy;
+mod engine;
+mod error;
 mod event;
+mod export;
+mod graph;
+mod image;
+mod layers;
 mod outcome;
+mod plan;
+mod platform;
+mod reporter;
 mod request;
+mod solve;
+mod source;
+mod tree;
 
+pub use cancel::Cancel;
+pub use engine::{Engine, EngineOptions};
 pub use event::{Event, Outcome, Stream, Vertex, VertexId, Warning};
+pub use image::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
+pub use reporter::EventSink;
 pub use request::{
     Annotation, AnnotationLevel, BuildRequest, Compression, ContextSource, Destination, DockerfileSource,
     Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, SecretSource, Ulimit,

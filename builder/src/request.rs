@@ -132,7 +132,7 @@ pub enum NoCache {
 }
 
 /// Network of RUN steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum NetworkMode {
     /// What the machine gives: its own network.
     #[default]
@@ -144,7 +144,7 @@ pub enum NetworkMode {
 }
 
 /// One `--ulimit`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Ulimit {
     /// `nofile`, `nproc` …
     pub name: String,

@@ -1,0 +1,300 @@
+//! One build from request to outcome.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use garboard_cache::Store;
+use garboard_layer::{Encoder, Ids};
+use garboard_parser::Dockerfile;
+use garboard_registry::{Client, Platform};
+
+use crate::cancel::Cancel;
+use crate::error::{Error, Failure, Result};
+use crate::export::{Built, Exported, Exporter};
+use crate::layers::Layers;
+use crate::outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
+use crate::plan::{Plan, Planner};
+use crate::reporter::{EventSink, Reporter};
+use crate::request::{BuildRequest, DockerfileSource, Export, ExportKind, ImageAttributes, SecretSource};
+use crate::solve::{Environment, Solver};
+use crate::source::ImageSource;
+
+/// What an engine works with.
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// The local store.
+    pub store: Store,
+    /// The registry client.
+    pub client: Client,
+    /// What the process may do with owners.
+    pub ids: Ids,
+    /// Whether overlay file systems can be mounted; else trees are copied.
+    pub overlay: bool,
+    /// Threads for compression.
+    pub threads: usize,
+    /// The platform of this machine.
+    pub platform: Platform,
+    /// Makes the writer for exports to standard output.
+    pub stdout: fn() -> Box<dyn Write + Send>,
+}
+
+/// Builds images.
+///
+/// ```no_run
+/// # async fn example(engine: garboard_builder::Engine, request: garboard_builder::BuildRequest)
+/// # -> Result<(), Box<dyn std::error::Error>> {
+/// let cancel = garboard_builder::Cancel::new()?;
+/// let outcome = engine.build(&request, std::sync::Arc::new(|event| drop(event)), &cancel).await?;
+/// println!("{}", outcome.digest.unwrap_or_default());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Engine {
+    options: EngineOptions,
+    layers: Layers,
+}
+
+impl Engine {
+    /// Sets an engine up; no work is done yet.
+    pub fn new(options: EngineOptions) -> Self {
+        let blocks = options.store.block_cache();
+        let encoder = Arc::new(Encoder::new(options.threads, blocks));
+        let layers =
+            Layers { store: options.store.clone(), client: options.client.clone(), encoder, ids: options.ids };
+        Self { options, layers }
+    }
+
+    /// Builds what is requested and exports it.
+    ///
+    /// # Errors
+    /// A [`BuildFailure`] with the place in the Dockerfile, the step that failed and a hint, as far as they are known.
+    pub async fn build(
+        &self,
+        request: &BuildRequest,
+        events: EventSink,
+        cancel: &Cancel,
+    ) -> std::result::Result<BuildOutcome, BuildFailure> {
+        let reporter = Reporter::new(events);
+        let file = match read_dockerfile(&request.dockerfile, &reporter) {
+            Ok(file) => file,
+            Err(e) => return Err(report(&e, None, cancel)),
+        };
+        let result = self.build_file(request, &file, &reporter, cancel).await;
+        result.map_err(|e| report(&e, Some(&file), cancel))
+    }
+
+    async fn build_file(
+        &self,
+        request: &BuildRequest,
+        file: &DockerfileText,
+        reporter: &Reporter,
+        cancel: &Cancel,
+    ) -> Result<BuildOutcome> {
+        check_request(request)?;
+        let _lease = self
+            .options
+            .store
+            .lease()
+            .map_err(|source| Error::Store { what: "failed to take a lease".into(), source })?;
+        let dockerfile = parse(file, reporter)?;
+        let sources = ImageSource {
+            store: self.options.store.clone(),
+            client: self.options.client.clone(),
+            pull: request.pull,
+        };
+        let exports = exports_of(request);
+        let planner = Planner {
+            request,
+            dockerfile: &dockerfile,
+            file_name: &file.name,
+            ignore_beside: file.path.as_deref(),
+            sources: &sources,
+            reporter,
+            platform: &self.options.platform,
+        };
+        let Plan { graph, images, wanted } = planner.plan().await?;
+        let files_only = exports.iter().all(|e| {
+            matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
+        });
+        let environment = Environment {
+            secrets: request.secrets.clone(),
+            resolv_conf: request.resolv_conf.clone(),
+            export: (!files_only).then(|| {
+                crate::export::format_of(exports.first().map_or(&ImageAttributes::default(), |e| &e.image))
+            }),
+            overlay: self.options.overlay,
+        };
+        let solver = Arc::new(Solver::new(
+            graph,
+            self.layers.clone(),
+            reporter.clone(),
+            cancel.clone(),
+            environment,
+            wanted,
+        ));
+        let trees = solver.results(images.iter().map(|i| i.op).collect()).await;
+        if trees.is_err() {
+            // Whatever else runs is of no use any more.
+            cancel.cancel();
+        }
+        solver.settle().await;
+        let built: Vec<Built> =
+            images.into_iter().zip(trees?).map(|(image, tree)| Built { image, tree }).collect();
+        self.export(&exports, &built, request, reporter).await
+    }
+
+    async fn export(
+        &self,
+        exports: &[Export],
+        built: &[Built],
+        request: &BuildRequest,
+        reporter: &Reporter,
+    ) -> Result<BuildOutcome> {
+        let stdout = self.options.stdout;
+        let exporter = Exporter {
+            layers: &self.layers,
+            client: &self.options.client,
+            reporter,
+            stdout: &move || stdout(),
+            force_index: request
+                .build_args
+                .get("BUILDKIT_MULTI_PLATFORM")
+                .is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "t" | "T" | "True")),
+        };
+        let mut outcome = Exported::default();
+        for export in exports {
+            let done = exporter.export(export, built).await?;
+            if done.descriptor.is_some() {
+                outcome = done;
+            }
+        }
+        Ok(BuildOutcome {
+            digest: outcome.descriptor.as_ref().map(|d| d.digest.to_string()),
+            descriptor: outcome.descriptor.and_then(|d| serde_json::to_value(d).ok()),
+            config_digest: outcome.config_digest,
+            names: outcome.names,
+        })
+    }
+}
+
+/// Without any export the image goes to the local store, under its tags if it has some.
+fn exports_of(request: &BuildRequest) -> Vec<Export> {
+    let mut exports = request.exports.clone();
+    if exports.is_empty() {
+        let kind = ExportKind::Image { push: false, push_by_digest: false, store: true };
+        exports.push(Export { kind, names: Vec::new(), image: ImageAttributes::default() });
+    }
+    for export in &mut exports {
+        if export.names.is_empty() {
+            export.names.clone_from(&request.tags);
+        }
+        export.image.annotations.extend(request.annotations.iter().cloned());
+    }
+    exports
+}
+
+/// What can be known to be wrong before anything is done.
+fn check_request(request: &BuildRequest) -> Result<()> {
+    crate::export::references(&request.tags)?;
+    for export in &request.exports {
+        crate::export::references(&export.names)?;
+    }
+    for (id, secret) in &request.secrets {
+        if let SecretSource::File(path) = secret
+            && !path.is_file()
+        {
+            let source = std::io::ErrorKind::NotFound.into();
+            let what = format!("failed to read the secret `{id}` from {}", path.display());
+            return Err(Error::Io { what, source }.into());
+        }
+    }
+    Ok(())
+}
+
+/// A Dockerfile that was read.
+struct DockerfileText {
+    name: String,
+    path: Option<PathBuf>,
+    text: Vec<u8>,
+}
+
+fn read_dockerfile(source: &DockerfileSource, reporter: &Reporter) -> Result<DockerfileText> {
+    let (path, name) = match source {
+        DockerfileSource::Text(text) => {
+            return Ok(DockerfileText { name: "Dockerfile".into(), path: None, text: text.clone() });
+        }
+        DockerfileSource::File { path, display } => (path.clone(), display.clone()),
+    };
+    let step = reporter.internal(&format!("[internal] load build definition from {name}"));
+    let result = read_file(path, name);
+    step.finish(&result);
+    result
+}
+
+fn read_file(mut path: PathBuf, name: String) -> Result<DockerfileText> {
+    const MAX: u64 = 64 << 20;
+    if !path.exists() && path.file_name().is_some_and(|n| n == "Dockerfile") {
+        let lower = path.with_file_name("dockerfile");
+        if lower.exists() {
+            path = lower;
+        }
+    }
+    let fail = |e: &std::io::Error| {
+        let reason = match e.kind() {
+            std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+            _ => e.to_string(),
+        };
+        Error::NoDockerfile { name: name.clone(), reason, near: near_names(&path) }
+    };
+    let file = std::fs::File::open(&path).map_err(|e| fail(&e))?;
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX), &mut text).map_err(|e| fail(&e))?;
+    Ok(DockerfileText { name, path: Some(path), text })
+}
+
+/// Files beside a missing Dockerfile that could be meant.
+fn near_names(path: &std::path::Path) -> Vec<String> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().take(10_000);
+    let mut names: Vec<String> = names
+        .filter_map(|e| e.file_name().into_string().ok())
+        .filter(|n| n.to_ascii_lowercase().contains("dockerfile") || n.to_ascii_lowercase().contains("containerfile"))
+        .filter(|n| !n.ends_with(".dockerignore"))
+        .collect();
+    names.sort();
+    names.truncate(5);
+    names
+}
+
+fn parse(file: &DockerfileText, reporter: &Reporter) -> Result<Dockerfile> {
+    match garboard_parser::parse(&file.text) {
+        Ok(dockerfile) => Ok(dockerfile),
+        Err(e) => {
+            for warning in &e.warnings {
+                reporter.warn(crate::plan::warning(warning, &file.name));
+            }
+            Err(crate::plan::syntax_failure(&e, &file.text))
+        }
+    }
+}
+
+fn report(failure: &Failure, file: Option<&DockerfileText>, cancel: &Cancel) -> BuildFailure {
+    let place = file.filter(|_| !failure.lines().is_empty()).map(|file| SourcePlace {
+        file: file.name.clone(),
+        text: file.text.clone(),
+        ranges: failure.lines().to_vec(),
+        column: failure.column(),
+    });
+    BuildFailure {
+        message: failure.to_string(),
+        hint: failure.hint(),
+        source_excerpt: place,
+        step: failure.step().map(|(name, last_lines)| FailedStep {
+            name: name.clone(),
+            last_lines: last_lines.clone(),
+            kept: None,
+        }),
+        interrupted: failure.is_canceled() && cancel.is_canceled(),
+    }
+}

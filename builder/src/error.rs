@@ -1,0 +1,214 @@
+//! Why a build fails: one variant per cause, with its place in the Dockerfile and a hint.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A cause.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The Dockerfile doesn't say what can be built.
+    #[error("{0}")]
+    Syntax(String),
+    /// An instruction asks for what can't be.
+    #[error("{0}")]
+    Instruction(String),
+    /// An option asks for what can't be.
+    #[error("{0}")]
+    Request(String),
+    /// Something isn't supported (yet).
+    #[error("{what} is not supported yet")]
+    Unsupported { what: String },
+    /// The Dockerfile can't be read.
+    #[error("failed to read dockerfile: open {name}: {reason}")]
+    NoDockerfile { name: String, reason: String, near: Vec<String> },
+    /// A context folder can't be read.
+    #[error("unable to prepare context: path {} not found", path.display())]
+    NoContext { path: PathBuf },
+    /// A base image can't be resolved.
+    #[error("{name}: failed to resolve source metadata for {reference}: {source}")]
+    Resolve { name: String, reference: String, source: garboard_registry::RegistryError },
+    /// A layer or config can't be fetched.
+    #[error("failed to pull {what}: {source}")]
+    Pull { what: String, source: garboard_registry::RegistryError },
+    /// An image can't be pushed.
+    #[error("failed to push {name}: {source}")]
+    Push { name: String, source: garboard_registry::RegistryError },
+    /// A manifest or config isn't what it should be.
+    #[error("{what} is not a usable image: {reason}")]
+    BadImage { what: String, reason: String },
+    /// A COPY or ADD can't be done.
+    #[error("{message}")]
+    Copy { message: String, hint: Option<String> },
+    /// A RUN ended with another status than 0.
+    #[error("process {command:?} did not complete successfully: {status}")]
+    Process { command: String, status: String, hint: Option<String> },
+    /// A RUN couldn't be started.
+    #[error("process {command:?} could not be started: {reason}")]
+    Start { command: String, reason: String, hint: Option<String> },
+    /// A mount of a RUN can't be made.
+    #[error("{message}")]
+    Mount { message: String, hint: Option<String> },
+    /// The store failed.
+    #[error("{what}: {source}")]
+    Store { what: String, source: garboard_cache::CacheError },
+    /// A layer couldn't be read or written.
+    #[error("{what}: {source}")]
+    Layer { what: String, source: garboard_layer::LayerError },
+    /// A file of this machine couldn't be read or written.
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    /// The user interrupted the build.
+    #[error("canceled")]
+    Canceled,
+    /// Work ended without a result.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// An error with its place, cheap to clone: several operations may wait for the one that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    error: Error,
+    lines: Vec<(usize, usize)>,
+    column: Option<usize>,
+    hint: Option<String>,
+    step: Option<(String, Vec<String>)>,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(Arc::new(Inner { error, lines: Vec::new(), column: None, hint: None, step: None }))
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.error.fmt(f)
+    }
+}
+
+impl Failure {
+    pub(crate) fn error(&self) -> &Error {
+        &self.0.error
+    }
+
+    pub(crate) fn is_canceled(&self) -> bool {
+        matches!(self.0.error, Error::Canceled)
+    }
+
+    pub(crate) fn lines(&self) -> &[(usize, usize)] {
+        &self.0.lines
+    }
+
+    pub(crate) fn column(&self) -> Option<usize> {
+        self.0.column
+    }
+
+    pub(crate) fn step(&self) -> Option<&(String, Vec<String>)> {
+        self.0.step.as_ref()
+    }
+
+    /// Says where in the Dockerfile, unless that is known already.
+    pub(crate) fn at(self, lines: Option<(usize, usize)>) -> Self {
+        match lines {
+            Some(lines) if self.0.lines.is_empty() => self.change(|inner| inner.lines = vec![lines]),
+            _ => self,
+        }
+    }
+
+    /// Marks several places.
+    pub(crate) fn at_all(self, lines: Vec<(usize, usize)>, column: Option<usize>) -> Self {
+        self.change(|inner| {
+            inner.lines = lines;
+            inner.column = column;
+        })
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
+        if hint.is_some() { self.change(|inner| inner.hint = hint) } else { self }
+    }
+
+    /// Adds which step failed and what it printed last.
+    pub(crate) fn in_step(self, name: &str, last_lines: Vec<String>) -> Self {
+        if self.0.step.is_some() {
+            return self;
+        }
+        self.change(|inner| inner.step = Some((name.to_owned(), last_lines)))
+    }
+
+    /// A failure that is still alone is changed in place; one that others hold already stays as it is.
+    fn change(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            edit(inner);
+        }
+        self
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        if self.0.hint.is_some() {
+            return self.0.hint.clone();
+        }
+        match &self.0.error {
+            Error::Resolve { source, .. } | Error::Pull { source, .. } | Error::Push { source, .. } => source.hint(),
+            Error::Copy { hint, .. }
+            | Error::Process { hint, .. }
+            | Error::Start { hint, .. }
+            | Error::Mount { hint, .. } => hint.clone(),
+            Error::NoDockerfile { near, .. } if near.is_empty() => {
+                Some("name the Dockerfile with `-f`, or give its folder as the build context".into())
+            }
+            Error::NoDockerfile { near, .. } => {
+                Some(format!("there is {}; name it with `-f`", near.join(", ")))
+            }
+            Error::NoContext { .. } => Some("the last argument is the folder with the files to build from".into()),
+            Error::Io { source, .. } => io_hint(source),
+            Error::Store { source, .. } => source.hint(),
+            Error::Layer { source, .. } => source.io_error().and_then(io_hint),
+            _ => None,
+        }
+    }
+}
+
+/// What to do about an error of the operating system.
+pub(crate) fn io_hint(error: &std::io::Error) -> Option<String> {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Some("the disk is full: free some space, or let `garboard prune` do it".into())
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            Some("check the permissions, or leave the file out with .dockerignore".into())
+        }
+        _ => None,
+    }
+}
+
+/// Adds what was attempted to an error of the store, of a layer or of the operating system.
+pub(crate) trait Attempt<T> {
+    /// `what` reads like `failed to write the layer of RUN make`.
+    fn attempt(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T> Attempt<T> for std::io::Result<T> {
+    fn attempt(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::Io { what: what(), source }.into())
+    }
+}
+
+impl<T> Attempt<T> for std::result::Result<T, garboard_cache::CacheError> {
+    fn attempt(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::Store { what: what(), source }.into())
+    }
+}
+
+impl<T> Attempt<T> for std::result::Result<T, garboard_layer::LayerError> {
+    fn attempt(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::Layer { what: what(), source }.into())
+    }
+}

@@ -1,0 +1,179 @@
+//! The file system as plain files: into a folder, or as a tar archive.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use garboard_layer::{
+    BlobTarget, Beneath, Compression, Content, Entry, EntryKind, Mtime, Planned, Targets, TreeView,
+};
+use garboard_registry::Platform;
+
+use super::{Built, Exporter, with_file};
+use crate::error::{Attempt, Error, Result};
+use crate::layers::{Layers, blocking};
+use crate::request::Destination;
+
+impl Exporter<'_> {
+    /// Writes the files of each platform's image into a folder.
+    pub(super) async fn local(&self, dest: &Path, split: bool, built: &[Built]) -> Result<()> {
+        let step = self.reporter.internal("exporting to client directory");
+        let mut result = Ok(());
+        for built in built {
+            let dest = if split { dest.join(platform_folder(&built.image.platform)) } else { dest.to_owned() };
+            let planned = planned(self.layers, built, "").await?;
+            let epoch = built.image.epoch;
+            result = blocking(move || planned.into_iter().try_for_each(|p| place(&dest, p, epoch))).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        step.finish(&result);
+        result
+    }
+
+    /// Writes the files of each platform's image into one tar archive.
+    pub(super) async fn tar(&self, dest: &Destination, split: bool, built: &[Built]) -> Result<()> {
+        let step = self.reporter.internal("sending tarball");
+        let mut all = Vec::new();
+        for built in built {
+            let prefix = if split { format!("{}/", platform_folder(&built.image.platform)) } else { String::new() };
+            all.extend(planned(self.layers, built, &prefix).await?);
+        }
+        let result = match dest {
+            Destination::Path(path) => with_file(path, |out| write_tar(self.layers, all, out)),
+            Destination::Stdout => write_tar(self.layers, all, &mut (self.stdout)()),
+        };
+        step.finish(&result);
+        result
+    }
+}
+
+fn write_tar(layers: &Layers, planned: Vec<Planned>, out: &mut dyn Write) -> Result<()> {
+    let blob = BlobTarget { sink: out, compression: Compression::None, level: None, encoder: &layers.encoder };
+    let targets = Targets { blob: Some(blob), ..Targets::default() };
+    garboard_layer::write_layer(planned.into_iter().map(Ok), targets)
+        .attempt(|| "failed to write the archive".into())?;
+    Ok(())
+}
+
+/// `linux_amd64`, `linux_arm_v7`.
+fn platform_folder(platform: &Platform) -> String {
+    platform.to_string().replace('/', "_")
+}
+
+/// The entries of an image's tree.
+async fn planned(layers: &Layers, built: &Built, prefix: &str) -> Result<Vec<Planned>> {
+    layers.folders(&built.tree).await?;
+    let view = layers.view(&built.tree).await?;
+    let mut folders = Vec::new();
+    for layer in &built.tree.layers {
+        let folder = layers.folder_of(&layer.id)?;
+        folders.push(Beneath::new(&folder).attempt(|| format!("failed to open layer {}", layer.id))?);
+    }
+    let mut out = entries(&view, &folders)?;
+    for planned in &mut out {
+        planned.entry.path = [prefix.as_bytes(), &planned.entry.path].concat();
+        if let EntryKind::Hardlink { target } = &mut planned.entry.kind {
+            *target = [prefix.as_bytes(), target].concat();
+        }
+        if let Some(secs) = built.image.epoch {
+            planned.entry.mtime = Mtime { secs, nanos: 0 };
+        }
+    }
+    Ok(out)
+}
+
+/// All entries of a view with their content. A hard link stays one where the name that holds the content is left.
+fn entries(view: &TreeView, folders: &[Beneath]) -> Result<Vec<Planned>> {
+    let mut names: HashMap<(usize, &[u8]), Vec<u8>> = HashMap::new();
+    let mut out = Vec::new();
+    for found in view.walk(b"") {
+        let content = view.content_entry(found).attempt(|| "failed to read an image's tree".into())?;
+        let is_file = matches!(content.entry.kind, EntryKind::File { .. });
+        if !is_file {
+            out.push(Planned::bare(found.entry.clone()));
+            continue;
+        }
+        let first = names.entry((content.layer, &content.entry.path)).or_insert_with(|| found.entry.path.clone());
+        let mut entry = Entry { path: found.entry.path.clone(), ..content.entry.clone() };
+        let mut bytes = Content::None;
+        if *first == found.entry.path {
+            bytes = Content::Opener(folders[content.layer].file(&content.entry.path));
+        } else {
+            entry.kind = EntryKind::Hardlink { target: first.clone() };
+        }
+        out.push(Planned { entry, content: bytes });
+    }
+    Ok(out)
+}
+
+/// Writes one entry below `dest`. Links in what is there already are not followed below it.
+fn place(dest: &Path, planned: Planned, epoch: Option<i64>) -> Result<()> {
+    let entry = &planned.entry;
+    let path = join(dest, &entry.path);
+    let what = || format!("failed to write {}", path.display());
+    let parent = path.parent().unwrap_or(dest);
+    std::fs::create_dir_all(parent).attempt(what)?;
+    let real = parent.canonicalize().attempt(what)?;
+    let root = dest.canonicalize().attempt(what)?;
+    if !real.starts_with(&root) {
+        return Err(Error::Request(format!("{}: a link leads out of {}", what(), dest.display())).into());
+    }
+    let existing = std::fs::symlink_metadata(&path).ok();
+    match &entry.kind {
+        EntryKind::Dir { .. } => {
+            if existing.is_some_and(|m| !m.is_dir()) {
+                std::fs::remove_file(&path).attempt(what)?;
+            }
+            if !path.is_dir() {
+                std::fs::create_dir(&path).attempt(what)?;
+            }
+            return set_mode(&path, entry.mode).attempt(what);
+        }
+        _ if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) => {
+            return Err(Error::Request(format!("{}: there is a folder of this name", what())).into());
+        }
+        _ if existing.is_some() => std::fs::remove_file(&path).attempt(what)?,
+        _ => {}
+    }
+    match &entry.kind {
+        EntryKind::File { .. } => {
+            let mut file =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).attempt(what)?;
+            match &planned.content {
+                Content::Opener(source) => {
+                    std::io::copy(&mut source.open().attempt(what)?, &mut file).attempt(what)?;
+                }
+                Content::Bytes(bytes) => file.write_all(bytes).attempt(what)?,
+                _ => {}
+            }
+            file.set_permissions(std::fs::Permissions::from_mode(entry.mode)).attempt(what)?;
+            file.set_modified(time(epoch.map_or(entry.mtime, |secs| Mtime { secs, nanos: 0 }))).attempt(what)?;
+        }
+        EntryKind::Symlink { target } => {
+            std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &path).attempt(what)?;
+        }
+        EntryKind::Hardlink { target } => std::fs::hard_link(join(dest, target), &path).attempt(what)?,
+        // Devices and pipes mean nothing outside an image.
+        _ => {}
+    }
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+fn join(root: &Path, path: &[u8]) -> PathBuf {
+    root.join(std::ffi::OsStr::from_bytes(path))
+}
+
+fn time(mtime: Mtime) -> std::time::SystemTime {
+    let base = std::time::SystemTime::UNIX_EPOCH;
+    let offset = std::time::Duration::from_secs(mtime.secs.unsigned_abs());
+    let whole = if mtime.secs < 0 { base.checked_sub(offset) } else { base.checked_add(offset) };
+    whole.unwrap_or(base) + std::time::Duration::from_nanos(u64::from(mtime.nanos))
+}

@@ -1,0 +1,395 @@
+//! Layers in the form that is asked for: table of contents, folder, or compressed blob.
+//!
+//! Each form is made once, when somebody asks: a base image's layer is fetched when a step reads its files, a RUN's folder
+//! is compressed when an export wants its blob. Locks of the store make sure that two builds don't do the same work.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use garboard_cache::{LayerBlob, LayerId, LayerInfo, NewLayer, Store};
+use garboard_layer::{
+    BlobTarget, Beneath, Content, Devices, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned, Targets, Toc,
+    TreeView, UnpackOptions, Written,
+};
+use garboard_registry::{Client, Descriptor, Reference};
+use oci_spec::image::Digest;
+
+use crate::error::{Attempt, Error, Failure, Result};
+use crate::request::Compression;
+use crate::tree::Tree;
+
+/// Annotation, never exported, that names the encoder and level of a blob that was made here.
+const ENCODER: &str = "garboard.encoder";
+
+/// How a layer is to be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BlobFormat {
+    pub(crate) compression: Compression,
+    pub(crate) level: Option<i32>,
+    /// Bring base layers to it too.
+    pub(crate) force: bool,
+}
+
+/// Makes forms of layers.
+#[derive(Clone)]
+pub(crate) struct Layers {
+    pub(crate) store: Store,
+    pub(crate) client: Client,
+    pub(crate) encoder: Arc<Encoder>,
+    pub(crate) ids: Ids,
+}
+
+/// Runs blocking work on the pool for it.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Error::Internal(e.to_string()).into()),
+    }
+}
+
+impl Layers {
+    /// What is known of a layer that a result refers to.
+    pub(crate) fn info(&self, id: &LayerId) -> Result<LayerInfo> {
+        let info = self.store.layer(id).attempt(|| format!("failed to look up layer {id}"))?;
+        info.ok_or_else(|| Error::Internal(format!("layer {id} vanished from the store")).into())
+    }
+
+    /// The tree as its tables of contents tell it.
+    pub(crate) async fn view(&self, tree: &Tree) -> Result<TreeView> {
+        let mut tocs: Vec<Arc<Toc>> = Vec::with_capacity(tree.layers.len());
+        for layer in &tree.layers {
+            let toc = self.store.toc(&layer.id).attempt(|| format!("failed to read layer {}", layer.id))?;
+            let toc = match toc {
+                Some(toc) => toc,
+                None => self.unpack(&layer.id, &TreeView::new(tocs.clone())).await?,
+            };
+            tocs.push(toc);
+        }
+        Ok(TreeView::new(tocs))
+    }
+
+    /// The folders of a tree's layers, the lowest first; layers without entries are left out.
+    pub(crate) async fn folders(&self, tree: &Tree) -> Result<Vec<PathBuf>> {
+        let mut tocs: Vec<Arc<Toc>> = Vec::with_capacity(tree.layers.len());
+        let mut folders = Vec::with_capacity(tree.layers.len());
+        for layer in &tree.layers {
+            if self.info(&layer.id)?.folder.is_none() {
+                self.unpack(&layer.id, &TreeView::new(tocs.clone())).await?;
+            }
+            let toc = self.store.toc(&layer.id).attempt(|| format!("failed to read layer {}", layer.id))?;
+            let toc = toc.ok_or_else(|| Failure::from(Error::Internal(format!("layer {} has no contents", layer.id))))?;
+            if !toc.entries().is_empty() {
+                folders.push(self.folder_of(&layer.id)?);
+            }
+            tocs.push(toc);
+        }
+        Ok(folders)
+    }
+
+    /// The folder of one layer; it must have been made.
+    pub(crate) fn folder_of(&self, id: &LayerId) -> Result<PathBuf> {
+        let folder = self.info(id)?.folder;
+        folder.ok_or_else(|| Error::Internal(format!("layer {id} has no folder")).into())
+    }
+
+    /// Makes folder and table of contents from a blob, fetching it if need be.
+    async fn unpack(&self, id: &LayerId, lower: &TreeView) -> Result<Arc<Toc>> {
+        let _guard = self.lock(format!("unpack-{id}")).await?;
+        let info = self.info(id)?;
+        if let (Some(_), Some(toc)) =
+            (&info.folder, self.store.toc(id).attempt(|| format!("failed to read layer {id}"))?)
+        {
+            return Ok(toc);
+        }
+        let blob = self.fetch(&info).await?;
+        let (this, id, lower) = (self.clone(), id.clone(), lower.clone());
+        blocking(move || this.unpack_blob(&id, &info, &blob, &lower)).await
+    }
+
+    fn unpack_blob(&self, id: &LayerId, info: &LayerInfo, blob: &LayerBlob, lower: &TreeView) -> Result<Arc<Toc>> {
+        let what = || format!("failed to unpack layer {}", blob.digest);
+        let file = self.store.open_blob(&blob.digest).attempt(what)?;
+        let staging = self.store.staging().attempt(what)?;
+        let mut reader = HashingReader::new(garboard_layer::decompress(file).attempt(what)?);
+        let options = UnpackOptions {
+            form: Form::Overlay,
+            lower,
+            ids: self.ids,
+            devices: Devices::Skip,
+            limits: Limits::default(),
+        };
+        let toc = Arc::new(garboard_layer::unpack_layer(&mut reader, staging.fs(), options).attempt(what)?);
+        let diff_id = reader.finish();
+        match &info.diff_id {
+            Some(expected) if *expected != diff_id => {
+                let reason = format!("its content has the digest {diff_id}, not {expected}");
+                return Err(Error::BadImage { what: format!("layer {}", blob.digest), reason }.into());
+            }
+            Some(_) => {}
+            None => self.store.set_diff_id(id, &diff_id).attempt(what)?,
+        }
+        self.store.attach_toc(id, toc.clone()).attempt(what)?;
+        self.store.attach_folder(id, staging).attempt(what)?;
+        Ok(toc)
+    }
+
+    /// Makes sure that one of the layer's blobs is in the store.
+    pub(crate) async fn fetch(&self, info: &LayerInfo) -> Result<LayerBlob> {
+        if let Some(blob) = info.blobs.iter().find(|b| b.present) {
+            return Ok(blob.clone());
+        }
+        let mut last = None;
+        for origin in &info.origins {
+            let Some(blob) = info.blobs.iter().find(|b| b.digest == origin.digest) else { continue };
+            match self.pull(&origin.host, &origin.repository, blob).await {
+                Ok(()) => return Ok(LayerBlob { present: true, ..blob.clone() }),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            Error::Internal(format!("no form of layer {} is left, and no place to fetch it from", info.id)).into()
+        }))
+    }
+
+    async fn pull(&self, host: &str, repository: &str, blob: &LayerBlob) -> Result<()> {
+        let _guard = self.lock(format!("pull-{}", blob.digest)).await?;
+        if self.store.blob_size(&blob.digest).is_some() {
+            return Ok(());
+        }
+        let what = || format!("failed to store {}", blob.digest);
+        let reference = Reference::of_repository(host, repository)
+            .map_err(|e| Error::Internal(e.to_string()))?;
+        let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
+        let writer = self.store.blob_writer_unhashed().attempt(what)?;
+        let mut sink = BlockingSink(writer);
+        self.client.pull_blob(&reference, &descriptor, &mut sink, &|_| {}).await.map_err(|source| {
+            Error::Pull { what: format!("layer {} of {host}/{repository}", blob.digest), source }
+        })?;
+        let digest = blob.digest.clone();
+        blocking(move || sink.0.commit_prehashed(&digest).attempt(|| format!("failed to store {digest}"))).await?;
+        Ok(())
+    }
+
+    /// The layer's blob in this format.
+    pub(crate) async fn blob(&self, id: &LayerId, base: bool, format: BlobFormat) -> Result<LayerBlob> {
+        let info = self.info(id)?;
+        if let Some(blob) = chosen(&info, base, format)? {
+            return Ok(blob);
+        }
+        let _guard = self.lock(format!("blob-{id}-{:?}", format.compression)).await?;
+        let info = self.info(id)?;
+        if let Some(blob) = chosen(&info, base, format)? {
+            return Ok(blob);
+        }
+        let source = if info.folder.is_none() { Some(self.fetch(&info).await?) } else { None };
+        let this = self.clone();
+        blocking(move || match source {
+            Some(blob) => this.recompress(&info, &blob, format),
+            None => this.compress_folder(&info, format),
+        })
+        .await
+    }
+
+    /// Writes the tar of a layer that is only a folder.
+    fn compress_folder(&self, info: &LayerInfo, format: BlobFormat) -> Result<LayerBlob> {
+        let what = || format!("failed to compress layer {}", info.id);
+        let toc = self.store.toc(&info.id).attempt(what)?;
+        let toc = toc.ok_or_else(|| Failure::from(Error::Internal(format!("layer {} has no contents", info.id))))?;
+        let folder = self.folder_of(&info.id)?;
+        let beneath = Beneath::new(&folder).attempt(what)?;
+        let planned = toc.entries().iter().map(|entry| {
+            let content = match &entry.kind {
+                EntryKind::File { size, .. } if *size > 0 => Content::Opener(beneath.file(&entry.path)),
+                _ => Content::None,
+            };
+            Ok(Planned { entry: entry.clone(), content })
+        });
+        let (written, blob) = self.write_blob(planned, None, format)?;
+        if let Some(diff_id) = &written.diff_id {
+            self.store.set_diff_id(&info.id, diff_id).attempt(what)?;
+        }
+        self.store.attach_blob(&info.id, &blob).attempt(what)?;
+        Ok(blob)
+    }
+
+    /// Writes a layer blob, and the folder form beside it if one is wanted.
+    pub(crate) fn write_blob(
+        &self,
+        planned: impl IntoIterator<Item = std::result::Result<Planned, LayerError>>,
+        folder: Option<&std::path::Path>,
+        format: BlobFormat,
+    ) -> Result<(Written, LayerBlob)> {
+        let what = || "failed to write a layer".to_owned();
+        let mut sink = self.store.blob_writer_unhashed().attempt(what)?;
+        let compression = layer_compression(format.compression);
+        let blob = BlobTarget { sink: &mut sink, compression, level: format.level, encoder: &self.encoder };
+        let targets = Targets { blob: Some(blob), folder, diff_id: true, ids: self.ids };
+        let written = garboard_layer::write_layer(planned, targets).attempt(what)?;
+        let info = written.blob.clone().ok_or_else(|| Error::Internal("a blob was asked for".into()))?;
+        sink.commit_prehashed(&info.digest).attempt(what)?;
+        let blob = made_here(format, info.digest, info.size)?;
+        Ok((written, blob))
+    }
+
+    /// Brings a blob to another compression.
+    fn recompress(&self, info: &LayerInfo, from: &LayerBlob, format: BlobFormat) -> Result<LayerBlob> {
+        let what = || format!("failed to compress layer {} anew", from.digest);
+        let file = self.store.open_blob(&from.digest).attempt(what)?;
+        let mut sink = self.store.blob_writer_unhashed().attempt(what)?;
+        let mut reader = HashingReader::new(garboard_layer::decompress(file).attempt(what)?);
+        let compression = layer_compression(format.compression);
+        let target = BlobTarget { sink: &mut sink, compression, level: format.level, encoder: &self.encoder };
+        let made = garboard_layer::compress_stream(&mut reader, target).attempt(what)?;
+        let diff_id = reader.finish();
+        if info.diff_id.as_ref().is_some_and(|expected| *expected != diff_id) {
+            let reason = format!("its content has the digest {diff_id}");
+            return Err(Error::BadImage { what: format!("layer {}", from.digest), reason }.into());
+        }
+        sink.commit_prehashed(&made.digest).attempt(what)?;
+        let blob = made_here(format, made.digest, made.size)?;
+        self.store.attach_blob(&info.id, &blob).attempt(what)?;
+        Ok(blob)
+    }
+
+    /// Takes a lock of the store without blocking other tasks.
+    pub(crate) async fn lock(&self, name: String) -> Result<garboard_cache::LockGuard> {
+        if let Some(guard) = self.store.try_lock(&name).attempt(|| format!("failed to lock {name}"))? {
+            return Ok(guard);
+        }
+        let store = self.store.clone();
+        blocking(move || store.lock(&name).attempt(|| format!("failed to lock {name}"))).await
+    }
+
+    /// Adds a layer that has no folder.
+    pub(crate) fn add(&self, layer: NewLayer) -> Result<LayerId> {
+        self.store.add_layer(layer).attempt(|| "failed to store a layer".into())
+    }
+}
+
+/// The blob among those that are known that serves.
+fn chosen(info: &LayerInfo, base: bool, format: BlobFormat) -> Result<Option<LayerBlob>> {
+    let encoder = encoder_id(format)?;
+    let fits = |blob: &&LayerBlob| {
+        let of_kind = compression_of(&blob.media_type) == Some(format.compression);
+        match blob.annotations.get(ENCODER) {
+            Some(id) => *id == encoder,
+            // Somebody else's: any will do unless a level was asked for.
+            None => (base && !format.force) || (of_kind && format.level.is_none()),
+        }
+    };
+    let mut usable = info.blobs.iter().filter(fits);
+    let first = usable.clone().find(|b| base && !b.annotations.contains_key(ENCODER));
+    Ok(first.or_else(|| usable.next()).map(|blob| LayerBlob {
+        annotations: blob.annotations.iter().filter(|(k, _)| *k != ENCODER).map(|(k, v)| (k.clone(), v.clone())).collect(),
+        ..blob.clone()
+    }))
+}
+
+fn made_here(format: BlobFormat, digest: Digest, size: u64) -> Result<LayerBlob> {
+    Ok(LayerBlob {
+        media_type: media_type(format.compression, false).to_owned(),
+        digest,
+        size,
+        annotations: [(ENCODER.to_owned(), encoder_id(format)?)].into(),
+        present: true,
+    })
+}
+
+fn encoder_id(format: BlobFormat) -> Result<String> {
+    Encoder::id(layer_compression(format.compression), format.level).map_err(|e| Error::Request(e.to_string()).into())
+}
+
+fn layer_compression(compression: Compression) -> garboard_layer::Compression {
+    match compression {
+        Compression::Uncompressed => garboard_layer::Compression::None,
+        Compression::Gzip => garboard_layer::Compression::Gzip,
+        Compression::Zstd => garboard_layer::Compression::Zstd,
+    }
+}
+
+/// The compression that a layer's media type names.
+pub(crate) fn compression_of(media_type: &str) -> Option<Compression> {
+    if media_type.ends_with("gzip") {
+        Some(Compression::Gzip)
+    } else if media_type.ends_with("zstd") {
+        Some(Compression::Zstd)
+    } else if media_type.ends_with("tar") {
+        Some(Compression::Uncompressed)
+    } else {
+        None
+    }
+}
+
+/// The media type of a layer.
+pub(crate) fn media_type(compression: Compression, docker: bool) -> &'static str {
+    match (compression, docker) {
+        (Compression::Uncompressed, false) => "application/vnd.oci.image.layer.v1.tar",
+        (Compression::Gzip, false) => "application/vnd.oci.image.layer.v1.tar+gzip",
+        (Compression::Zstd, false) => "application/vnd.oci.image.layer.v1.tar+zstd",
+        (Compression::Uncompressed, true) => "application/vnd.docker.image.rootfs.diff.tar",
+        (Compression::Gzip, true) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        (Compression::Zstd, true) => "application/vnd.docker.image.rootfs.diff.tar.zstd",
+    }
+}
+
+/// Hashes what is read through it.
+pub(crate) struct HashingReader<R> {
+    inner: R,
+    hasher: sha2::Sha256,
+}
+
+impl<R: std::io::Read> HashingReader<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self { inner, hasher: sha2::Digest::new() }
+    }
+
+    /// SHA-256 of all that was read.
+    pub(crate) fn finish(self) -> Digest {
+        let bytes = sha2::Digest::finalize(self.hasher);
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        format!("sha256:{hex}").parse().expect("a hex digest of 32 bytes is valid")
+    }
+}
+
+impl<R: std::io::Read> std::io::Read for HashingReader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        sha2::Digest::update(&mut self.hasher, &buf[..n]);
+        Ok(n)
+    }
+}
+
+/// A file of the store as an asynchronous sink: writes go to the page cache and don't block for long.
+struct BlockingSink(garboard_cache::BlobWriter);
+
+impl tokio::io::AsyncWrite for BlockingSink {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(std::io::Write::write(&mut self.0, buf))
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(std::io::Write::flush(&mut self.0))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+/// SHA-256 of bytes.
+pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
+    let mut reader = HashingReader::new(bytes);
+    // Reading from memory can't fail.
+    drop(std::io::copy(&mut reader, &mut std::io::sink()));
+    reader.finish()
+}

@@ -1,0 +1,227 @@
+//! From a Dockerfile to operations and the images that they end in.
+//!
+//! Planning is a pure evaluation of stages that is repeated until no base image is unknown: a stage that needs an image
+//! which has not been resolved names it and gives up; all that were named are resolved at once. ONBUILD triggers of a
+//! resolved image may name further ones. Stages that the target doesn't need are never evaluated.
+
+mod args;
+mod copy;
+mod dispatch;
+mod expose;
+mod metadata;
+mod mount;
+mod run;
+mod stage;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use futures_util::future::join_all;
+use garboard_parser::{Dockerfile, ParseError};
+use garboard_registry::Platform;
+
+use crate::error::{Error, Failure, Result};
+use crate::event::Warning;
+use crate::export::PlannedImage;
+use crate::graph::{ContextOp, Graph, Op};
+use crate::reporter::Reporter;
+use crate::request::{BuildRequest, ContextSource, NamedContext};
+use crate::source::{BaseImage, ImageSource};
+
+/// What planning gives.
+pub(crate) struct Plan {
+    pub(crate) graph: Graph,
+    /// One for each platform.
+    pub(crate) images: Vec<PlannedImage>,
+    /// For each operation that is a context: the path prefixes that are read; empty: all.
+    pub(crate) wanted: Vec<Vec<Vec<u8>>>,
+}
+
+/// Plans one build.
+pub(crate) struct Planner<'a> {
+    pub(crate) request: &'a BuildRequest,
+    pub(crate) dockerfile: &'a Dockerfile,
+    pub(crate) file_name: &'a str,
+    /// The Dockerfile, for the ignore file beside it.
+    pub(crate) ignore_beside: Option<&'a Path>,
+    pub(crate) sources: &'a ImageSource,
+    pub(crate) reporter: &'a Reporter,
+    pub(crate) platform: &'a Platform,
+}
+
+/// An image that planning needs: its name as written, its platform, and the lines that ask for it.
+type Wanted = (String, String);
+
+/// Images by name and platform; an error is only the failure of the stage that needs it.
+pub(crate) type Images = HashMap<Wanted, Result<BaseImage>>;
+
+impl Planner<'_> {
+    /// Plans all platforms of the request.
+    pub(crate) async fn plan(&self) -> Result<Plan> {
+        for w in &self.dockerfile.warnings {
+            self.reporter.warn(warning(w, self.file_name));
+        }
+        let platforms = self.platforms()?;
+        let contexts = self.contexts()?;
+        let mut images = Images::new();
+        loop {
+            let mut graph = Graph::default();
+            let mut missing = BTreeSet::new();
+            let mut planned = Vec::new();
+            for platform in &platforms {
+                let evaluation = stage::Evaluation::new(self, platform, platforms.len() > 1, &contexts, &images);
+                match evaluation.target(&mut graph) {
+                    Ok(image) => planned.push(image),
+                    Err(stage::Stop::Missing(wanted)) => missing.extend(wanted),
+                    Err(stage::Stop::Failed(failure)) => return Err(failure),
+                }
+            }
+            if missing.is_empty() {
+                return Ok(finish(graph, planned));
+            }
+            self.resolve(missing, &mut images).await;
+        }
+    }
+
+    /// The platforms to build for, each once.
+    fn platforms(&self) -> Result<Vec<Platform>> {
+        let mut out: Vec<Platform> = Vec::new();
+        for text in &self.request.platforms {
+            let platform = crate::platform::parse(text)?.normalized();
+            if !out.iter().any(|p| crate::platform::same(p, &platform)) {
+                out.push(platform);
+            }
+        }
+        if out.is_empty() {
+            out.push(self.platform.clone());
+        }
+        Ok(out)
+    }
+
+    /// The main context and the named ones that are folders.
+    fn contexts(&self) -> Result<Contexts> {
+        let main = match &self.request.context {
+            ContextSource::Folder(folder) => Some(ContextOp {
+                folder: folder.clone(),
+                ignore: self.main_ignore(folder)?,
+                name: "[internal] load build context".into(),
+                keep_owners: false,
+            }),
+            ContextSource::Empty => None,
+            ContextSource::Archive(_) => {
+                return Err(Error::Unsupported { what: "a build context from an archive".into() }.into());
+            }
+        };
+        let mut named = BTreeMap::new();
+        for (name, context) in &self.request.named_contexts {
+            if let NamedContext::Folder(folder) = context {
+                let op = ContextOp {
+                    folder: folder.clone(),
+                    ignore: read_ignore(&folder.join(".dockerignore"))?.unwrap_or_default(),
+                    name: format!("[context {name}] load from client"),
+                    keep_owners: false,
+                };
+                named.insert(name.clone(), op);
+            }
+        }
+        Ok(Contexts { main, named })
+    }
+
+    /// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
+    fn main_ignore(&self, context: &Path) -> Result<Vec<String>> {
+        if let Some(path) = self.ignore_beside {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".dockerignore");
+            if let Some(patterns) = read_ignore(Path::new(&name))? {
+                return Ok(patterns);
+            }
+        }
+        Ok(read_ignore(&context.join(".dockerignore"))?.unwrap_or_default())
+    }
+
+    /// Resolves images at the same time, each with a vertex of its own.
+    async fn resolve(&self, missing: BTreeSet<Wanted>, images: &mut Images) {
+        let resolved = join_all(missing.into_iter().map(|wanted| async move {
+            let name = wanted.0.parse::<garboard_registry::Reference>().map_or_else(|_| wanted.0.clone(), |r| r.to_string());
+            let step = self.reporter.internal(&format!("[internal] load metadata for {name}"));
+            let result = self.resolve_one(&wanted).await;
+            step.finish(&result);
+            (wanted, result)
+        }));
+        images.extend(resolved.await);
+    }
+
+    async fn resolve_one(&self, (name, platform): &Wanted) -> Result<BaseImage> {
+        let platform = crate::platform::parse(platform)?;
+        if let Some(context) = name.strip_prefix(stage::LAYOUT_PREFIX)
+            && let Some(NamedContext::OciLayout { path, tag, digest }) = self.request.named_contexts.get(context)
+        {
+            return self.sources.layout(path, tag.as_deref(), digest.as_deref(), &platform);
+        }
+        self.sources.resolve(name, &platform).await
+    }
+}
+
+/// Contexts that are folders of this machine.
+pub(crate) struct Contexts {
+    pub(crate) main: Option<ContextOp>,
+    pub(crate) named: BTreeMap<String, ContextOp>,
+}
+
+/// Marks what is exported and read, and collects what contexts have to give.
+fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
+    for image in &images {
+        graph.export(image.op);
+    }
+    graph.mark_read();
+    let mut wanted: Vec<Option<BTreeSet<Vec<u8>>>> = vec![Some(BTreeSet::new()); graph.len()];
+    for id in 0..graph.len() {
+        if let Op::Copy(copy) = &graph.node(crate::graph::OpId(id)).op {
+            let paths = crate::copy::operation(copy).map(|op| crate::copy::needed_paths(&op)).unwrap_or_default();
+            match &mut wanted[copy.from.0] {
+                _ if paths.is_empty() || paths.iter().any(Vec::is_empty) => wanted[copy.from.0] = None,
+                Some(set) => set.extend(paths),
+                None => {}
+            }
+        }
+    }
+    let wanted = wanted.into_iter().map(|w| w.map(|set| set.into_iter().collect()).unwrap_or_default()).collect();
+    Plan { graph, images, wanted }
+}
+
+fn read_ignore(path: &Path) -> Result<Option<Vec<String>>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(source) => return Err(Error::Io { what: format!("failed to read {}", path.display()), source }.into()),
+    };
+    let patterns = garboard_parser::ignore::read(&text);
+    patterns.map(Some).map_err(|e| Error::Request(format!("failed to read {}: {e}", path.display())).into())
+}
+
+/// A parser's warning as an event.
+pub(crate) fn warning(warning: &garboard_parser::Warning, file: &str) -> Warning {
+    Warning {
+        rule: Some(warning.rule.name().to_owned()),
+        message: warning.message.clone(),
+        url: warning.url(),
+        file: Some(file.to_owned()),
+        lines: Some(warning.lines),
+    }
+}
+
+/// A parser's error with its place.
+pub(crate) fn syntax_failure(error: &ParseError, text: &[u8]) -> Failure {
+    let column = error.span.and_then(|span| {
+        let before = text.get(..span.start)?;
+        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        Some(String::from_utf8_lossy(&before[start..]).chars().count() + 1)
+    });
+    let failure = Failure::from(Error::Syntax(error.to_string())).with_hint(error.hint().map(str::to_owned));
+    match error.lines {
+        Some(lines) => failure.at_all(vec![lines], column),
+        None => failure,
+    }
+}

@@ -1,0 +1,134 @@
+//! The two keys of a step.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use garboard_cache::Key;
+use garboard_layer::{ContentDigest, TreeView};
+
+use super::Solver;
+use crate::error::{Attempt, Result};
+use crate::graph::{CopyNode, Op, OpId, RunMount, RunMountKind};
+use crate::tree::{KeyBuilder, Tree};
+
+impl Solver {
+    /// The key that is known without any source: the operation, the content that it starts from (for `--link`: none), and
+    /// the definitions of its sources. Contexts count by content, there is nothing else to name them by.
+    pub(super) async fn definition_key(self: &Arc<Self>, id: OpId, parent: &Tree) -> Result<Key> {
+        let node = self.graph.node(id);
+        let mut key = self.start_key(&node.op, parent);
+        match &node.op {
+            Op::Copy(copy) if self.is_context(copy.from) => {
+                key = key.part(&self.selected(copy, &self.context(copy.from).await?.view)?.0);
+            }
+            Op::Copy(copy) => {
+                let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
+                key = key.part(&self.definition(copy.from).await?.0).part(&selection);
+            }
+            Op::Run(run) => {
+                for mount in run.mounts.iter() {
+                    if let Some((from, selector)) = mount_source(mount) {
+                        key = key.part(&self.definition(from).await?.0).part(selector.as_bytes());
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(key.finish())
+    }
+
+    /// The key by the content of what is read of the sources; `first` where there are none but contexts.
+    pub(super) async fn content_key(self: &Arc<Self>, id: OpId, parent: &Tree, first: &Key) -> Result<Key> {
+        let node = self.graph.node(id);
+        let mut key = self.start_key(&node.op, parent);
+        match &node.op {
+            Op::Copy(copy) if !self.is_context(copy.from) => {
+                let source = self.result(copy.from).await?;
+                let view = self.layers.view(&source).await?;
+                key = key.part(&self.selected(copy, &view)?.0);
+            }
+            Op::Run(run) if run.mounts.iter().any(|m| mount_source(m).is_some()) => {
+                let sources: Vec<(OpId, &str)> = run.mounts.iter().filter_map(mount_source).collect();
+                let trees = self.results(sources.iter().map(|(from, _)| *from).collect()).await?;
+                for (tree, (_, selector)) in trees.iter().zip(&sources) {
+                    let view = self.layers.view(tree).await?;
+                    key = key.part(&path_digest(&view, selector)?.0);
+                }
+            }
+            _ => return Ok(*first),
+        }
+        Ok(key.finish())
+    }
+
+    fn start_key(&self, op: &Op, parent: &Tree) -> KeyBuilder {
+        let definition = serde_json::to_vec(&op.definition()).unwrap_or_default();
+        let key = KeyBuilder::new("step").part(&definition);
+        match op {
+            // Its layer has nothing to do with what is below.
+            Op::Copy(copy) if copy.link => key.part(b"link"),
+            _ => key.part(&parent.content().0),
+        }
+    }
+
+    /// What names an operation that has not run: its definition and those of all its inputs.
+    fn definition(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
+        let this = self.clone();
+        async move { this.definitions[id.0].get_or_init(|| this.define(id)).await.clone() }.boxed()
+    }
+
+    fn define(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
+        let this = self.clone();
+        async move {
+            let op = &this.graph.node(id).op;
+            let mut key = KeyBuilder::new("definition")
+                .part(&serde_json::to_vec(&op.definition()).unwrap_or_default());
+            if let Some(parent) = op.parent() {
+                key = key.part(&this.definition(parent).await?.0);
+            }
+            match op {
+                Op::Copy(copy) if this.is_context(copy.from) => {
+                    key = key.part(&this.selected(copy, &this.context(copy.from).await?.view)?.0);
+                }
+                Op::Copy(copy) => {
+                    let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
+                    key = key.part(&this.definition(copy.from).await?.0).part(&selection);
+                }
+                Op::Run(run) => {
+                    for (from, selector) in run.mounts.iter().filter_map(mount_source) {
+                        key = key.part(&this.definition(from).await?.0).part(selector.as_bytes());
+                    }
+                }
+                _ => {}
+            }
+            Ok(key.finish())
+        }
+        .boxed()
+    }
+
+    pub(super) fn is_context(&self, id: OpId) -> bool {
+        matches!(self.graph.node(id).op, Op::Context(_))
+    }
+
+    /// Digest of what a COPY reads of its source.
+    fn selected(&self, copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
+        let op = crate::copy::operation(copy)?;
+        crate::copy::selection_digest(&op, view).map_err(|e| super::copy_failure(e.to_string(), None))
+    }
+}
+
+/// What a bind mount, or a cache mount's first content, reads.
+fn mount_source(mount: &RunMount) -> Option<(OpId, &str)> {
+    match &mount.kind {
+        RunMountKind::Bind { from, selector, .. } => Some((*from, selector)),
+        // What a cache mount starts with never counts.
+        _ => None,
+    }
+}
+
+/// Digest of a path, links on the way to it followed.
+fn path_digest(view: &TreeView, selector: &str) -> Result<ContentDigest> {
+    let what = || format!("failed to digest {selector}");
+    let resolved = view.resolve(selector.as_bytes(), true).attempt(what)?;
+    let digest = garboard_layer::digest_of(view, &resolved.path).attempt(what)?;
+    Ok(digest.unwrap_or(ContentDigest([0; 32])))
+}

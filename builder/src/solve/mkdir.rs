@@ -1,0 +1,76 @@
+//! WORKDIR: the folder and those above it, owned by the current user.
+
+use std::sync::Arc;
+
+use garboard_layer::{Entry, EntryKind, Mtime, Planned, TreeView};
+
+use super::{Solver, copy_failure, now};
+use crate::error::{Attempt, Result};
+use crate::graph::MkdirOp;
+use crate::tree::{Tree, TreeLayer};
+
+impl Solver {
+    pub(super) async fn mkdir(self: &Arc<Self>, mkdir: &MkdirOp, parent: &Tree) -> Result<TreeLayer> {
+        let view = self.layers.view(parent).await?;
+        let (uid, gid) = self.mkdir_owner(&mkdir.user, parent, &view).await?;
+        let planned = folders(&view, mkdir, uid, gid)?;
+        super::copy::write_entries(&self.layers, planned).await
+    }
+
+    /// The user of new folders; one that the image doesn't know is root.
+    async fn mkdir_owner(&self, user: &str, parent: &Tree, view: &TreeView) -> Result<(u32, u32)> {
+        if user.is_empty() {
+            return Ok((0, 0));
+        }
+        let passwd = self.small_file(parent, view, "etc/passwd").await?;
+        let group = self.small_file(parent, view, "etc/group").await?;
+        Ok(crate::copy::resolve_user(user, passwd.as_deref(), group.as_deref()))
+    }
+}
+
+/// The folders that are missing, and the existing one that they are made in.
+fn folders(view: &TreeView, mkdir: &MkdirOp, uid: u32, gid: u32) -> Result<Vec<Planned>> {
+    let what = || format!("failed to make {}", mkdir.path);
+    let time = Mtime { secs: now(), nanos: 0 };
+    let mut out: Vec<Planned> = Vec::new();
+    let mut at: Vec<u8> = Vec::new();
+    for name in mkdir.path.split('/').filter(|n| !matches!(*n, "" | ".")) {
+        let next = if at.is_empty() { name.as_bytes().to_vec() } else { [&at[..], b"/", name.as_bytes()].concat() };
+        // Once something is new, nothing below it exists.
+        if !out.is_empty() {
+            out.push(folder(next.clone(), time, uid, gid));
+            at = next;
+            continue;
+        }
+        let resolved = view.resolve(&next, true).attempt(what)?;
+        match view.lookup(&resolved.path).map(|f| &f.entry.kind) {
+            Some(EntryKind::Dir { .. }) => at = resolved.path,
+            None if resolved.path.is_empty() => at = resolved.path,
+            Some(_) => return Err(copy_failure(format!("{}: /{} is not a directory", what(), lossy(&next)), None)),
+            None => {
+                out.extend(existing_parents(view, &resolved.path));
+                out.push(folder(resolved.path.clone(), time, uid, gid));
+                at = resolved.path;
+            }
+        }
+    }
+    if let (Some(epoch), Some(last)) = (mkdir.epoch, out.last_mut()) {
+        last.entry.mtime = Mtime { secs: epoch, nanos: 0 };
+    }
+    Ok(out)
+}
+
+/// The folders above a new entry, as they are: a layer lists them.
+fn existing_parents(view: &TreeView, path: &[u8]) -> Vec<Planned> {
+    let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(i, _)| i);
+    ends.filter_map(|end| view.lookup(&path[..end])).map(|f| Planned::bare(f.entry.clone())).collect()
+}
+
+fn folder(path: Vec<u8>, mtime: Mtime, uid: u32, gid: u32) -> Planned {
+    let kind = EntryKind::Dir { opaque: false };
+    Planned::bare(Entry { path, kind, mode: 0o755, uid, gid, mtime, xattrs: std::collections::BTreeMap::default() })
+}
+
+fn lossy(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

@@ -1,0 +1,309 @@
+//! Walks the operations of a build: looks for results, runs what has none, as parallel as the graph is.
+//!
+//! A result is looked for under two keys. Both hold the operation and the content of the tree that it starts from. The
+//! first names further sources by their definition, so that a hit needs none of them to exist. The second names
+//! them by the content of what is read of them: a stage that ran again and made the same files changes nothing for
+//! those that copy from it.
+
+mod copy;
+mod key;
+mod mkdir;
+mod mounts;
+mod run;
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use garboard_cache::{Key, LayerBlob, LayerId, Origin, Record};
+use tokio::sync::OnceCell;
+
+use crate::cancel::Cancel;
+use crate::error::{Attempt, Error, Failure, Result};
+use crate::graph::{Graph, ImageOp, Node, Op, OpId};
+use crate::layers::{BlobFormat, Layers, blocking};
+use crate::reporter::{Reporter, Step};
+use crate::request::SecretSource;
+use crate::source::ContextTree;
+use crate::tree::{KeyBuilder, Tree, TreeLayer};
+
+/// What steps get from outside.
+pub(crate) struct Environment {
+    pub(crate) secrets: std::collections::BTreeMap<String, SecretSource>,
+    pub(crate) resolv_conf: Vec<u8>,
+    /// The form in which layers will be exported, if they will.
+    pub(crate) export: Option<BlobFormat>,
+    /// Whether overlay file systems can be mounted.
+    pub(crate) overlay: bool,
+}
+
+/// Solves one graph.
+pub(crate) struct Solver {
+    pub(crate) graph: Graph,
+    pub(crate) layers: Layers,
+    pub(crate) reporter: Reporter,
+    pub(crate) cancel: Cancel,
+    pub(crate) environment: Environment,
+    /// For each context the path prefixes that are read of it; empty: all.
+    pub(crate) wanted: Vec<Vec<Vec<u8>>>,
+    results: Vec<OnceCell<Result<Tree>>>,
+    contexts: Vec<OnceCell<Result<Arc<ContextTree>>>>,
+    definitions: Vec<OnceCell<Result<Key>>>,
+    /// For each operation: whether it or anything it needs must not come from the cache.
+    fresh: Vec<bool>,
+    background: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+impl Solver {
+    pub(crate) fn new(
+        graph: Graph,
+        layers: Layers,
+        reporter: Reporter,
+        cancel: Cancel,
+        environment: Environment,
+        wanted: Vec<Vec<Vec<u8>>>,
+    ) -> Self {
+        let results = (0..graph.len()).map(|_| OnceCell::new()).collect();
+        let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
+        let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
+        let fresh = fresh_steps(&graph);
+        let background = std::sync::Mutex::default();
+        Self {
+            graph,
+            layers,
+            reporter,
+            cancel,
+            environment,
+            wanted,
+            results,
+            contexts,
+            definitions,
+            fresh,
+            background,
+        }
+    }
+
+    /// The result of an operation; made once, whoever asks.
+    pub(crate) fn result(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Tree>> {
+        let this = self.clone();
+        async move { this.results[id.0].get_or_init(|| this.solve(id)).await.clone() }.boxed()
+    }
+
+    /// The results of several operations at once.
+    pub(crate) async fn results(self: &Arc<Self>, ids: Vec<OpId>) -> Result<Vec<Tree>> {
+        try_join_all(ids.into_iter().map(|id| self.result(id))).await
+    }
+
+    /// Waits for what still runs in the background. Its failures show where its results are needed.
+    pub(crate) async fn settle(&self) {
+        let tasks = std::mem::take(&mut *self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for task in tasks {
+            drop(task.await);
+        }
+    }
+
+    /// What is in a context.
+    pub(crate) async fn context(&self, id: OpId) -> Result<Arc<ContextTree>> {
+        let load = || async {
+            let Op::Context(op) = &self.graph.node(id).op else {
+                return Err(Error::Internal("not a context".into()).into());
+            };
+            let step = self.reporter.internal(&op.name);
+            let (op, only) = (op.clone(), self.wanted[id.0].clone());
+            let stat_cache = self.layers.store.stat_cache_path(&op.folder);
+            let tree = blocking(move || crate::source::load_context(&op, &only, &stat_cache)).await;
+            step.finish(&tree);
+            tree.map(Arc::new)
+        };
+        self.contexts[id.0].get_or_init(load).await.clone()
+    }
+
+    async fn solve(self: &Arc<Self>, id: OpId) -> Result<Tree> {
+        let node = self.graph.node(id);
+        match &node.op {
+            Op::Scratch => Ok(Tree::default()),
+            Op::Image(image) => self.image(node, image),
+            Op::Context(_) => Err(Error::Internal("a context is no tree".into()).into()),
+            Op::Run(_) | Op::Copy(_) | Op::Mkdir(_) => {
+                let parent = node.op.parent().expect("these operations have one");
+                let parent = self.result(parent).await?;
+                self.step(id, node, parent).await.map_err(|e| e.at(node.lines))
+            }
+        }
+    }
+
+    /// A base image: its layers are noted, not fetched.
+    fn image(&self, node: &Node, image: &ImageOp) -> Result<Tree> {
+        let step = self.reporter.start(&node.name, &vertex_digest(&node.op), Vec::new());
+        let layers: Result<Vec<TreeLayer>> = image.layers.iter().map(|layer| self.base_layer(layer)).collect();
+        step.finish(&layers);
+        Ok(Tree { layers: layers? })
+    }
+
+    fn base_layer(&self, layer: &crate::source::BaseLayer) -> Result<TreeLayer> {
+        let what = || format!("failed to note layer {}", layer.digest);
+        let digest = |text: &str| {
+            text.parse::<oci_spec::image::Digest>()
+                .map_err(|e| Error::BadImage { what: format!("layer {text}"), reason: e.to_string() })
+        };
+        let diff_id = digest(&layer.diff_id)?;
+        let blob = LayerBlob {
+            media_type: layer.media_type.clone(),
+            digest: digest(&layer.digest)?,
+            size: layer.size,
+            annotations: layer.annotations.clone(),
+            present: false,
+        };
+        let origin = layer.origin.as_ref().map(|(host, repository)| Origin {
+            host: host.clone(),
+            repository: repository.clone(),
+            digest: blob.digest.clone(),
+        });
+        let id = self.layers.store.add_remote_layer(&diff_id, &blob, origin.as_ref()).attempt(what)?;
+        let content = KeyBuilder::new("diff id").part(layer.diff_id.as_bytes()).finish();
+        Ok(TreeLayer { id, created: 0, content: garboard_layer::ContentDigest(content.0), base: true })
+    }
+
+    /// An operation that adds a layer: from the cache, or made now.
+    async fn step(self: &Arc<Self>, id: OpId, node: &Node, parent: Tree) -> Result<Tree> {
+        let first = self.definition_key(id, &parent).await?;
+        let fresh_inputs = self.must_run_inputs(id);
+        if !node.no_cache
+            && !fresh_inputs
+            && let Some(layer) = self.lookup(&first)?
+        {
+            self.begin(node).cached();
+            return Ok(parent.with(layer));
+        }
+        let second = self.content_key(id, &parent, &first).await?;
+        let keys = if second == first { vec![first] } else { vec![first, second] };
+        if !node.no_cache
+            && let Some(layer) = self.found_by_content(&keys)?
+        {
+            self.begin(node).cached();
+            return Ok(parent.with(layer));
+        }
+        // One process at a time makes the result of a key; the others wait and find it.
+        let _guard = self.layers.lock(format!("step-{second}")).await?;
+        if !node.no_cache
+            && let Some(layer) = self.found_by_content(&keys)?
+        {
+            self.begin(node).cached();
+            return Ok(parent.with(layer));
+        }
+        if self.cancel.is_canceled() {
+            return Err(Error::Canceled.into());
+        }
+        let step = self.begin(node);
+        let made = self.make(node, &parent, &step).await;
+        let layer = match made {
+            Ok(layer) => layer,
+            Err(e) if e.is_canceled() => {
+                step.canceled();
+                return Err(e);
+            }
+            Err(e) => {
+                step.finish::<(), _>(&Err(&e));
+                return Err(e.in_step(step.name(), step.last_lines()));
+            }
+        };
+        self.remember(node, &keys, &layer)?;
+        step.done();
+        let tree = parent.with(layer);
+        self.compress_early(node, &tree);
+        Ok(tree)
+    }
+
+    async fn make(self: &Arc<Self>, node: &Node, parent: &Tree, step: &Step) -> Result<TreeLayer> {
+        match &node.op {
+            Op::Run(run) => self.run(run, parent, step).await,
+            Op::Copy(copy) => self.copy(node, copy, parent).await,
+            Op::Mkdir(mkdir) => self.mkdir(mkdir, parent).await,
+            _ => Err(Error::Internal("not a step".into()).into()),
+        }
+    }
+
+    /// A record under the key, as the layer that it stands for.
+    fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
+        let record = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
+        let found = record.and_then(|r| Some((r.layer?, r.content?, r.created)));
+        Ok(found.map(|(id, content, created)| TreeLayer { id, created, content, base: false }))
+    }
+
+    /// A record under any of the keys; the others get it too.
+    fn found_by_content(&self, keys: &[Key]) -> Result<Option<TreeLayer>> {
+        for key in keys.iter().rev() {
+            let record = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
+            let Some(record) = record else { continue };
+            self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())?;
+            return self.lookup(key);
+        }
+        Ok(None)
+    }
+
+    fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer) -> Result<()> {
+        let record = Record {
+            layer: Some(layer.id.clone()),
+            content: Some(layer.content),
+            created: layer.created,
+            description: node.name.clone(),
+            ..Record::default()
+        };
+        self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())
+    }
+
+    fn begin(&self, node: &Node) -> Step {
+        let inputs = node.op.inputs().into_iter().map(|id| vertex_digest(&self.graph.node(id).op)).collect();
+        self.reporter.start(&node.name, &vertex_digest(&node.op), inputs)
+    }
+
+    /// Compresses a layer that will be exported while later steps run.
+    fn compress_early(self: &Arc<Self>, node: &Node, tree: &Tree) {
+        let (Some(format), true) = (self.environment.export, node.exported) else { return };
+        let Some(layer) = tree.layers.last().cloned() else { return };
+        let layers = self.layers.clone();
+        let task = tokio::spawn(async move {
+            // A failure comes up again when the export asks for the blob.
+            drop(layers.blob(&layer.id, layer.base, format).await);
+        });
+        self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(task);
+    }
+
+    /// Whether some source (not the parent) has steps that must not come from the cache, so that its definition says
+    /// nothing about what it will be.
+    fn must_run_inputs(&self, id: OpId) -> bool {
+        let node = self.graph.node(id);
+        let parent = node.op.parent();
+        node.op.inputs().into_iter().filter(|i| Some(*i) != parent).any(|i| self.fresh[i.0])
+    }
+
+    /// A layer of the store as part of a tree.
+    fn own_layer(id: LayerId, created: i64, toc: &garboard_layer::Toc) -> TreeLayer {
+        TreeLayer { id, created, content: toc.content_digest(), base: false }
+    }
+}
+
+/// Which operations need a step that must not come from the cache. Inputs have lower numbers than what needs them.
+fn fresh_steps(graph: &Graph) -> Vec<bool> {
+    let mut fresh = Vec::with_capacity(graph.len());
+    for id in 0..graph.len() {
+        let node = graph.node(OpId(id));
+        fresh.push(node.no_cache || node.op.inputs().into_iter().any(|i| fresh[i.0]));
+    }
+    fresh
+}
+
+/// A digest that names an operation in progress output.
+fn vertex_digest(op: &Op) -> String {
+    let text = serde_json::to_string(op).unwrap_or_default();
+    format!("sha256:{}", blake3::hash(text.as_bytes()).to_hex())
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+}
+
+/// A failure about a COPY.
+pub(crate) fn copy_failure(message: String, hint: Option<String>) -> Failure {
+    Error::Copy { message, hint }.into()
+}
