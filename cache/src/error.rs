@@ -48,6 +48,14 @@ pub enum CacheError {
         /// Its digest.
         digest: Digest,
     },
+    /// A blob that should be small is not.
+    #[error("read blob `{digest}`, which has more than {limit} bytes")]
+    BlobTooBig {
+        /// Its digest.
+        digest: Digest,
+        /// Bytes that it may have.
+        limit: u64,
+    },
     /// Bytes do not have the digest that they should have.
     #[error("store a blob as `{expected}`, its digest is `{found}`")]
     DigestMismatch {
@@ -74,14 +82,9 @@ pub enum CacheError {
         /// The text.
         text: String,
     },
-    /// A table of contents could not be written.
-    #[error("write the table of contents of layer `{id}`")]
-    WriteToc {
-        /// The layer.
-        id: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// A layer was given neither a folder nor a blob nor an empty table of contents, so its files are nowhere.
+    #[error("add a layer of which no form is kept")]
+    NothingToKeep,
     /// `index.json` or a manifest is no JSON of the expected shape.
     #[error("read `{}` as an image index or manifest", path.display())]
     BadJson {
@@ -120,7 +123,7 @@ impl CacheError {
     /// Whether the cause is a full disk or an exceeded quota.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Io { source, .. } | Self::WriteToc { source, .. } => {
+            Self::Io { source, .. } => {
                 matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
             }
             Self::Database { source, .. } => {

@@ -24,17 +24,24 @@
 
 mod blob;
 mod blocks;
+mod db;
 mod error;
+mod files;
 mod fsck;
 mod image;
 mod layer;
+mod layout;
 mod lease;
 mod lock;
 mod mount;
 mod prune;
 mod record;
+mod remove;
+mod reserve;
+mod session;
 mod staging;
 mod store;
+mod toc;
 mod usage;
 
 pub use blob::BlobWriter;
@@ -54,3 +61,11 @@ pub use usage::{UsageItem, UsageKind};
 
 /// What every call of this crate returns.
 pub type Result<T, E = CacheError> = std::result::Result<T, E>;
+
+/// A new store in a temporary folder.
+#[cfg(test)]
+pub(crate) fn test_store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    let store = Store::open(&dir.path().join("store"), OpenOptions::default()).expect("a store can be made");
+    (dir, store)
+}

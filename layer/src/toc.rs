@@ -2,9 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use crate::path::component_order;
+
 /// BLAKE3 digest of a file's bytes, or of a tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentDigest(pub [u8; 32]);
+
+impl ContentDigest {
+    /// Stands for "not computed".
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Digests some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Whether this stands for "not computed".
+    pub fn is_zero(&self) -> bool {
+        self.0 == [0; 32]
+    }
+}
 
 impl std::fmt::Debug for ContentDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -102,9 +119,20 @@ impl Toc {
     /// Sorts the entries; of two with the same path the later one stays.
     pub fn new(mut entries: Vec<Entry>) -> Self {
         entries.sort_by(|a, b| component_order(&a.path, &b.path));
-        entries.reverse();
-        entries.dedup_by(|a, b| a.path == b.path);
-        entries.reverse();
+        // `dedup_by` drops its first argument, the later entry: keep that one's value.
+        entries.dedup_by(|later, earlier| {
+            let same = later.path == earlier.path;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+        Self { entries }
+    }
+
+    /// Takes entries that are known to be sorted and without doubles.
+    pub(crate) fn from_sorted(entries: Vec<Entry>) -> Self {
+        debug_assert!(entries.is_sorted_by(|a, b| component_order(&a.path, &b.path).is_lt()));
         Self { entries }
     }
 
@@ -117,10 +145,4 @@ impl Toc {
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
         self.entries.binary_search_by(|e| component_order(&e.path, path)).ok().map(|i| &self.entries[i])
     }
-}
-
-/// Orders paths so that a folder is followed by all it contains: `/` sorts before every other byte.
-pub(crate) fn component_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
-    let key = |c: &u8| if *c == b'/' { 0u16 } else { u16::from(*c) + 1 };
-    a.iter().map(key).cmp(b.iter().map(key))
 }
