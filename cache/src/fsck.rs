@@ -1,0 +1,165 @@
+//! Checking the store.
+
+use std::fs;
+use std::path::Path;
+
+use garboard_layer::Toc;
+use oci_spec::image::Digest;
+
+use crate::blob::hash_file;
+use crate::files::{names_in, read_if_there};
+use crate::layer::layer_id;
+use crate::layout::ROOT_NAMES;
+use crate::session::GcLock;
+use crate::{LayerId, Result, Store};
+
+/// Something wrong with the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Path below the root, or `db.sqlite`.
+    pub place: String,
+    /// What is wrong, a lower-case fragment.
+    pub what: String,
+}
+
+/// Collects problems.
+struct Check<'a> {
+    store: &'a Store,
+    problems: Vec<Problem>,
+}
+
+impl Store {
+    /// Reads everything and compares: digests of all blobs, tables of contents, folders, database, image index.
+    /// Takes as long as reading the whole store. What was not synced before the machine's last start is no problem,
+    /// and neither is what killed processes left: it counts as absent and goes with the next pruning.
+    pub fn fsck(&self) -> Result<Vec<Problem>> {
+        let mut check = Check { store: self, problems: Vec::new() };
+        {
+            let _gc = GcLock::exclusive(&self.inner.layout)?;
+            check.root()?;
+            check.database()?;
+            check.layers()?;
+            check.images();
+        }
+        check.blobs()?;
+        Ok(check.problems)
+    }
+}
+
+impl Check<'_> {
+    fn note(&mut self, place: impl Into<String>, what: impl Into<String>) {
+        self.problems.push(Problem { place: place.into(), what: what.into() });
+    }
+
+    fn place(&self, path: &Path) -> String {
+        path.strip_prefix(self.store.root()).unwrap_or(path).to_string_lossy().into_owned()
+    }
+
+    fn root(&mut self) -> Result<()> {
+        let layout = &self.store.inner.layout;
+        for name in names_in(self.store.root())? {
+            if !ROOT_NAMES.contains(&name.as_str()) {
+                self.note(name, "is not part of a store");
+            }
+        }
+        for path in [layout.version(), layout.oci_layout(), layout.index(), layout.database()] {
+            if !path.is_file() {
+                self.note(self.place(&path), "is missing");
+            }
+        }
+        for dir in [layout.blobs(), layout.layers(), layout.cache_mounts(), layout.tmp(), layout.locks()] {
+            if !dir.is_dir() {
+                self.note(self.place(&dir), "is missing");
+            }
+        }
+        Ok(())
+    }
+
+    fn database(&mut self) -> Result<()> {
+        let found = self.store.inner.db.read("check integrity", |db| {
+            let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
+            let rows = statement.query_map([], |r| r.get::<_, String>(0))?;
+            let mut lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            lines.retain(|line| line != "ok");
+            let dangling: i64 =
+                db.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get(0))?;
+            if dangling > 0 {
+                lines.push(format!("{dangling} rows refer to missing rows"));
+            }
+            Ok(lines)
+        })?;
+        for line in found {
+            self.note("db.sqlite", line);
+        }
+        Ok(())
+    }
+
+    fn layers(&mut self) -> Result<()> {
+        let store = self.store;
+        let rows = store.inner.db.read("list layers", |db| {
+            let mut statement = db.prepare("SELECT id, has_toc, folder_boot FROM layers ORDER BY id")?;
+            let rows = statement.query_map([], |r| {
+                Ok((layer_id(r, 0)?, r.get::<_, bool>(1)?, r.get::<_, Option<String>>(2)?))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<(LayerId, bool, Option<String>)>>>()
+        })?;
+        for (id, has_toc, boot) in rows {
+            let folder = store.inner.layout.layer_fs(&id);
+            if boot.is_some_and(|boot| store.is_trusted(&boot)) && !folder.is_dir() {
+                self.note(self.place(&folder), "is missing");
+            }
+            if has_toc {
+                self.toc(&id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn toc(&mut self, id: &LayerId) -> Result<()> {
+        let path = self.store.inner.layout.layer_toc(id);
+        match read_if_there(&path)? {
+            None => self.note(self.place(&path), "is missing"),
+            Some(bytes) if Toc::from_bytes(&bytes).is_err() => self.note(self.place(&path), "is damaged"),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    fn images(&mut self) {
+        let entries = match self.store.read_index() {
+            Ok(entries) => entries,
+            Err(e) => return self.note("index.json", e.to_string()),
+        };
+        for entry in entries {
+            match self.store.parts_of(&entry) {
+                Err(e) => self.note("index.json", e.to_string()),
+                Ok(parts) => {
+                    for digest in parts.missing {
+                        self.note("index.json", format!("needs blob {digest}, which is missing"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn blobs(&mut self) -> Result<()> {
+        let layout = &self.store.inner.layout;
+        for dir in [Some(layout.blobs()), layout.fresh()].into_iter().flatten() {
+            for name in names_in(&dir)? {
+                let path = dir.join(&name);
+                let Ok(expected) = format!("sha256:{name}").parse::<Digest>() else {
+                    self.note(self.place(&path), "is no blob");
+                    continue;
+                };
+                match hash_file(&path) {
+                    Ok(found) if found == expected => {}
+                    Ok(found) => self.note(self.place(&path), format!("has digest {found}")),
+                    // Pruned meanwhile.
+                    Err(_) if fs::symlink_metadata(&path).is_err() => {}
+                    Err(e) => self.note(self.place(&path), e.to_string()),
+                }
+            }
+        }
+        Ok(())
+    }
+}

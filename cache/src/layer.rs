@@ -1,0 +1,332 @@
+//! Layers: what is known of each and in which forms it is there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use oci_spec::image::Digest;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+
+use crate::error::DbContext;
+use crate::files::random_name;
+use crate::{CacheError, Result, Store};
+
+/// Names a layer in this store: random, stable for the layer's life.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LayerId(String);
+
+impl LayerId {
+    /// The text: 32 hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A new one.
+    pub(crate) fn random() -> Result<Self> {
+        random_name().map(Self)
+    }
+}
+
+impl std::fmt::Display for LayerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for LayerId {
+    type Err = CacheError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() == 32 && text.bytes().all(is_hex) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CacheError::BadLayerId { text: text.chars().take(64).collect() })
+        }
+    }
+}
+
+/// One compressed form of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerBlob {
+    /// Such as `application/vnd.oci.image.layer.v1.tar+gzip`.
+    pub media_type: String,
+    /// Digest of the compressed bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+    /// The descriptor's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether the bytes are in the store. Ignored when given to the store.
+    pub present: bool,
+}
+
+/// Where a layer's blob may be fetched from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// Registry host with port, such as `registry-1.docker.io`.
+    pub host: String,
+    /// Repository, such as `library/alpine`.
+    pub repository: String,
+    /// Digest of the blob there.
+    pub digest: Digest,
+}
+
+/// What is known of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Its name in this store.
+    pub id: LayerId,
+    /// Digest of its uncompressed tar, if it is known.
+    pub diff_id: Option<Digest>,
+    /// Its folder in overlay form, if it has one that can be trusted.
+    pub folder: Option<PathBuf>,
+    /// Whether a table of contents was stored.
+    pub has_toc: bool,
+    /// Its compressed forms, in the store or not, by digest.
+    pub blobs: Vec<LayerBlob>,
+    /// Where its blobs may be fetched from.
+    pub origins: Vec<Origin>,
+    /// When it was made, seconds since 1970.
+    pub created: i64,
+    /// Bytes of the folder and the table of contents on disk, without the blobs.
+    pub size: u64,
+    /// Whether it changes nothing, so that no form of it is needed.
+    pub(crate) is_empty: bool,
+}
+
+impl LayerInfo {
+    /// Whether its files can be had in some way.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.is_empty
+            || self.folder.is_some()
+            || !self.origins.is_empty()
+            || self.blobs.iter().any(|blob| blob.present)
+    }
+}
+
+impl Store {
+    /// What is known of a layer; `None` if it isn't in the store or no usable form of it is left. Every open lease
+    /// then holds the layer.
+    pub fn layer(&self, id: &LayerId) -> Result<Option<LayerInfo>> {
+        self.hold_layer(id)?;
+        self.peek_layer(id)
+    }
+
+    /// As [`Self::layer`], without holding it.
+    pub(crate) fn peek_layer(&self, id: &LayerId) -> Result<Option<LayerInfo>> {
+        let info = self.inner.db.read("look up layer", |db| self.load_layer(db, id))?;
+        Ok(info.filter(LayerInfo::is_usable))
+    }
+
+    /// The layer with this uncompressed digest; of several, one with a folder, else the oldest. Every open lease then
+    /// holds it.
+    pub fn find_layer_by_diff_id(&self, diff_id: &Digest) -> Result<Option<LayerId>> {
+        self.find_layer("SELECT id FROM layers WHERE diff_id = ?1 ORDER BY created, id", diff_id)
+    }
+
+    /// The layer of which one compressed form has this digest. Every open lease then holds it.
+    pub fn find_layer_by_blob(&self, digest: &Digest) -> Result<Option<LayerId>> {
+        self.find_layer("SELECT layer FROM layer_blobs WHERE digest = ?1 ORDER BY layer", digest)
+    }
+
+    fn find_layer(&self, sql: &str, digest: &Digest) -> Result<Option<LayerId>> {
+        let ids = self.inner.db.read("look up layer by digest", |db| {
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map([digest.as_ref()], |r| layer_id(r, 0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let mut best = None;
+        for id in ids {
+            match self.layer(&id)? {
+                Some(info) if info.folder.is_some() => return Ok(Some(id)),
+                Some(_) if best.is_none() => best = Some(id),
+                _ => {}
+            }
+        }
+        Ok(best)
+    }
+
+    /// Notes a layer that a registry has, without fetching it. The same diff ID gives the same layer, to which the
+    /// blob and the origin are added.
+    pub fn add_remote_layer(&self, diff_id: &Digest, blob: &LayerBlob, origin: &Origin) -> Result<LayerId> {
+        let new = LayerId::random()?;
+        let now = self.now();
+        let _gc = self.gc_shared()?;
+        let id = self.inner.db.write("add remote layer", |tx| {
+            let id = match same_diff_id(tx, diff_id).doing("add remote layer")? {
+                Some(id) => id,
+                None => {
+                    insert_layer(tx, &new, Some(diff_id), now, now).doing("add remote layer")?;
+                    new
+                }
+            };
+            insert_blob(tx, &id, blob).doing("add remote layer")?;
+            insert_origin(tx, &id, origin).doing("add remote layer")?;
+            Ok(id)
+        })?;
+        // Still under the lock: nothing is pruned before it is held.
+        self.hold_layer(&id)?;
+        Ok(id)
+    }
+
+    /// Gives a layer one more compressed form.
+    pub fn attach_blob(&self, id: &LayerId, blob: &LayerBlob) -> Result<()> {
+        self.change_layer(id, "attach blob", |tx| insert_blob(tx, id, blob))
+    }
+
+    /// Gives a layer one more place to fetch from.
+    pub fn attach_origin(&self, id: &LayerId, origin: &Origin) -> Result<()> {
+        self.change_layer(id, "attach origin", |tx| insert_origin(tx, id, origin))
+    }
+
+    /// Notes the uncompressed digest of a layer that had none.
+    pub fn set_diff_id(&self, id: &LayerId, diff_id: &Digest) -> Result<()> {
+        self.change_layer(id, "set the diff ID of a layer", |tx| {
+            let sql = "UPDATE layers SET diff_id = ?2 WHERE id = ?1";
+            tx.prepare_cached(sql)?.execute((id.as_str(), diff_id.as_ref())).map(drop)
+        })
+    }
+
+    /// Changes something about a layer, which must be there.
+    pub(crate) fn change_layer(
+        &self,
+        id: &LayerId,
+        action: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        self.hold_layer(id)?;
+        let _gc = self.gc_shared()?;
+        self.inner.db.write(action, |tx| {
+            require_layer(tx, id)?;
+            change(tx).doing(action)
+        })
+    }
+
+    /// Reads a layer's rows and looks which of its forms are there.
+    pub(crate) fn load_layer(&self, db: &Connection, id: &LayerId) -> rusqlite::Result<Option<LayerInfo>> {
+        let sql = "SELECT diff_id, has_toc, toc_size, is_empty, folder_boot, folder_size, created FROM layers WHERE id = ?1";
+        let read = |row: &Row<'_>| {
+            let trusted = row.get::<_, Option<String>>(4)?.is_some_and(|boot| self.is_trusted(&boot));
+            let folder = trusted.then(|| self.inner.layout.layer_fs(id)).filter(|path| path.is_dir());
+            let folder_size: u64 = if folder.is_some() { row.get(5)? } else { 0 };
+            Ok(LayerInfo {
+                id: id.clone(),
+                diff_id: optional_digest(row, 0)?,
+                folder,
+                has_toc: row.get(1)?,
+                blobs: Vec::new(),
+                origins: Vec::new(),
+                created: row.get(6)?,
+                size: folder_size + row.get::<_, u64>(2)?,
+                is_empty: row.get(3)?,
+            })
+        };
+        let Some(mut info) = db.prepare_cached(sql)?.query_row([id.as_str()], read).optional()? else {
+            return Ok(None);
+        };
+        info.blobs = self.load_blobs(db, id)?;
+        info.origins = load_origins(db, id)?;
+        Ok(Some(info))
+    }
+
+    /// Whether a folder written in that boot (empty: synced) is whole.
+    pub(crate) fn is_trusted(&self, boot: &str) -> bool {
+        boot.is_empty() || self.inner.layout.boot() == Some(boot)
+    }
+
+    fn load_blobs(&self, db: &Connection, id: &LayerId) -> rusqlite::Result<Vec<LayerBlob>> {
+        let sql =
+            "SELECT digest, media_type, size, annotations FROM layer_blobs WHERE layer = ?1 ORDER BY digest";
+        let mut statement = db.prepare_cached(sql)?;
+        let rows = statement.query_map([id.as_str()], |row| {
+            let (digest, size) = (digest(row, 0)?, row.get(2)?);
+            let present = self.find_blob(&digest).is_some_and(|(_, meta)| meta.len() == size);
+            let annotations = serde_json::from_str(&row.get::<_, String>(3)?).unwrap_or_default();
+            Ok(LayerBlob { media_type: row.get(1)?, digest, size, annotations, present })
+        })?;
+        rows.collect()
+    }
+}
+
+fn load_origins(db: &Connection, id: &LayerId) -> rusqlite::Result<Vec<Origin>> {
+    let sql =
+        "SELECT host, repository, digest FROM origins WHERE layer = ?1 ORDER BY host, repository, digest";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([id.as_str()], |row| {
+        Ok(Origin { host: row.get(0)?, repository: row.get(1)?, digest: digest(row, 2)? })
+    })?;
+    rows.collect()
+}
+
+/// A column with a digest. One that is none is a damaged database.
+pub(crate) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    parsed(row, column)
+}
+
+/// A column with a layer id.
+pub(crate) fn layer_id(row: &Row<'_>, column: usize) -> rusqlite::Result<LayerId> {
+    parsed(row, column)
+}
+
+fn optional_digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Digest>> {
+    if row.get_ref(column)? == rusqlite::types::ValueRef::Null {
+        Ok(None)
+    } else {
+        digest(row, column).map(Some)
+    }
+}
+
+fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
+    })
+}
+
+/// Fails if there is no such layer.
+pub(crate) fn require_layer(db: &Connection, id: &LayerId) -> Result<()> {
+    let sql = "SELECT 1 FROM layers WHERE id = ?1";
+    let found = db.prepare_cached(sql).and_then(|mut s| s.exists([id.as_str()])).doing("look up layer")?;
+    if found { Ok(()) } else { Err(CacheError::LayerMissing { id: id.to_string() }) }
+}
+
+/// The oldest layer with this uncompressed digest.
+pub(crate) fn same_diff_id(db: &Connection, diff_id: &Digest) -> rusqlite::Result<Option<LayerId>> {
+    let sql = "SELECT id FROM layers WHERE diff_id = ?1 ORDER BY created, id LIMIT 1";
+    db.prepare_cached(sql)?.query_row([diff_id.as_ref()], |r| layer_id(r, 0)).optional()
+}
+
+/// A layer without any form yet.
+pub(crate) fn insert_layer(
+    tx: &Connection,
+    id: &LayerId,
+    diff_id: Option<&Digest>,
+    created: i64,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO layers(id, diff_id, has_toc, toc_size, is_empty, folder_size, created, last_used)
+        VALUES(?1, ?2, 0, 0, 0, 0, ?3, ?4)";
+    tx.prepare_cached(sql)?.execute((id.as_str(), diff_id.map(AsRef::as_ref), created, now)).map(drop)
+}
+
+/// A compressed form of a layer.
+pub(crate) fn insert_blob(tx: &Connection, id: &LayerId, blob: &LayerBlob) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO layer_blobs(layer, digest, media_type, size, annotations) VALUES(?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT DO UPDATE SET media_type = excluded.media_type, size = excluded.size,
+        annotations = excluded.annotations";
+    let annotations = serde_json::Value::from_iter(blob.annotations.clone()).to_string();
+    let row = (id.as_str(), blob.digest.as_ref(), &blob.media_type, blob.size, annotations);
+    tx.prepare_cached(sql)?.execute(row).map(drop)
+}
+
+/// A place to fetch a layer from.
+pub(crate) fn insert_origin(tx: &Connection, id: &LayerId, origin: &Origin) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO origins(layer, host, repository, digest) VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let row = (id.as_str(), &origin.host, &origin.repository, origin.digest.as_ref());
+    tx.prepare_cached(sql)?.execute(row).map(drop)
+}

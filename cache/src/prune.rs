@@ -1,0 +1,276 @@
+//! Making room.
+//!
+//! What goes is decided while the store's `gc` lock is held alone, against the leases of all live processes; rows and
+//! names vanish then, and the folders' contents afterwards.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::PathBuf;
+
+use oci_spec::image::Digest;
+
+use crate::error::{DbContext, IoContext};
+use crate::files::names_in;
+use crate::layer::layer_id;
+use crate::lock::{Mode, try_lock_path};
+use crate::remove::remove_tree;
+use crate::session::GcLock;
+use crate::usage::{Census, Counted};
+use crate::{LayerId, Result, Store, UsageItem, UsageKind, reserve};
+
+/// Small facts, and records without a layer, that are kept at most.
+const MAX_SMALL_ROWS: u32 = 100_000;
+
+/// What to prune. Something in use (by a running build of any process, or blobs of a named image) always stays.
+/// With no bound on bytes, everything that the filters let through goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PruneOptions {
+    /// Also internal caches, and the folders of named images' layers.
+    pub all: bool,
+    /// Bytes that stay in any case (`--reserved-space`, formerly `--keep-storage`).
+    pub keep_bytes: Option<u64>,
+    /// Bytes above which the least recently used goes (`--max-used-space`).
+    pub max_used_bytes: Option<u64>,
+    /// Bytes that the file system should have free (`--min-free-space`).
+    pub min_free_bytes: Option<u64>,
+    /// Only what was not used for this many seconds (`until=24h`).
+    pub older_than: Option<u64>,
+    /// Only these kinds; empty for all.
+    pub kinds: Vec<UsageKind>,
+    /// Only items with these ids (or an id that begins so); empty for all.
+    pub ids: Vec<String>,
+    /// Only items whose description contains this.
+    pub description: Option<String>,
+}
+
+impl PruneOptions {
+    /// Holds the store below `bytes`, for the end of a build.
+    pub fn cap(bytes: u64) -> Self {
+        Self { max_used_bytes: Some(bytes), ..Self::default() }
+    }
+
+    /// Whether everything that isn't in use goes.
+    fn is_everything(&self) -> bool {
+        *self == Self { all: true, ..Self::default() }
+    }
+
+    fn lets_through(&self, item: &UsageItem, now: i64) -> bool {
+        let old = self.older_than.is_none_or(|age| item.last_used <= now.saturating_sub_unsigned(age));
+        let kind = self.kinds.is_empty() || self.kinds.contains(&item.kind);
+        let id = self.ids.is_empty() || self.ids.iter().any(|id| item.id.starts_with(id.as_str()));
+        let text = self.description.as_ref().is_none_or(|d| item.description.contains(d.as_str()));
+        old && kind && id && text
+    }
+
+    /// Bytes that the store may keep; none when nothing bounds it and all goes that may.
+    fn target(&self, total: u64, free: u64) -> u64 {
+        let mut target = self.max_used_bytes.unwrap_or(u64::MAX);
+        if let Some(wanted) = self.min_free_bytes {
+            target = target.min(total.saturating_sub(wanted.saturating_sub(free)));
+        }
+        if self.max_used_bytes.is_none() && self.min_free_bytes.is_none() {
+            target = 0;
+        }
+        target.max(self.keep_bytes.unwrap_or(0))
+    }
+}
+
+/// What pruning did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PruneReport {
+    /// What was removed.
+    pub removed: Vec<UsageItem>,
+    /// Bytes freed.
+    pub freed: u64,
+    /// Bytes in the store afterwards.
+    pub kept: u64,
+}
+
+/// Picks what goes: of what may go, the least recently used, until the rest is small enough. `counted` is in that order.
+fn select<'a>(counted: &'a [Counted], options: &PruneOptions, now: i64, free: u64) -> Vec<&'a UsageItem> {
+    let mut total: u64 = counted.iter().map(|c| c.item.size).sum();
+    let target = options.target(total, free);
+    let mut selected = Vec::new();
+    for Counted { item, held } in counted {
+        // With no bound even what takes up nothing goes.
+        if total <= target && target > 0 {
+            break;
+        }
+        let may_go = match item.kind {
+            UsageKind::Layer => !held && (options.all || !item.in_use),
+            UsageKind::Blob | UsageKind::CacheMount => !item.in_use,
+            UsageKind::Internal => options.all,
+        };
+        if may_go && options.lets_through(item, now) {
+            total -= item.size;
+            selected.push(item);
+        }
+    }
+    selected
+}
+
+impl Store {
+    /// Removes what is not needed, the least recently used first, and what killed processes left behind.
+    pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport> {
+        let report = reserve::with_room(&self.inner.layout, || self.prune_once(options))?;
+        self.trim_blocks(self.inner.block_cache_bytes)?;
+        reserve::fill(&self.inner.layout);
+        Ok(report)
+    }
+
+    fn prune_once(&self, options: &PruneOptions) -> Result<PruneReport> {
+        let gc = GcLock::exclusive(&self.inner.layout)?;
+        let mut trash = self.sweep()?;
+        let census = self.census()?;
+        let selected = select(&census.counted, options, self.now(), self.free_bytes()?);
+        let mut removed: Vec<UsageItem> = Vec::new();
+        for item in selected.iter().filter(|i| i.kind != UsageKind::Layer) {
+            if self.remove_item(item, &mut trash)? {
+                removed.push((*item).clone());
+            }
+        }
+        let layers: Vec<&UsageItem> =
+            selected.iter().copied().filter(|i| i.kind == UsageKind::Layer).collect();
+        self.remove_layers(&layers, &census, &mut trash)?;
+        removed.extend(layers.into_iter().cloned());
+        self.remove_small_rows(options)?;
+        drop(gc);
+        // In the process's folder: what is not removed now goes when the process does.
+        trash.iter().try_for_each(|path| remove_tree(path, None))?;
+        let freed = removed.iter().map(|i| i.size).sum();
+        let total: u64 = census.counted.iter().map(|c| c.item.size).sum();
+        removed.sort_by(|a, b| (a.last_used, &a.id).cmp(&(b.last_used, &b.id)));
+        Ok(PruneReport { removed, freed, kept: total.saturating_sub(freed) })
+    }
+
+    /// Moves away folders that no row speaks of or that another boot left unsynced, and removes rows of layers of
+    /// which nothing is left. Returns where the folders are. For a holder of the exclusive `gc` lock.
+    fn sweep(&self) -> Result<Vec<PathBuf>> {
+        let layout = &self.inner.layout;
+        let rows = self.inner.db.read("list layers", |db| {
+            let mut statement = db.prepare("SELECT id, folder_boot FROM layers")?;
+            let rows = statement.query_map([], |r| {
+                let boot: Option<String> = r.get(1)?;
+                Ok((layer_id(r, 0)?.to_string(), boot.is_some_and(|b| self.is_trusted(&b))))
+            })?;
+            rows.collect::<rusqlite::Result<BTreeMap<String, bool>>>()
+        })?;
+        let mut trash = Vec::new();
+        for name in names_in(&layout.layers())? {
+            let dir = layout.layers().join(&name);
+            match rows.get(&name) {
+                None => trash.extend(self.inner.session.discard(&dir)?),
+                Some(false) => trash.extend(self.inner.session.discard(&dir.join("fs"))?),
+                Some(true) => {}
+            }
+        }
+        let mut gone = Vec::new();
+        for id in rows.keys().filter_map(|id| id.parse::<LayerId>().ok()) {
+            if self.peek_layer(&id)?.is_none() {
+                gone.push(id);
+            }
+        }
+        self.delete_layer_rows(&gone)?;
+        for id in gone {
+            trash.extend(self.inner.session.discard(&layout.layer(&id))?);
+        }
+        Ok(trash)
+    }
+
+    /// Removes something that is no layer. Whether it could be.
+    fn remove_item(&self, item: &UsageItem, trash: &mut Vec<PathBuf>) -> Result<bool> {
+        let layout = &self.inner.layout;
+        match (item.kind, item.id.as_str()) {
+            (UsageKind::Blob, digest) => {
+                if let Ok(digest) = digest.parse() {
+                    self.remove_blob(&digest)?;
+                }
+            }
+            (UsageKind::CacheMount, id) => {
+                let (hash, slot) = id.split_once('/').unwrap_or((id, "0"));
+                let Some(_lock) = try_lock_path(self.mount_lock(hash, slot), Mode::Exclusive)? else {
+                    return Ok(false);
+                };
+                trash.extend(self.inner.session.discard(&layout.cache_mounts().join(id))?);
+                // Fails when the mount has other folders, as it should.
+                let _ = fs::remove_dir(layout.cache_mounts().join(hash));
+            }
+            (UsageKind::Internal, "blocks") => {
+                for shard in names_in(&layout.blocks())? {
+                    trash.extend(self.inner.session.discard(&layout.blocks().join(shard))?);
+                }
+            }
+            (UsageKind::Internal | UsageKind::Layer, id) => {
+                trash.extend(self.inner.session.discard(&layout.root().join(id))?);
+            }
+        }
+        Ok(true)
+    }
+
+    fn remove_layers(&self, items: &[&UsageItem], census: &Census, trash: &mut Vec<PathBuf>) -> Result<()> {
+        let ids: HashSet<LayerId> = items.iter().filter_map(|i| i.id.parse().ok()).collect();
+        self.delete_layer_rows(&ids)?;
+        for id in &ids {
+            trash.extend(self.inner.session.discard(&self.inner.layout.layer(id))?);
+        }
+        let staying: HashSet<&Digest> =
+            census.layer_blobs.iter().filter(|(id, _)| !ids.contains(*id)).flat_map(|(_, b)| b).collect();
+        for blob in ids.iter().filter_map(|id| census.layer_blobs.get(id)).flatten() {
+            if !census.needed_blobs.contains(blob) && !staying.contains(blob) {
+                self.remove_blob(blob)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_layer_rows<'a>(&self, ids: impl IntoIterator<Item = &'a LayerId>) -> Result<()> {
+        let mut ids = ids.into_iter().peekable();
+        if ids.peek().is_none() {
+            return Ok(());
+        }
+        self.inner.db.write("remove layers", |tx| {
+            let mut statement =
+                tx.prepare_cached("DELETE FROM layers WHERE id = ?1").doing("remove layers")?;
+            ids.try_for_each(|id| statement.execute([id.as_str()]).map(drop)).doing("remove layers")
+        })
+    }
+
+    fn remove_blob(&self, digest: &Digest) -> Result<()> {
+        let layout = &self.inner.layout;
+        for path in [Some(layout.blob(digest)), layout.fresh_blob(digest)].into_iter().flatten() {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e).on("remove blob", &path),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Bounds what has no files: facts, and records of steps that made no layer.
+    fn remove_small_rows(&self, options: &PruneOptions) -> Result<()> {
+        let keep = if options.is_everything() { 0 } else { MAX_SMALL_ROWS };
+        let too_many: bool = self.inner.db.read("count rows", |db| {
+            let sql = "SELECT (SELECT count(*) FROM meta) > ?1
+                OR (SELECT count(*) FROM records WHERE layer IS NULL) > ?1";
+            db.query_row(sql, [keep], |r| r.get(0))
+        })?;
+        if !too_many {
+            return Ok(());
+        }
+        self.inner.db.write("remove old rows", |tx| {
+            let facts = "DELETE FROM meta WHERE (namespace, key) IN
+                (SELECT namespace, key FROM meta ORDER BY updated DESC LIMIT -1 OFFSET ?1)";
+            let records = "DELETE FROM records WHERE id IN
+                (SELECT id FROM records WHERE layer IS NULL ORDER BY id DESC LIMIT -1 OFFSET ?1)";
+            tx.execute(facts, [keep])
+                .and_then(|_| tx.execute(records, [keep]))
+                .map(drop)
+                .doing("remove old rows")
+        })
+    }
+
+    fn free_bytes(&self) -> Result<u64> {
+        let stat = rustix::fs::statvfs(self.root()).on("ask for free space in", self.root())?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}

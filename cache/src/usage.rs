@@ -1,0 +1,307 @@
+//! What takes up the disk.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use oci_spec::image::Digest;
+
+use crate::error::IoContext;
+use crate::files::{exists, names_in, read_if_there};
+use crate::layer::{digest, layer_id};
+use crate::lease::Held;
+use crate::lock::{Mode, try_lock_path};
+use crate::session::GcLock;
+use crate::{LayerId, Result, Store};
+
+/// What a [`UsageItem`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UsageKind {
+    /// A layer in all its forms (`regular` in BuildKit's words).
+    Layer,
+    /// A blob that belongs to no layer: a manifest, a config, a fetched file.
+    Blob,
+    /// A cache mount (`exec.cachemount`).
+    CacheMount,
+    /// Caches of our own that only save time: digests of context files, compressed blocks (`internal`).
+    Internal,
+}
+
+/// One thing in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageItem {
+    /// What it is.
+    pub kind: UsageKind,
+    /// Layer id, digest, `HASH/N` of the cache mount, or `blocks` or `stat/HASH`.
+    pub id: String,
+    /// Bytes on disk.
+    pub size: u64,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// Seconds since 1970.
+    pub last_used: i64,
+    /// For people: the instruction that made it, the cache mount's id.
+    pub description: String,
+    /// Whether a running build or a named image needs it.
+    pub in_use: bool,
+}
+
+/// A usage item with what pruning must know of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    pub(crate) item: UsageItem,
+    /// Whether a running build needs it.
+    pub(crate) held: bool,
+}
+
+/// Everything in the store at one moment.
+#[derive(Debug)]
+pub(crate) struct Census {
+    pub(crate) counted: Vec<Counted>,
+    /// Blobs of each layer.
+    pub(crate) layer_blobs: HashMap<LayerId, Vec<Digest>>,
+    /// Blobs that running builds or named images need.
+    pub(crate) needed_blobs: HashSet<Digest>,
+}
+
+/// A blob's file.
+struct BlobFile {
+    size: u64,
+    created: i64,
+    last_used: i64,
+}
+
+/// A layer's row.
+struct LayerRow {
+    id: LayerId,
+    size: u64,
+    created: i64,
+    last_used: i64,
+    description: String,
+}
+
+impl Store {
+    /// Everything in the store, the least recently used first.
+    pub fn usage(&self) -> Result<Vec<UsageItem>> {
+        let _gc = GcLock::exclusive(&self.inner.layout)?;
+        Ok(self.census()?.counted.into_iter().map(|c| c.item).collect())
+    }
+
+    /// For a holder of the exclusive `gc` lock.
+    pub(crate) fn census(&self) -> Result<Census> {
+        let held = self.held_by_all()?;
+        let named = self.blobs_of_images()?;
+        let files = self.blob_files()?;
+        let layer_blobs = self.all_layer_blobs()?;
+        let mut needed: HashSet<Digest> = named.clone();
+        needed.extend(held.iter().filter_map(|h| if let Held::Blob(d) = h { Some(d.clone()) } else { None }));
+        let mut counted = Vec::new();
+        let mut owned = HashSet::new();
+        for row in self.layer_rows()? {
+            let blobs = layer_blobs.get(&row.id).map_or(&[][..], Vec::as_slice);
+            let is_held = held.contains(&Held::Layer(row.id.clone()));
+            if is_held {
+                needed.extend(blobs.iter().cloned());
+            }
+            let is_named = blobs.iter().any(|b| named.contains(b));
+            // A blob that two layers have is counted once.
+            let own =
+                blobs.iter().filter(|b| owned.insert((*b).clone())).filter_map(|b| files.get(b.digest()));
+            let size = row.size + own.map(|f| f.size).sum::<u64>();
+            counted.push(Counted { held: is_held, item: layer_item(row, size, is_held || is_named) });
+        }
+        for (name, file) in &files {
+            let digest = blob_digest(name);
+            if !owned.contains(&digest) {
+                let is_held = held.contains(&Held::Blob(digest.clone()));
+                counted.push(Counted {
+                    held: is_held,
+                    item: blob_item(&digest, file, needed.contains(&digest)),
+                });
+            }
+        }
+        counted.extend(self.count_mounts()?);
+        counted.extend(self.count_internal()?);
+        counted.sort_by(|a, b| (a.item.last_used, &a.item.id).cmp(&(b.item.last_used, &b.item.id)));
+        Ok(Census { counted, layer_blobs, needed_blobs: needed })
+    }
+
+    /// The files of blobs that count, by the digest's hex digits.
+    fn blob_files(&self) -> Result<BTreeMap<String, BlobFile>> {
+        let mut files = BTreeMap::new();
+        for dir in [Some(self.inner.layout.blobs()), self.inner.layout.fresh()].into_iter().flatten() {
+            for name in names_in(&dir)?.into_iter().filter(|n| is_sha256_hex(n)) {
+                let Ok(meta) = fs::metadata(dir.join(&name)) else { continue };
+                let file = BlobFile { size: meta.len(), created: birth(&meta), last_used: meta.mtime() };
+                files.insert(name, file);
+            }
+        }
+        Ok(files)
+    }
+
+    fn all_layer_blobs(&self) -> Result<HashMap<LayerId, Vec<Digest>>> {
+        let mut blobs: HashMap<LayerId, Vec<Digest>> = HashMap::new();
+        self.inner.db.read("list blobs of layers", |db| {
+            let mut statement = db.prepare("SELECT layer, digest FROM layer_blobs ORDER BY layer, digest")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                blobs.entry(layer_id(row, 0)?).or_default().push(digest(row, 1)?);
+            }
+            Ok(())
+        })?;
+        Ok(blobs)
+    }
+
+    fn layer_rows(&self) -> Result<Vec<LayerRow>> {
+        let sql = "SELECT l.id, l.toc_size, l.folder_boot, l.folder_size, l.created, l.last_used,
+            (SELECT r.description FROM records r WHERE r.layer = l.id ORDER BY r.id DESC LIMIT 1)
+            FROM layers l ORDER BY l.id";
+        self.inner.db.read("list layers", |db| {
+            let mut statement = db.prepare(sql)?;
+            let rows = statement.query_map([], |row| {
+                let trusted = row.get::<_, Option<String>>(2)?.is_some_and(|boot| self.is_trusted(&boot));
+                let folder: u64 = if trusted { row.get(3)? } else { 0 };
+                Ok(LayerRow {
+                    id: layer_id(row, 0)?,
+                    size: row.get::<_, u64>(1)? + folder,
+                    created: row.get(4)?,
+                    last_used: row.get(5)?,
+                    description: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn count_mounts(&self) -> Result<Vec<Counted>> {
+        let top = self.inner.layout.cache_mounts();
+        let mut counted = Vec::new();
+        for hash in names_in(&top)? {
+            for slot in names_in(&top.join(&hash))? {
+                let dir = top.join(&hash).join(&slot);
+                let Ok(meta) = fs::metadata(dir.join("id")) else { continue };
+                let id = read_if_there(&dir.join("id"))?.unwrap_or_default();
+                let held = try_lock_path(self.mount_lock(&hash, &slot), Mode::Exclusive)?.is_none();
+                let item = UsageItem {
+                    kind: UsageKind::CacheMount,
+                    id: format!("{hash}/{slot}"),
+                    size: mount_size(&dir, &meta, held),
+                    created: birth(&meta),
+                    last_used: meta.mtime(),
+                    description: String::from_utf8_lossy(&id).into_owned(),
+                    in_use: held,
+                };
+                counted.push(Counted { item, held });
+            }
+        }
+        Ok(counted)
+    }
+
+    fn count_internal(&self) -> Result<Vec<Counted>> {
+        let mut counted = Vec::new();
+        let mut add = |id: String, description: &str, size, created, last_used| {
+            let description = description.to_owned();
+            let kind = UsageKind::Internal;
+            let item = UsageItem { kind, id, size, created, last_used, description, in_use: false };
+            counted.push(Counted { item, held: false });
+        };
+        let blocks = self.block_totals()?;
+        if blocks.size > 0 {
+            add("blocks".into(), "compressed blocks", blocks.size, blocks.first_used, blocks.last_used);
+        }
+        let dir = self.inner.layout.stat();
+        for name in names_in(&dir)? {
+            let Ok(meta) = fs::metadata(dir.join(&name)) else { continue };
+            let id = format!("stat/{name}");
+            add(id, "digests of a build context's files", meta.len(), birth(&meta), meta.mtime());
+        }
+        Ok(counted)
+    }
+}
+
+fn layer_item(row: LayerRow, size: u64, in_use: bool) -> UsageItem {
+    UsageItem {
+        kind: UsageKind::Layer,
+        id: row.id.to_string(),
+        size,
+        created: row.created,
+        last_used: row.last_used,
+        description: row.description,
+        in_use,
+    }
+}
+
+fn blob_item(digest: &Digest, file: &BlobFile, in_use: bool) -> UsageItem {
+    UsageItem {
+        kind: UsageKind::Blob,
+        id: digest.to_string(),
+        size: file.size,
+        created: file.created,
+        last_used: file.last_used,
+        description: String::new(),
+        in_use,
+    }
+}
+
+fn is_sha256_hex(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// For a name that [`is_sha256_hex`].
+fn blob_digest(name: &str) -> Digest {
+    format!("sha256:{name}").parse().expect("64 hex digits are a sha256 digest")
+}
+
+/// When a file was made; when it was changed where the file system doesn't know.
+fn birth(meta: &fs::Metadata) -> i64 {
+    let born = meta.created().ok().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
+    born.map_or(meta.mtime(), |d| d.as_secs().cast_signed())
+}
+
+/// A cache mount's size. It is written beside the folder, with the time of last use at which it was found.
+fn mount_size(dir: &Path, id: &fs::Metadata, in_use: bool) -> u64 {
+    let note = dir.join("size");
+    let known = read_if_there(&note).ok().flatten().and_then(|bytes| {
+        let text = String::from_utf8(bytes).ok()?;
+        let (used, size) = text.split_once(' ')?;
+        (used.parse() == Ok(id.mtime())).then(|| size.parse().ok())?
+    });
+    known.unwrap_or_else(|| {
+        let size = tree_size(&dir.join("data"));
+        if !in_use {
+            // Only saves the next count.
+            let _ = fs::write(&note, format!("{} {size}", id.mtime()));
+        }
+        size
+    })
+}
+
+/// Bytes on disk below a folder; what can't be read counts nothing.
+pub(crate) fn tree_size(path: &Path) -> u64 {
+    let mut todo = vec![path.to_owned()];
+    let mut linked = HashSet::new();
+    let mut total = 0;
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                todo.push(entry.path());
+            } else if meta.nlink() > 1 && !linked.insert((meta.dev(), meta.ino())) {
+                continue;
+            }
+            total += meta.blocks() * 512;
+        }
+    }
+    total
+}
+
+/// Waits until all that was written to the file system is on disk. A folder that isn't there needs nothing.
+pub(crate) fn sync_file_system(path: &Path) -> Result<()> {
+    if !exists(path) {
+        return Ok(());
+    }
+    let dir = fs::File::open(path).on("open folder", path)?;
+    rustix::fs::syncfs(&dir).on("sync the file system of", path)
+}
