@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use oci_spec::image::Digest;
 
-use crate::auth::Auth;
 use crate::config::{Endpoint, HostConfig, HostSettings, Proxies, TlsRoots};
 use crate::credentials::{Credentials, NoCredentials};
 use crate::transport::{RetryPolicy, Transport};
@@ -86,7 +85,7 @@ impl Default for Limits {
             uploads_per_host: 6,
             manifest_size: 4 << 20,
             connect_timeout: Duration::from_secs(20),
-            stall_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_mins(1),
             commit_timeout: Duration::from_mins(10),
             chunk_size: 64 << 20,
         }
@@ -103,7 +102,7 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) config: ClientConfig,
     pub(crate) transport: Transport,
-    pub(crate) auth: Auth,
+    pub(crate) mirrors: DeadMirrors,
     pub(crate) manifests: ManifestMemo,
     pub(crate) blobs: BlobMemo,
 }
@@ -120,7 +119,7 @@ impl Client {
         Self {
             inner: Arc::new(Inner {
                 transport: Transport::new(&config),
-                auth: Auth::new(Arc::clone(&config.credentials)),
+                mirrors: DeadMirrors::default(),
                 config,
                 manifests: ManifestMemo::default(),
                 blobs: BlobMemo::default(),
@@ -198,5 +197,19 @@ impl BlobMemo {
     pub(crate) fn lock(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(locks.entry(key.to_owned()).or_default())
+    }
+}
+
+/// Mirrors that could not be reached; asking them again for every blob would cost more than they ever save.
+#[derive(Default)]
+pub(crate) struct DeadMirrors(Mutex<HashSet<String>>);
+
+impl DeadMirrors {
+    pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&endpoint.host)
+    }
+
+    pub(crate) fn insert(&self, endpoint: &Endpoint) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint.host.clone());
     }
 }

@@ -176,10 +176,10 @@ impl HostConfig {
         own.into_iter().chain(shared).collect()
     }
 
-    /// The places to ask for content of `domain`: its mirrors in order, then itself.
-    pub(crate) fn endpoints(&self, domain: &str) -> Result<Vec<Endpoint>, ConfigError> {
+    /// The mirrors of `domain` in the order to ask them.
+    pub(crate) fn mirrors(&self, domain: &str) -> Result<Vec<Endpoint>, ConfigError> {
         let mirrors = self.get(domain).map(|settings| settings.mirrors.as_slice()).unwrap_or_default();
-        let mut list = Vec::with_capacity(mirrors.len() + 1);
+        let mut list = Vec::with_capacity(mirrors.len());
         for mirror in mirrors {
             let address = MirrorAddress::parse(mirror)?;
             list.push(Endpoint {
@@ -190,7 +190,6 @@ impl HostConfig {
                 mirror_of: Some(domain.to_owned()),
             });
         }
-        list.push(self.upstream(domain));
         Ok(list)
     }
 
@@ -320,7 +319,8 @@ mod tests {
             "#,
         )
         .unwrap();
-        let endpoints = config.endpoints("docker.io").unwrap();
+        let mut endpoints = config.mirrors("docker.io").unwrap();
+        endpoints.push(config.upstream("docker.io"));
         let urls: Vec<String> = endpoints
             .iter()
             .map(|e| {

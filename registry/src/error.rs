@@ -82,7 +82,7 @@ pub enum Error {
     #[error("no match for platform `{wanted}`: the index has {}", list(available))]
     NoMatchingPlatform {
         /// What was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What the index offers.
         available: Vec<Platform>,
     },

@@ -152,7 +152,7 @@ impl FromStr for Platform {
             !word.is_empty()
                 && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
         };
-        if parts.len() > 3 || !is_word(&os) || !parts[1..].iter().all(|part| is_word(part)) {
+        if parts.len() > 3 || !is_word(&os) || !parts[1..].iter().all(is_word) {
             return Err(syntax());
         }
         let platform = match parts[1..] {
@@ -225,7 +225,7 @@ pub fn select_platform<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a De
     }
     let mut available: Vec<Platform> = images.iter().filter_map(|entry| entry.platform.clone()).collect();
     available.dedup();
-    Err(Error::NoMatchingPlatform { wanted, available })
+    Err(Error::NoMatchingPlatform { wanted: Box::new(wanted), available })
 }
 
 fn is_image(entry: &Descriptor) -> bool {

@@ -25,7 +25,7 @@ pub struct Helpers {
 
 impl Default for Helpers {
     fn default() -> Self {
-        Self { search: Vec::new(), timeout: Duration::from_secs(60) }
+        Self { search: Vec::new(), timeout: Duration::from_mins(1) }
     }
 }
 
