@@ -1,1 +1,55 @@
-//! x
+//! A client of OCI distribution registries: image references, credentials, resolve, pull and push.
+//!
+//! The entry point is [`Client`]; it is cheap to clone and does no I/O until it is asked for something. The crate
+//! keeps no local store, reads no environment variable and prints nothing: file paths, proxies and credentials are
+//! passed in with [`ClientConfig`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), garboard_registry::Error> {
+//! use garboard_registry::{Client, ClientConfig, Platform, Reference, select_platform};
+//!
+//! let client = Client::new(ClientConfig::default());
+//! let reference: Reference = "alpine:3".parse()?;
+//! let index = client.manifest(&reference).await?;
+//! let image = select_platform(&index.index()?, &Platform::host())?.clone();
+//! let manifest = client.manifest(&reference.with_digest(image.digest)).await?;
+//! # drop(manifest);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod auth;
+mod client;
+mod config;
+mod credentials;
+mod download;
+mod endpoint_url;
+mod error;
+mod login;
+mod manifest;
+mod platform;
+mod pull;
+mod push;
+mod reference;
+mod transport;
+mod types;
+mod verify;
+
+pub use client::{Client, ClientConfig, Limits};
+pub use config::{ConfigError, HostConfig, HostSettings, KeyPair, Proxies, TlsRoots, is_loopback};
+pub use credentials::{
+    AuthFile, AuthFiles, Credential, CredentialError, CredentialFuture, Credentials, Helpers, LoginStore,
+    NoCredentials, StaticCredentials, Target,
+};
+pub use error::Error;
+pub use oci_spec::image::Digest;
+pub use platform::{Platform, PlatformError, select_platform};
+pub use push::{BlobSource, BytesSource, FileSource, Pushed};
+pub use reference::{Reference, ReferenceError};
+pub use transport::RetryPolicy;
+pub use types::{Descriptor, ImageManifest, Index, Manifest, ManifestKind, media_type};
+pub use verify::digest_of;
+
+/// What the crate's operations give.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,295 @@
+//! Pushing blobs and manifests. Always to the registry itself, never to a mirror.
+mod session;
+mod source;
+mod upload;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use oci_spec::image::{Digest, DigestAlgorithm};
+
+use crate::auth::Scopes;
+use crate::client::{BlobMemo, Client};
+use crate::endpoint_url::url;
+use crate::error::Error;
+use crate::pull::{CONTENT_DIGEST, Progress, text};
+use crate::reference::Reference;
+use crate::transport::{Backoff, Call, Direction, Payload};
+use crate::types::{Descriptor, Manifest};
+use crate::verify;
+use session::{Mount, Session, Target};
+
+pub use source::{BlobSource, BytesSource, FileSource};
+pub(crate) use upload::Upload;
+
+/// More repositories are not asked for a blob: each costs a round trip.
+const MAX_MOUNTS: usize = 2;
+/// How often a manifest is sent that the registry finds incomplete.
+const MANIFEST_ATTEMPTS: u32 = 4;
+
+/// How a blob got where it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there.
+    AlreadyThere,
+    /// The registry took it from another of its repositories.
+    Mounted,
+    /// Its bytes were sent.
+    Uploaded,
+}
+
+impl Client {
+    /// Makes sure a blob is in the repository of `reference`: looks for it, else has it mounted from one of the
+    /// repositories `mount_from` (those on other registries are passed over), else uploads it. `progress` is told
+    /// how many bytes were sent so far; the number falls when an upload starts over.
+    ///
+    /// # Errors
+    /// What the registry answers or why it doesn't, and [`Error::Source`].
+    pub async fn push_blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        source: &dyn BlobSource,
+        mount_from: &[Reference],
+        progress: Progress<'_>,
+    ) -> Result<Pushed, Error> {
+        let memo = &self.inner.blobs;
+        let target = self.target(reference, descriptor);
+        let key = BlobMemo::key(&target.endpoint, target.repository, &descriptor.digest);
+        let lock = memo.lock(&key);
+        let _one = lock.lock().await; // the same blob may be part of several images
+        if memo.contains(&key) {
+            return Ok(Pushed::AlreadyThere);
+        }
+        let _slot = self.inner.transport.slot(&target.endpoint, Direction::Up).await;
+        let from: Vec<&Reference> = mount_from
+            .iter()
+            .filter(|other| {
+                other.domain() == reference.domain() && other.repository() != reference.repository()
+            })
+            .take(MAX_MOUNTS)
+            .collect();
+        let pushed = push(&target, source, &from, progress).await?;
+        memo.insert(key);
+        Ok(pushed)
+    }
+
+    /// Pushes a manifest or index under the tag of `reference`, or under its digest when it has no tag. All it
+    /// refers to must be there. Answers with its descriptor.
+    ///
+    /// # Errors
+    /// [`Error::DigestMismatch`] when `reference` has another digest than the bytes; else what the registry answers.
+    pub async fn push_manifest(
+        &self,
+        reference: &Reference,
+        bytes: &[u8],
+        media_type: &str,
+    ) -> Result<Descriptor, Error> {
+        let action = format!("push `{reference}`");
+        if let Some(digest) = reference.digest() {
+            verify::check(&action, bytes, digest)?;
+        }
+        let digest = verify::digest_of(bytes);
+        let endpoint = self.inner.config.hosts.upstream(reference.domain());
+        let name = reference.tag().unwrap_or(digest.as_ref());
+        let mut headers = HeaderMap::new();
+        let content_type = HeaderValue::try_from(media_type).map_err(|_| Error::Protocol {
+            action: action.clone(),
+            problem: "the media type can't be sent".into(),
+        })?;
+        headers.insert(CONTENT_TYPE, content_type);
+        let call = Call {
+            url: url(&endpoint, reference.repository(), &format!("manifests/{name}"))?,
+            endpoint: &endpoint,
+            repository: reference.repository().into(),
+            scopes: Scopes::push(reference.repository()),
+            method: Method::PUT,
+            headers,
+            payload: Payload::Bytes(Bytes::copy_from_slice(bytes)),
+            action: &action,
+            attempts: self.inner.config.retry.attempts,
+        };
+        self.put_manifest(&call, &digest).await?;
+        let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
+        let manifest = Manifest { descriptor: descriptor.clone(), bytes: bytes.to_vec() };
+        self.inner.manifests.put(reference.name(), &manifest);
+        Ok(descriptor)
+    }
+
+    /// Asks whether a push to the repository of `reference` would be allowed, by starting an upload and giving it
+    /// up. Better known before a long build than after it.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] or [`Error::Denied`]; other errors may only mean that the registry is odd.
+    pub async fn check_push(&self, reference: &Reference) -> Result<(), Error> {
+        let nothing = Descriptor::new("application/octet-stream", verify::digest_of(b""), 0);
+        let mut target = self.target(reference, &nothing);
+        target.action = format!("ask for the right to push to `{}`", reference.name());
+        let session = target.start(self.inner.config.retry.attempts).await?;
+        target.abandon(session).await;
+        Ok(())
+    }
+
+    /// Sends a manifest. Right after an upload some registries don't find its blobs yet (GHCR does so), so that
+    /// complaint is given time to go away.
+    async fn put_manifest(&self, call: &Call<'_>, digest: &Digest) -> Result<(), Error> {
+        let mut backoff = Backoff::new(self.inner.config.retry.clone(), MANIFEST_ATTEMPTS);
+        let response = loop {
+            let error = match self.inner.transport.send(call).await {
+                Ok(response) => break response,
+                Err(error) => error,
+            };
+            if !lacks_blob(&error) {
+                return Err(error);
+            }
+            self.inner.blobs.forget(call.endpoint, &call.repository);
+            let incomplete =
+                Error::Broken { action: call.action.into(), host: call.endpoint.host.clone(), source: None };
+            match backoff.next(&incomplete, None) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            }
+        };
+        let said = text(&response, &CONTENT_DIGEST).and_then(|said| said.parse::<Digest>().ok());
+        match said {
+            Some(said) if *said.algorithm() == DigestAlgorithm::Sha256 && said != *digest => {
+                Err(Error::DigestMismatch {
+                    action: call.action.into(),
+                    expected: digest.clone(),
+                    actual: said,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn target<'a>(&'a self, reference: &'a Reference, descriptor: &'a Descriptor) -> Target<'a> {
+        Target {
+            transport: &self.inner.transport,
+            limits: &self.inner.config.limits,
+            endpoint: self.inner.config.hosts.upstream(reference.domain()),
+            repository: reference.repository(),
+            descriptor,
+            action: format!("push `{}` to `{}`", descriptor.digest, reference.name()),
+        }
+    }
+}
+
+async fn push(
+    target: &Target<'_>,
+    source: &dyn BlobSource,
+    mount_from: &[&Reference],
+    progress: Progress<'_>,
+) -> Result<Pushed, Error> {
+    match target.exists().await {
+        Ok(true) => return Ok(Pushed::AlreadyThere),
+        Ok(false) => {}
+        Err(error) if is_hopeless(&error) => return Err(error),
+        // registries answer oddly to a HEAD of what isn't there; the upload will tell
+        Err(error) => tracing::debug!(action = target.action, %error, "can't tell whether the blob is there"),
+    }
+    let mut session: Option<Session> = None;
+    for from in mount_from {
+        match target.mount(from.repository()).await {
+            Ok(Mount::Mounted) => {
+                if let Some(unused) = session {
+                    target.abandon(unused).await;
+                }
+                return Ok(Pushed::Mounted);
+            }
+            Ok(Mount::Started(started)) => {
+                if let Some(unused) = session.replace(started) {
+                    target.abandon(unused).await;
+                }
+            }
+            // often for want of a right to read the other repository: no reason not to upload
+            Err(error) => tracing::debug!(action = target.action, %error, "can't mount the blob"),
+        }
+    }
+    upload(target, session, source, progress).await
+}
+
+/// Uploads, with one request if that works and in pieces if it doesn't.
+async fn upload(
+    target: &Target<'_>,
+    mut session: Option<Session>,
+    source: &dyn BlobSource,
+    progress: Progress<'_>,
+) -> Result<Pushed, Error> {
+    let policy = target.transport.wire.retry.clone();
+    let mut backoff = Backoff::new(policy.clone(), policy.attempts);
+    let mut in_pieces = false;
+    let mut broken = 0;
+    loop {
+        let started = match session.take() {
+            Some(session) => session,
+            None => target.start(policy.attempts).await?,
+        };
+        let outcome = if in_pieces {
+            target.send_pieces(started, source, progress).await
+        } else {
+            target.send_whole(&started, source, progress).await
+        };
+        let Err(error) = outcome else {
+            progress(target.descriptor.size);
+            return Ok(Pushed::Uploaded);
+        };
+        if matches!(error, Error::Status { status: 413, .. }) && !in_pieces {
+            in_pieces = true;
+            continue;
+        }
+        broken += 1;
+        in_pieces = in_pieces || (broken >= 2 && target.descriptor.size > target.limits.chunk_size);
+        let error = if lost_session(&error) { as_broken(target) } else { error };
+        let Some(wait) = backoff.next(&error, retry_after_of(&error)) else { return Err(error) };
+        tracing::debug!(action = target.action, %error, ?wait, in_pieces, "uploading again");
+        tokio::time::sleep(wait).await;
+        if target.exists().await.unwrap_or(false) {
+            return Ok(Pushed::Uploaded); // only the answer was lost
+        }
+    }
+}
+
+/// Errors after which nothing else sent to this registry will fare better.
+fn is_hopeless(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Connect { .. }
+            | Error::Dns { .. }
+            | Error::Tls { .. }
+            | Error::ServerSpeaksHttp { .. }
+            | Error::ServerSpeaksHttps { .. }
+            | Error::Config(_)
+            | Error::Credential(_)
+    )
+}
+
+/// The registry has forgotten the upload, or another machine of it doesn't know of it: not a missing blob.
+fn lost_session(error: &Error) -> bool {
+    matches!(error, Error::NotFound { message, .. } if message.contains("upload"))
+}
+
+fn as_broken(target: &Target<'_>) -> Error {
+    Error::Broken { action: target.action.clone(), host: target.endpoint.host.clone(), source: None }
+}
+
+/// Whether a registry says that a manifest's blobs, or an index's manifests, are not there.
+fn lacks_blob(error: &Error) -> bool {
+    match error {
+        Error::NotFound { message, .. } | Error::Status { status: 400, message, .. } => {
+            message.contains("blob_unknown") || message.contains("blob unknown")
+        }
+        _ => false,
+    }
+}
+
+/// The wait that an error carries.
+fn retry_after_of(error: &Error) -> Option<Duration> {
+    match error {
+        Error::RateLimited { retry_after, .. } => *retry_after,
+        _ => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! Requests to a registry: with authorization, with retries, with errors that say what was attempted.
+mod clients;
+mod failure;
+mod retry;
+mod tls;
+mod wire;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+use crate::auth::{Auth, Scopes};
+use crate::client::{ClientConfig, Limits};
+use crate::config::Endpoint;
+use crate::error::Error;
+
+pub(crate) use failure::{message, printable, read_bounded};
+pub use retry::RetryPolicy;
+pub(crate) use retry::{Backoff, retry_after};
+pub(crate) use wire::{Payload, Wire};
+
+/// More rounds than any registry needs: the challenge, a stale token, a stale secret.
+const AUTH_ROUNDS: u32 = 4;
+
+/// One request to one endpoint.
+pub(crate) struct Call<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    /// The repository as the endpoint calls it; decides on the credentials.
+    pub(crate) repository: String,
+    pub(crate) scopes: Scopes,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Payload<'a>,
+    /// What is attempted, on what: `resolve docker.io/library/alpine:3`.
+    pub(crate) action: &'a str,
+    /// How often it is sent at most.
+    pub(crate) attempts: u32,
+}
+
+/// Which way the bytes of blobs go; each has its own limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Direction {
+    Down,
+    Up,
+}
+
+/// Sends [`Call`]s.
+pub(crate) struct Transport {
+    pub(crate) wire: Wire,
+    pub(crate) auth: Auth,
+    limits: Limits,
+    slots: Mutex<HashMap<(String, Direction), Arc<Semaphore>>>,
+}
+
+impl Transport {
+    pub(crate) fn new(config: &ClientConfig) -> Self {
+        Self {
+            wire: Wire::new(config),
+            auth: Auth::new(Arc::clone(&config.credentials)),
+            limits: config.limits.clone(),
+            slots: Mutex::default(),
+        }
+    }
+
+    /// Sends a call until it succeeds or there is no point. An answer that comes back has a status of success.
+    pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Response, Error> {
+        let mut backoff = Backoff::new(self.wire.retry.clone(), call.attempts);
+        loop {
+            let (error, retry_after) = match self.authorized(call).await? {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            match backoff.next(&error, retry_after) {
+                Some(wait) => {
+                    tracing::debug!(action = call.action, %error, ?wait, "trying again");
+                    tokio::time::sleep(wait).await;
+                }
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// Sends a call once; the caller counts attempts. An error comes with the wait that the registry asks for.
+    pub(crate) async fn send_once(&self, call: &Call<'_>) -> Result<Response, (Error, Option<Duration>)> {
+        self.authorized(call).await.map_err(|error| (error, None))?
+    }
+
+    /// Sends a call once, or as often as it takes to find out what authorization it needs. The outer error can't
+    /// be helped; the inner one may go away, after the wait that the registry asks for.
+    async fn authorized(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<Result<Response, (Error, Option<Duration>)>, Error> {
+        let mut rounds = 0;
+        loop {
+            let grant = match self.auth.grant(&self.wire, call).await {
+                Ok(grant) => grant,
+                Err(error) if error.is_transient() => return Ok(Err((error, None))),
+                Err(error) => return Err(error),
+            };
+            let answer = match self.wire.send(call, grant.header.as_ref()).await {
+                Ok(answer) => answer,
+                Err(error) => return Ok(Err((error, None))),
+            };
+            if answer.response.status().is_success() {
+                warn_of_rate_limit(call, &answer.response);
+                return Ok(Ok(answer.response));
+            }
+            rounds += 1;
+            // a challenge counts only from the host that was asked, not from where it redirected to
+            if answer.response.status() == StatusCode::UNAUTHORIZED
+                && answer.own
+                && rounds < AUTH_ROUNDS
+                && self.auth.refused(call, &grant, answer.response.headers())?
+            {
+                continue;
+            }
+            let retry_after = retry_after(answer.response.headers());
+            let error = failure::from_response(call, grant.had_credentials, answer.response).await;
+            if matches!(error, Error::Unauthorized { .. } | Error::Denied { .. })
+                && let Some(failure) = self.auth.credential_failure(call)
+            {
+                return Err(failure.into());
+            }
+            return Ok(Err((error, retry_after)));
+        }
+    }
+
+    /// Waits for a free slot to move a blob from or to a host.
+    pub(crate) async fn slot(&self, endpoint: &Endpoint, direction: Direction) -> OwnedSemaphorePermit {
+        let slots = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = match direction {
+                Direction::Down => self.limits.downloads_per_host,
+                Direction::Up => self.limits.uploads_per_host,
+            };
+            let key = (endpoint.api_host.clone(), direction);
+            Arc::clone(slots.entry(key).or_insert_with(|| Arc::new(Semaphore::new(count.max(1)))))
+        };
+        slots.acquire_owned().await.expect("the semaphore is never closed")
+    }
+}
+
+/// Docker Hub tells how many pulls are left; better heard before they are gone.
+fn warn_of_rate_limit(call: &Call<'_>, response: &Response) {
+    let remaining = response
+        .headers()
+        .get("ratelimit-remaining")
+        .and_then(|value| value.to_str().ok()?.split(';').next()?.trim().parse::<u64>().ok());
+    if let Some(remaining) = remaining.filter(|remaining| *remaining <= 5) {
+        tracing::warn!(
+            host = call.endpoint.host,
+            remaining,
+            "the registry's rate limit is nearly used up; log in or set a mirror"
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! One HTTP request and the redirects it leads to; no authorization, no retries.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use url::Url;
+
+use super::clients::Clients;
+use super::failure;
+use super::{Call, RetryPolicy};
+use crate::client::{ClientConfig, Limits};
+use crate::error::Error;
+use crate::push::{BlobSource, Upload};
+
+const MAX_REDIRECTS: usize = 10;
+
+/// The body of a request.
+#[derive(Clone)]
+pub(crate) enum Payload<'a> {
+    /// None, and no `Content-Length`.
+    None,
+    /// Bytes in memory, possibly none.
+    Bytes(Bytes),
+    /// A part of a blob, opened anew for every try.
+    Blob {
+        source: &'a dyn BlobSource,
+        offset: u64,
+        length: u64,
+        /// Told the absolute position in the blob.
+        progress: &'a (dyn Fn(u64) + Sync),
+    },
+}
+
+/// An answer, and whether it came from the host that was asked.
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    pub(crate) own: bool,
+}
+
+/// Sends requests as they are.
+pub(crate) struct Wire {
+    clients: Clients,
+    headers: HeaderMap,
+    limits: Limits,
+    pub(crate) retry: RetryPolicy,
+}
+
+impl Wire {
+    pub(crate) fn new(config: &ClientConfig) -> Self {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &config.headers {
+            // ours to set, or dangerous to let a file set
+            let reserved = ["authorization", "user-agent", "host", "content-length", "transfer-encoding"];
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
+                && !reserved.contains(&name.as_str())
+            {
+                headers.insert(name, value);
+            }
+        }
+        Self {
+            clients: Clients::new(config),
+            headers,
+            limits: config.limits.clone(),
+            retry: config.retry.clone(),
+        }
+    }
+
+    /// Sends a call with the given `Authorization`, following redirects of GET and HEAD.
+    ///
+    /// The header stays behind when a redirect leaves the host, and never comes back. HTTPS never becomes HTTP.
+    pub(crate) async fn send(
+        &self,
+        call: &Call<'_>,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, Error> {
+        let mut url = call.url.clone();
+        let mut own = same_origin(&url, call);
+        for _ in 0..=MAX_REDIRECTS {
+            let client = self.clients.get(&url, &call.endpoint.host).await?;
+            let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
+            if own {
+                request = request.headers(self.headers.clone());
+                if let Some(value) = authorization {
+                    request = request.header(AUTHORIZATION, value.clone());
+                }
+            }
+            let host = url.authority().to_owned();
+            let response = self.exchange(request, call, &host).await?;
+            let Some(next) = redirect(call, &url, &response)? else {
+                return Ok(Answer { response, own });
+            };
+            own = own && next.origin() == url.origin();
+            url = next;
+        }
+        Err(Error::Protocol { action: call.action.into(), problem: "it redirects in circles".into() })
+    }
+
+    /// Posts or gets without a registry around it: for token servers. Redirects are not followed.
+    pub(crate) async fn plain(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+        call: &Call<'_>,
+    ) -> Result<Response, Error> {
+        let client = self.clients.get(url, &call.endpoint.host).await?;
+        let mut request = client.request(method, url.clone()).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
+        self.outcome(sent, call.action, url.authority())
+    }
+
+    async fn exchange(
+        &self,
+        request: RequestBuilder,
+        call: &Call<'_>,
+        host: &str,
+    ) -> Result<Response, Error> {
+        let stall = self.limits.stall_timeout;
+        match &call.payload {
+            Payload::None => {
+                self.outcome(tokio::time::timeout(stall, request.send()).await, call.action, host)
+            }
+            Payload::Bytes(bytes) => {
+                let request = request.header(CONTENT_LENGTH, bytes.len()).body(bytes.clone());
+                // a registry may check every blob of a manifest before it answers
+                let wait = stall.max(Duration::from_mins(2));
+                self.outcome(tokio::time::timeout(wait, request.send()).await, call.action, host)
+            }
+            Payload::Blob { source, offset, length, progress } => {
+                let unreadable = |source| Error::Source { action: call.action.into(), source };
+                let upload = Arc::new(Upload::default());
+                let reader = source.open(*offset).map_err(unreadable)?;
+                let body = reqwest::Body::wrap_stream(upload.stream(reader, *length));
+                let request = request.header(CONTENT_LENGTH, *length).body(body);
+                let watched =
+                    upload.watch(*length, stall, self.limits.commit_timeout, |sent| progress(offset + sent));
+                let sent = tokio::select! {
+                    biased;
+                    sent = request.send() => Ok(sent),
+                    elapsed = watched => Err(elapsed),
+                };
+                if let Some(error) = upload.take_error() {
+                    return Err(unreadable(error));
+                }
+                match sent {
+                    Ok(sent) => sent.map_err(|error| failure::from_reqwest(call.action, host, error)),
+                    Err(after) => {
+                        Err(Error::Stalled { action: call.action.into(), host: host.into(), after })
+                    }
+                }
+            }
+        }
+    }
+
+    fn outcome(
+        &self,
+        sent: Result<Result<Response, reqwest::Error>, tokio::time::error::Elapsed>,
+        action: &str,
+        host: &str,
+    ) -> Result<Response, Error> {
+        match sent {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(failure::from_reqwest(action, host, error)),
+            Err(_) => {
+                let after = self.limits.stall_timeout;
+                Err(Error::Stalled { action: action.into(), host: host.into(), after })
+            }
+        }
+    }
+
+    /// The next piece of a body, `None` at its end.
+    pub(crate) async fn chunk(
+        &self,
+        action: &str,
+        host: &str,
+        response: &mut Response,
+    ) -> Result<Option<Bytes>, Error> {
+        let after = self.limits.stall_timeout;
+        match tokio::time::timeout(after, response.chunk()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(error)) => Err(failure::from_reqwest(action, host, error)),
+            Err(_) => Err(Error::Stalled { action: action.into(), host: host.into(), after }),
+        }
+    }
+}
+
+/// Whether `url` is of the very endpoint that is called: an upload may have been sent elsewhere.
+fn same_origin(url: &Url, call: &Call<'_>) -> bool {
+    Url::parse(&format!("{}://{}/", call.endpoint.scheme(), call.endpoint.api_host))
+        .is_ok_and(|endpoint| endpoint.origin() == url.origin())
+}
+
+/// Where to go next, if the answer says so and the request can be repeated there.
+fn redirect(call: &Call<'_>, from: &Url, response: &Response) -> Result<Option<Url>, Error> {
+    let is_redirect = matches!(
+        response.status(),
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    );
+    if !is_redirect || !matches!(call.method, Method::GET | Method::HEAD) {
+        return Ok(None);
+    }
+    let problem = |problem: &str| Error::Protocol { action: call.action.into(), problem: problem.into() };
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let next = location
+        .and_then(|location| from.join(location).ok())
+        .filter(|next| matches!(next.scheme(), "http" | "https"))
+        .ok_or_else(|| problem("it redirects to no usable address"))?;
+    if from.scheme() == "https" && next.scheme() == "http" {
+        return Err(problem("it redirects from HTTPS to plain HTTP"));
+    }
+    Ok(Some(next))
+}
