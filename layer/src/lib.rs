@@ -4,11 +4,41 @@
 //! builder decides COPY, `COPY --from` and cache keys on tables of contents alone; files are only opened when a
 //! layer is really written. A [`TreeView`] is the file tree that a chain of layers makes.
 //!
+//! - [`walk`] makes the table of a folder, [`diff_overlay`] and [`diff_trees`] the entries that a RUN changed;
+//! - [`write_layer`] turns planned entries into a tar blob, a folder for overlayfs and a table, in one pass;
+//! - [`unpack_layer`] turns a tar stream into a folder and a table, [`unpack_archive`] does what ADD does;
+//! - [`Encoder`] compresses on several threads to the same bytes every time, [`decompress`] reads by content.
+//!
 //! The crate knows nothing of registries, stores or Dockerfiles, and it never follows a path out of its root.
 #![forbid(unsafe_code)]
 
+mod archive;
+mod beneath;
+mod compress;
+mod decompress;
+mod diff;
+mod digest;
+mod error;
+mod path;
+mod planned;
+mod stat_cache;
 mod toc;
+mod unpack;
 mod view;
+mod walk;
+mod write;
 
+pub use archive::{ArchiveOptions, is_archive, unpack_archive};
+pub use beneath::{Beneath, Ids};
+pub use compress::{BlobInfo, BlockCache, Compression, Encoder, MemoryBlockCache};
+pub use decompress::{decompress, decompress_archive};
+pub use diff::{DiffOptions, TreeStamp, diff_overlay, diff_trees};
+pub use digest::{TreeHasher, digest_of};
+pub use error::LayerError;
+pub use planned::{Content, Open, Planned};
+pub use stat_cache::{FileStamp, StatCache};
 pub use toc::{ContentDigest, Entry, EntryKind, Mtime, Toc};
-pub use view::{Found, Resolved, TreeView};
+pub use unpack::{Devices, Form, Limits, UnpackOptions, unpack_layer};
+pub use view::{Found, Resolved, TreeView, Walk};
+pub use walk::{Verdict, WalkOptions, walk};
+pub use write::{BlobTarget, Targets, Written, write_layer};

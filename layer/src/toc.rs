@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::path::component_order;
+
 /// BLAKE3 digest of a file's bytes, or of a tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentDigest(pub [u8; 32]);
@@ -117,10 +119,4 @@ impl Toc {
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
         self.entries.binary_search_by(|e| component_order(&e.path, path)).ok().map(|i| &self.entries[i])
     }
-}
-
-/// Orders paths so that a folder is followed by all it contains: `/` sorts before every other byte.
-pub(crate) fn component_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
-    let key = |c: &u8| if *c == b'/' { 0u16 } else { u16::from(*c) + 1 };
-    a.iter().map(key).cmp(b.iter().map(key))
 }
