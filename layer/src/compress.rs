@@ -1,10 +1,13 @@
 //! Compression whose bytes depend on its input alone.
 
 use std::collections::HashMap;
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use oci_spec::image::Digest;
 
+use crate::pgz::Pgz;
+use crate::sha256::HashingSink;
 use crate::{ContentDigest, LayerError};
 
 /// How a blob is compressed.
@@ -66,12 +69,22 @@ impl BlockCache for MemoryBlockCache {
     }
 }
 
+/// The level that is meant when none is given: what BuildKit's encoders use.
+const GZIP_LEVEL: i32 = 6;
+const ZSTD_LEVEL: i32 = 3;
+
 /// Threads and the block cache that compression uses. One is enough for a program; layers written at the same
 /// time share its threads.
 pub struct Encoder {
     threads: usize,
     cache: Option<Arc<dyn BlockCache>>,
     pool: OnceLock<rayon::ThreadPool>,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("threads", &self.threads).finish_non_exhaustive()
+    }
 }
 
 impl Encoder {
@@ -83,7 +96,119 @@ impl Encoder {
     /// Names everything that decides the bytes besides the input, for records that promise to make a blob again:
     /// `pgz1/zlib-rs/L6`, `zstd/L3`, `none`. `level`: none for the method's default.
     pub fn id(compression: Compression, level: Option<i32>) -> Result<String, LayerError> {
-        let _ = (compression, level);
-        Ok(String::new())
+        let level = resolve_level(compression, level)?;
+        Ok(match compression {
+            Compression::None => "none".to_owned(),
+            Compression::Gzip => format!("{}/L{level}", crate::pgz::ID),
+            Compression::Zstd => format!("zstd/L{level}"),
+        })
     }
+
+    /// Compresses a stream, usually a layer tar, with the bytes that [`crate::write_layer`] would give it. Memory is
+    /// bounded whatever its length.
+    pub fn compress(
+        &self,
+        mut input: impl Read,
+        sink: &mut dyn Write,
+        compression: Compression,
+        level: Option<i32>,
+    ) -> Result<BlobInfo, LayerError> {
+        let mut writer = BlobWriter::new(self, sink, compression, level)?;
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return writer.finish(),
+                Ok(n) => writer.write(&buffer[..n])?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(LayerError::Stream(e)),
+            }
+        }
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Arc<dyn BlockCache>> {
+        self.cache.as_ref()
+    }
+
+    /// The threads, started by the first caller.
+    pub(crate) fn pool(&self) -> Result<&rayon::ThreadPool, LayerError> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(self.threads);
+        let pool = builder.thread_name(|n| format!("compress-{n}")).build().map_err(LayerError::Threads)?;
+        Ok(self.pool.get_or_init(|| pool))
+    }
+}
+
+fn resolve_level(compression: Compression, level: Option<i32>) -> Result<i32, LayerError> {
+    let (method, default, range) = match compression {
+        Compression::None => return Ok(0),
+        Compression::Gzip => ("gzip", GZIP_LEVEL, 0..=9),
+        Compression::Zstd => ("zstd", ZSTD_LEVEL, 1..=22),
+    };
+    let level = level.unwrap_or(default);
+    if range.contains(&level) { Ok(level) } else { Err(LayerError::Level { method, level }) }
+}
+
+/// Compresses what is written to it, in whatever pieces, and hashes what comes out.
+pub(crate) struct BlobWriter<'a> {
+    method: Method<'a>,
+}
+
+enum Method<'a> {
+    None(HashingSink<'a>),
+    Gzip(Box<Pgz<'a>>),
+    Zstd(zstd::stream::write::Encoder<'static, HashingSink<'a>>),
+}
+
+impl<'a> BlobWriter<'a> {
+    pub(crate) fn new(
+        encoder: &'a Encoder,
+        sink: &'a mut dyn Write,
+        compression: Compression,
+        level: Option<i32>,
+    ) -> Result<Self, LayerError> {
+        let level = resolve_level(compression, level)?;
+        let sink = HashingSink::new(sink);
+        let method = match compression {
+            Compression::None => Method::None(sink),
+            Compression::Gzip => Method::Gzip(Box::new(Pgz::new(encoder, sink, level.unsigned_abs())?)),
+            Compression::Zstd => {
+                Method::Zstd(zstd_encoder(sink, level, encoder.threads).map_err(LayerError::Sink)?)
+            }
+        };
+        Ok(Self { method })
+    }
+
+    pub(crate) fn write(&mut self, data: &[u8]) -> Result<(), LayerError> {
+        match &mut self.method {
+            Method::None(sink) => sink.write_all(data).map_err(LayerError::Sink),
+            Method::Gzip(pgz) => pgz.write(data),
+            Method::Zstd(zstd) => zstd.write_all(data).map_err(LayerError::Sink),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<BlobInfo, LayerError> {
+        let sink = match self.method {
+            Method::None(sink) => sink,
+            Method::Gzip(pgz) => pgz.finish()?,
+            Method::Zstd(zstd) => zstd.finish().map_err(LayerError::Sink)?,
+        };
+        sink.finish().map_err(LayerError::Sink)
+    }
+}
+
+/// Any number of workers gives the same bytes, but none at all gives others, so there is always one.
+fn zstd_encoder<W: Write>(
+    sink: W,
+    level: i32,
+    threads: usize,
+) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+    let mut encoder = zstd::stream::write::Encoder::new(sink, level)?;
+    encoder.multithread(u32::try_from(threads).unwrap_or(1).max(1))?;
+    Ok(encoder)
 }

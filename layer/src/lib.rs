@@ -20,9 +20,17 @@ mod diff;
 mod digest;
 mod error;
 mod path;
+mod pgz;
+mod place;
 mod planned;
+mod sha256;
 mod stat_cache;
+mod tar_borders;
+mod tar_format;
+#[cfg(test)]
+mod testing;
 mod toc;
+mod toc_codec;
 mod unpack;
 mod view;
 mod walk;

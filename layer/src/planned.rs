@@ -58,7 +58,7 @@ impl Planned {
     /// A file with these bytes; sets size and digest.
     pub fn bytes(mut entry: Entry, bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
-        let digest = crate::ContentDigest(*blake3::hash(&bytes).as_bytes());
+        let digest = crate::ContentDigest::of(&bytes);
         entry.kind = EntryKind::File { size: bytes.len() as u64, digest };
         Self { entry, content: Content::Bytes(bytes) }
     }

@@ -8,6 +8,21 @@ use crate::path::component_order;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentDigest(pub [u8; 32]);
 
+impl ContentDigest {
+    /// Stands for "not computed".
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Digests some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Whether this stands for "not computed".
+    pub fn is_zero(&self) -> bool {
+        self.0 == [0; 32]
+    }
+}
+
 impl std::fmt::Debug for ContentDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")
@@ -104,9 +119,20 @@ impl Toc {
     /// Sorts the entries; of two with the same path the later one stays.
     pub fn new(mut entries: Vec<Entry>) -> Self {
         entries.sort_by(|a, b| component_order(&a.path, &b.path));
-        entries.reverse();
-        entries.dedup_by(|a, b| a.path == b.path);
-        entries.reverse();
+        // `dedup_by` drops its first argument, the later entry: keep that one's value.
+        entries.dedup_by(|later, earlier| {
+            let same = later.path == earlier.path;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+        Self { entries }
+    }
+
+    /// Takes entries that are known to be sorted and without doubles.
+    pub(crate) fn from_sorted(entries: Vec<Entry>) -> Self {
+        debug_assert!(entries.is_sorted_by(|a, b| component_order(&a.path, &b.path).is_lt()));
         Self { entries }
     }
 

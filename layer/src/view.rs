@@ -306,3 +306,113 @@ fn components(path: &[u8]) -> Vec<Vec<u8>> {
     names.reverse();
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{dir, entry, file, hardlink, opaque, symlink, whiteout};
+
+    fn view(layers: Vec<Vec<Entry>>) -> TreeView {
+        TreeView::new(layers.into_iter().map(|entries| Arc::new(Toc::new(entries))).collect())
+    }
+
+    fn names(view: &TreeView, path: &str) -> String {
+        let names: Vec<_> = view
+            .children(path.as_bytes())
+            .iter()
+            .map(|(n, _)| String::from_utf8_lossy(n).into_owned())
+            .collect();
+        names.join(" ")
+    }
+
+    fn all(view: &TreeView) -> String {
+        let paths: Vec<_> =
+            view.walk(b"").map(|f| String::from_utf8_lossy(&f.entry.path).into_owned()).collect();
+        paths.join(" ")
+    }
+
+    fn sample() -> TreeView {
+        view(vec![
+            vec![dir("a"), dir("a/b"), file("a/b/x", "1").entry, file("a/c", "1").entry, dir("a!"), dir("d")],
+            vec![dir("a"), file("a/b", "now a file").entry, file("a/e", "2").entry, whiteout("d")],
+            vec![dir("f"), opaque("a"), file("a/g", "3").entry, dir("d"), file("d/new", "3").entry],
+        ])
+    }
+
+    #[test]
+    fn upper_layers_hide_lower_ones() {
+        let view = sample();
+        assert_eq!(names(&view, ""), "a a! d f");
+        assert_eq!(names(&view, "a"), "g");
+        assert_eq!(names(&view, "d"), "new");
+        assert_eq!(all(&view), "a a/g a! d d/new f");
+        assert!(view.lookup(b"a/b/x").is_none() && view.lookup(b"a/e").is_none());
+        assert_eq!(view.lookup(b"d/new").map(|f| f.layer), Some(2));
+        let two = TreeView::new(view.layers()[..2].to_vec());
+        assert_eq!(all(&two), "a a/b a/c a/e a!");
+        assert_eq!(two.lookup(b"a/c").map(|f| f.layer), Some(0));
+        assert!(two.lookup(b"a/b/x").is_none() && two.lookup(b"d").is_none());
+    }
+
+    #[test]
+    fn implied_folders_keep_the_lower_entry() {
+        let view = view(vec![vec![dir("a"), file("a/x", "1").entry], vec![file("a/y", "2").entry]]);
+        assert_eq!(all(&view), "a a/x a/y");
+        assert_eq!(view.lookup(b"a").map(|f| f.layer), Some(0));
+    }
+
+    #[test]
+    fn every_walked_path_is_found_and_listed() {
+        let view = sample();
+        for found in view.walk(b"") {
+            assert_eq!(view.lookup(&found.entry.path).map(|f| f.layer), Some(found.layer));
+            let (parent, name) = crate::path::split(&found.entry.path);
+            assert!(view.children(parent).iter().any(|(n, _)| *n == name));
+        }
+        assert_eq!(view.walk(b"d").count(), 2);
+        assert_eq!(view.walk(b"d/new").count(), 1);
+        assert_eq!(view.walk(b"nothing").count(), 0);
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_root() {
+        let view = view(vec![vec![
+            dir("usr"),
+            dir("usr/lib"),
+            file("usr/lib/x", "1").entry,
+            symlink("lib", "usr/lib"),
+            symlink("abs", "/lib/x"),
+            symlink("up", "../../../usr"),
+            symlink("loop", "loop"),
+            symlink("usr/dangling", "../no/where"),
+        ]]);
+        let resolve = |path: &str, follow: bool| {
+            let resolved = view.resolve(path.as_bytes(), follow).unwrap();
+            (String::from_utf8(resolved.path).unwrap(), resolved.exists)
+        };
+        let yes = |path: &str| (path.to_owned(), true);
+        let no = |path: &str| (path.to_owned(), false);
+        assert_eq!(resolve("/lib/./x", true), yes("usr/lib/x"));
+        assert_eq!(resolve("abs", true), yes("usr/lib/x"));
+        assert_eq!(resolve("abs", false), yes("abs"));
+        assert_eq!(resolve("up/lib/../lib/x", true), yes("usr/lib/x"));
+        assert_eq!(resolve("usr/dangling", true), no("no/where"));
+        assert_eq!(resolve("usr/dangling/more", false), no("no/where/more"));
+        assert_eq!(resolve("lib/x/below", true), no("usr/lib/x/below"));
+        assert_eq!(resolve("none/../../usr", true), yes("usr"));
+        assert_eq!(resolve("", true), yes(""));
+        assert!(matches!(view.resolve(b"loop/x", true), Err(LayerError::TooManyLinks { .. })));
+    }
+
+    #[test]
+    fn hard_links_lead_to_their_content() {
+        let view = view(vec![
+            vec![file("a", "1").entry, hardlink("b", "a"), hardlink("c", "gone")],
+            vec![whiteout("a"), entry("other", EntryKind::Fifo, 0o600)],
+        ]);
+        let found = view.lookup(b"b").unwrap();
+        // The target is taken from the link's own layer, where the content still is.
+        assert_eq!(view.content_entry(found).unwrap().entry.path, b"a");
+        assert!(view.content_entry(view.lookup(b"c").unwrap()).is_err());
+    }
+}

@@ -1,0 +1,282 @@
+//! Makes files in a folder, one name at a time, and never through a symbolic link.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, Dev, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+
+use crate::path::{ancestors, os, split};
+use crate::{Entry, EntryKind, Ids, LayerError};
+
+/// Marks a folder that hides lower layers' entries, for overlayfs mounted with `userxattr`.
+pub(crate) const OPAQUE_XATTR: &str = "user.overlay.opaque";
+
+const DIR: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
+/// Places entries below a folder. Metadata of folders is applied at the end, by [`Placer::finish`]: until then making
+/// entries in them would change it, or be forbidden by it.
+pub(crate) struct Placer {
+    root: OwnedFd,
+    ids: Ids,
+    /// The folder of the entry before: sorted entries mostly share it.
+    parent: Option<(Vec<u8>, OwnedFd)>,
+    dirs: Vec<Entry>,
+}
+
+impl Placer {
+    pub(crate) fn new(root: &Path, ids: Ids) -> Result<Self, LayerError> {
+        let fd = rustix::fs::open(root, OFlags::RDONLY | DIR, Mode::empty())
+            .map_err(|e| LayerError::io("open", root.as_os_str().as_bytes(), e))?;
+        Ok(Self { root: fd, ids, parent: None, dirs: Vec::new() })
+    }
+
+    /// Makes a folder; one that is there is taken over, anything else that is there is replaced.
+    pub(crate) fn dir(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        let (parent, name) = self.parent(&entry.path)?;
+        match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+            Ok(()) => {}
+            Err(Errno::EXIST) if is_dir(parent, name) => {}
+            Err(Errno::EXIST) => {
+                unlink(parent, name, &entry.path)?;
+                rustix::fs::mkdirat(parent, name, Mode::RWXU)
+                    .map_err(|e| LayerError::io("create folder", &entry.path, e))?;
+            }
+            Err(e) => return Err(LayerError::io("create folder", &entry.path, e)),
+        }
+        if matches!(entry.kind, EntryKind::Dir { opaque: true }) {
+            let fd = rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | DIR, Mode::empty())
+                .map_err(|e| LayerError::io("open", &entry.path, e))?;
+            rustix::fs::fsetxattr(&fd, OPAQUE_XATTR, b"y", XattrFlags::empty())
+                .map_err(|e| LayerError::io("mark as opaque", &entry.path, e))?;
+        }
+        self.dirs.push(entry.clone());
+        Ok(())
+    }
+
+    /// Makes an empty file to be filled; [`Placer::seal`] gives it its metadata.
+    pub(crate) fn file(&mut self, path: &[u8]) -> Result<File, LayerError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        self.replacing("create", path, |parent, name| rustix::fs::openat(parent, name, flags, mode))
+            .map(File::from)
+    }
+
+    /// Owner, mode, attributes and time of a file that was filled, in this order: each may undo a later one.
+    pub(crate) fn seal(&self, file: &File, entry: &Entry) -> Result<(), LayerError> {
+        self.set_all(file.as_fd(), entry)
+    }
+
+    /// Makes a symbolic link, device, pipe or whiteout, or a further name of a file that was placed before.
+    pub(crate) fn special(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        match &entry.kind {
+            EntryKind::Symlink { target } => {
+                let target = os(target);
+                self.replacing("create link", &entry.path, |dir, name| {
+                    rustix::fs::symlinkat(target, dir, name)
+                })?;
+            }
+            EntryKind::Hardlink { target } => return self.hardlink(&entry.path, target),
+            EntryKind::Char { major, minor } => {
+                self.node(&entry.path, FileType::CharacterDevice, rustix::fs::makedev(*major, *minor))?;
+            }
+            EntryKind::Block { major, minor } => {
+                self.node(&entry.path, FileType::BlockDevice, rustix::fs::makedev(*major, *minor))?;
+            }
+            EntryKind::Fifo => self.node(&entry.path, FileType::Fifo, 0)?,
+            EntryKind::Whiteout => return self.node(&entry.path, FileType::CharacterDevice, 0),
+            EntryKind::File { .. } | EntryKind::Dir { .. } => return Ok(()),
+        }
+        self.set_special(entry)
+    }
+
+    /// Removes whatever is at a path, with all that is in it. Nothing being there is fine.
+    pub(crate) fn remove(&mut self, path: &[u8]) -> Result<(), LayerError> {
+        if self.parent.as_ref().is_some_and(|(dir, _)| crate::path::within(dir, path)) {
+            self.parent = None;
+        }
+        self.dirs.retain(|dir| !crate::path::within(&dir.path, path));
+        match self.existing_parent(path)? {
+            None => Ok(()),
+            Some(parent) => remove_tree(parent.as_fd(), os(split(path).1), path),
+        }
+    }
+
+    /// Applies the folders' metadata.
+    pub(crate) fn finish(mut self) -> Result<(), LayerError> {
+        // The innermost first: a folder may not let us pass once its mode is set.
+        self.dirs.sort_by(|a, b| b.path.cmp(&a.path));
+        for entry in &self.dirs {
+            let fd =
+                rustix::fs::openat2(&self.root, os(&entry.path), OFlags::RDONLY | DIR, Mode::empty(), INSIDE)
+                    .map_err(|e| LayerError::io("open", &entry.path, e))?;
+            self.set_all(fd.as_fd(), entry)?;
+        }
+        Ok(())
+    }
+
+    fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), LayerError> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let (dir, name) = split(target);
+        let dir = self.open_dir(dir).map_err(|e| LayerError::io("open", dir, e))?;
+        // Linking by name would be a race if others wrote here; checking that it is no folder is enough for us.
+        rustix::fs::openat(&dir, os(name), flags, Mode::empty())
+            .map_err(|e| LayerError::io("open the target of a hard link", target, e))?;
+        self.replacing("create hard link", path, |parent, new| {
+            rustix::fs::linkat(&dir, os(name), parent, new, AtFlags::empty())
+        })
+    }
+
+    fn node(&mut self, path: &[u8], kind: FileType, dev: Dev) -> Result<(), LayerError> {
+        let made = self.replacing("create device", path, |parent, name| {
+            rustix::fs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, dev)
+        });
+        match made {
+            Err(LayerError::Io { source, path, .. })
+                if source.raw_os_error() == Some(Errno::PERM.raw_os_error()) =>
+            {
+                Err(LayerError::Device { path })
+            }
+            made => made,
+        }
+    }
+
+    /// Runs a call that makes a name, and again after removing what has the name.
+    fn replacing<T>(
+        &mut self,
+        action: &'static str,
+        path: &[u8],
+        make: impl Fn(BorrowedFd<'_>, &Path) -> rustix::io::Result<T>,
+    ) -> Result<T, LayerError> {
+        let (parent, name) = self.parent(path)?;
+        let made = match make(parent, name) {
+            Err(Errno::EXIST) => {
+                remove_tree(parent, name, path)?;
+                make(parent, name)
+            }
+            made => made,
+        };
+        made.map_err(|e| LayerError::io(action, path, e))
+    }
+
+    /// The folder of a path, opened; missing ones are made, 0755.
+    fn parent<'s, 'p>(&'s mut self, path: &'p [u8]) -> Result<(BorrowedFd<'s>, &'p Path), LayerError> {
+        let (dir, name) = split(path);
+        if self.parent.as_ref().is_none_or(|(at, _)| at != dir) {
+            let fd = match self.open_dir(dir) {
+                Err(Errno::NOENT) => {
+                    self.make_parents(path)?;
+                    self.open_dir(dir)
+                }
+                fd => fd,
+            };
+            let fd = fd.map_err(|e| LayerError::io("open", dir, e))?;
+            self.parent = Some((dir.to_vec(), fd));
+        }
+        let (_, fd) = self.parent.as_ref().expect("it was set above");
+        Ok((fd.as_fd(), os(name)))
+    }
+
+    fn existing_parent(&self, path: &[u8]) -> Result<Option<OwnedFd>, LayerError> {
+        match self.open_dir(split(path).0) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(e) => Err(LayerError::io("open", split(path).0, e)),
+        }
+    }
+
+    fn make_parents(&self, path: &[u8]) -> Result<(), LayerError> {
+        for dir in ancestors(path) {
+            let (above, name) = split(dir);
+            let above = self.open_dir(above).map_err(|e| LayerError::io("open", above, e))?;
+            match rustix::fs::mkdirat(
+                &above,
+                os(name),
+                Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH,
+            ) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => return Err(LayerError::io("create folder", dir, e)),
+            }
+        }
+        Ok(())
+    }
+
+    fn open_dir(&self, dir: &[u8]) -> rustix::io::Result<OwnedFd> {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        rustix::fs::openat2(&self.root, os(dir), OFlags::PATH | DIR, Mode::empty(), INSIDE)
+    }
+
+    fn set_all(&self, fd: BorrowedFd<'_>, entry: &Entry) -> Result<(), LayerError> {
+        let fail = |action| move |e: Errno| LayerError::io(action, &entry.path, e);
+        if self.ids == Ids::Real {
+            rustix::fs::fchown(fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
+                .map_err(fail("change the owner of"))?;
+        }
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(entry.mode)).map_err(fail("change the mode of"))?;
+        for (name, value) in &entry.xattrs {
+            match rustix::fs::fsetxattr(fd, os(name), value, XattrFlags::empty()) {
+                // The file system can't; the table of contents still has it.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(Errno::PERM | Errno::INVAL) if self.ids == Ids::Squash => {}
+                Err(e) => return Err(fail("set an extended attribute of")(e)),
+            }
+        }
+        rustix::fs::futimens(fd, &times(entry)).map_err(fail("set the time of"))
+    }
+
+    fn set_special(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        let ids = self.ids;
+        let (parent, name) = self.parent(&entry.path)?;
+        let fail = |action| move |e: Errno| LayerError::io(action, &entry.path, e);
+        if ids == Ids::Real {
+            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+            rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(fail("change the owner of"))?;
+        }
+        if !matches!(entry.kind, EntryKind::Symlink { .. }) {
+            rustix::fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
+                .map_err(fail("change the mode of"))?;
+        }
+        rustix::fs::utimensat(parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(fail("set the time of"))
+    }
+}
+
+fn times(entry: &Entry) -> Timestamps {
+    let time = Timespec { tv_sec: entry.mtime.secs, tv_nsec: entry.mtime.nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn is_dir(parent: BorrowedFd<'_>, name: &Path) -> bool {
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+fn unlink(parent: BorrowedFd<'_>, name: &Path, path: &[u8]) -> Result<(), LayerError> {
+    rustix::fs::unlinkat(parent, name, AtFlags::empty()).map_err(|e| LayerError::io("remove", path, e))
+}
+
+/// Removes a name and, if it is a folder, all that is in it. Nothing being there is fine.
+pub(crate) fn remove_tree(parent: BorrowedFd<'_>, name: &Path, path: &[u8]) -> Result<(), LayerError> {
+    let fail = |e: Errno| LayerError::io("remove", path, e);
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) if is_dir(parent, name) => {}
+        Err(e) => return Err(fail(e)),
+    }
+    let dir = rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | DIR, Mode::empty())
+        .map_err(fail)?;
+    for child in rustix::fs::Dir::read_from(&dir).map_err(fail)? {
+        let child = child.map_err(fail)?;
+        let child_name = child.file_name().to_bytes();
+        if !matches!(child_name, b"." | b"..") {
+            remove_tree(dir.as_fd(), os(child_name), path)?;
+        }
+    }
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(fail)
+}
