@@ -1,0 +1,87 @@
+//! Makes the entries of a layer out of all that a COPY put into the destination.
+
+use std::collections::{BTreeSet, HashMap};
+
+use garboard_layer::{ContentDigest, Entry, EntryKind, TreeView};
+
+use super::path::{ancestors, order};
+use super::target::Added;
+use super::{CopyError, PlannedEntry, SourceContent};
+
+/// Leaves out what is there already, adds the folders above what is left, and makes hard links.
+pub(crate) fn finish(mut added: Vec<Added>, dest: &TreeView) -> Result<Vec<PlannedEntry>, CopyError> {
+    added.sort_by(|a, b| order(&a.entry.path, &b.entry.path));
+    let mut changed = Vec::with_capacity(added.len());
+    for one in &added {
+        changed.push(differs(&one.entry, dest)?);
+    }
+    let parents = unchanged_parents(&added, &changed);
+    let is_parent = |one: &Added| parents.contains(one.entry.path.as_slice());
+    let kept: Vec<bool> =
+        added.iter().zip(&changed).map(|(one, changed)| *changed || is_parent(one)).collect();
+    let mut from_dest: Vec<Added> = Vec::new();
+    for path in &parents {
+        let known = added.binary_search_by(|one| order(&one.entry.path, path)).is_ok();
+        if let Some(found) = dest.lookup(path).filter(|_| !known) {
+            let entry = Entry { kind: EntryKind::Dir { opaque: false }, ..found.entry.clone() };
+            from_dest.push(Added { entry, content: None, call: 0, linked: false });
+        }
+    }
+    drop(parents);
+    let mut keep = kept.into_iter();
+    added.retain(|_| keep.next().unwrap_or(true));
+    added.extend(from_dest);
+    added.sort_by(|a, b| order(&a.entry.path, &b.entry.path));
+    Ok(link(added))
+}
+
+/// The folders above what changed that did not change themselves.
+fn unchanged_parents<'a>(added: &'a [Added], changed: &[bool]) -> BTreeSet<&'a [u8]> {
+    let mut parents = BTreeSet::new();
+    for (one, _) in added.iter().zip(changed).filter(|(_, changed)| **changed) {
+        for folder in ancestors(&one.entry.path).rev() {
+            if !parents.insert(folder) {
+                break;
+            }
+        }
+    }
+    parents
+}
+
+/// Whether an entry is another one than what the destination has in its place.
+fn differs(new: &Entry, dest: &TreeView) -> Result<bool, CopyError> {
+    let Some(old) = dest.lookup(&new.path) else { return Ok(true) };
+    let holder = dest.content_entry(old).map_err(CopyError::Dest)?;
+    let old = holder.entry;
+    let metadata = (new.mode, new.uid, new.gid, &new.xattrs) == (old.mode, old.uid, old.gid, &old.xattrs);
+    // Layers know whole seconds only.
+    let same_time = new.mtime.secs == old.mtime.secs;
+    let same = match (&new.kind, &old.kind) {
+        (EntryKind::Dir { .. }, EntryKind::Dir { .. }) => true,
+        (EntryKind::File { digest, .. }, _) if *digest == ContentDigest([0; 32]) => false,
+        (new, old) => same_time && new == old,
+    };
+    Ok(!(metadata && same))
+}
+
+/// Files of one source that are names of one file become hard links to the first of them.
+fn link(added: Vec<Added>) -> Vec<PlannedEntry> {
+    let key = |one: &Added| one.content.clone().map(|content| (one.call, content));
+    let shared: Vec<(u32, SourceContent)> = added.iter().filter(|one| one.linked).filter_map(key).collect();
+    let shared: BTreeSet<_> = shared.into_iter().collect();
+    let mut first: HashMap<(u32, SourceContent), Vec<u8>> = HashMap::new();
+    let mut out = Vec::with_capacity(added.len());
+    for mut one in added {
+        let group = if shared.is_empty() { None } else { key(&one).filter(|key| shared.contains(key)) };
+        if let Some(group) = group {
+            if let Some(target) = first.get(&group) {
+                one.entry.kind = EntryKind::Hardlink { target: target.clone() };
+                one.content = None;
+            } else {
+                first.insert(group, one.entry.path.clone());
+            }
+        }
+        out.push(PlannedEntry { entry: one.entry, content: one.content });
+    }
+    out
+}
