@@ -26,13 +26,13 @@ pub(crate) enum Error {
     NoContext { path: PathBuf },
     /// A base image can't be resolved.
     #[error("{name}: failed to resolve source metadata for {reference}: {source}")]
-    Resolve { name: String, reference: String, source: garboard_registry::RegistryError },
+    Resolve { name: String, reference: String, source: garboard_registry::Error },
     /// A layer or config can't be fetched.
     #[error("failed to pull {what}: {source}")]
-    Pull { what: String, source: garboard_registry::RegistryError },
+    Pull { what: String, source: garboard_registry::Error },
     /// An image can't be pushed.
     #[error("failed to push {name}: {source}")]
-    Push { name: String, source: garboard_registry::RegistryError },
+    Push { name: String, source: garboard_registry::Error },
     /// A manifest or config isn't what it should be.
     #[error("{what} is not a usable image: {reason}")]
     BadImage { what: String, reason: String },
@@ -87,8 +87,16 @@ impl From<Error> for Failure {
 }
 
 impl std::fmt::Display for Failure {
+    /// The cause with what is behind it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.error.fmt(f)
+        self.0.error.fmt(f)?;
+        let direct = std::error::Error::source(&self.0.error);
+        let mut next = direct.and_then(std::error::Error::source);
+        while let Some(error) = next {
+            write!(f, ": {error}")?;
+            next = error.source();
+        }
+        Ok(())
     }
 }
 
@@ -169,15 +177,27 @@ impl Failure {
             }
             Error::NoContext { .. } => Some("the last argument is the folder with the files to build from".into()),
             Error::Io { source, .. } => io_hint(source),
-            Error::Store { source, .. } => source.hint(),
-            Error::Layer { source, .. } => source.io_error().and_then(io_hint),
+            Error::Store { source, .. } => system_hint(source),
+            Error::Layer { source, .. } => system_hint(source),
             _ => None,
         }
     }
 }
 
+/// What to do about the error of the operating system that is behind another one.
+fn system_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io_hint(io);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// What to do about an error of the operating system.
-pub(crate) fn io_hint(error: &std::io::Error) -> Option<String> {
+fn io_hint(error: &std::io::Error) -> Option<String> {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             Some("the disk is full: free some space, or let `garboard prune` do it".into())

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use garboard_cache::{LayerBlob, LayerId, LayerInfo, NewLayer, Store};
+use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store};
 use garboard_layer::{
     BlobTarget, Beneath, Content, Devices, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned, Targets, Toc,
     TreeView, UnpackOptions, Written,
@@ -157,8 +157,7 @@ impl Layers {
             return Ok(());
         }
         let what = || format!("failed to store {}", blob.digest);
-        let reference = Reference::of_repository(host, repository)
-            .map_err(|e| Error::Internal(e.to_string()))?;
+        let reference = repository_reference(host, repository)?;
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
         let writer = self.store.blob_writer_unhashed().attempt(what)?;
         let mut sink = BlockingSink(writer);
@@ -168,6 +167,13 @@ impl Layers {
         let digest = blob.digest.clone();
         blocking(move || sink.0.commit_prehashed(&digest).attempt(|| format!("failed to store {digest}"))).await?;
         Ok(())
+    }
+
+    /// Makes sure that this blob of a layer is in the store.
+    pub(crate) async fn fetch_blob(&self, id: &LayerId, digest: &Digest) -> Result<()> {
+        let mut info = self.info(id)?;
+        info.blobs.retain(|b| b.digest == *digest);
+        self.fetch(&info).await.map(drop)
     }
 
     /// The layer's blob in this format.
@@ -259,11 +265,11 @@ impl Layers {
         let store = self.store.clone();
         blocking(move || store.lock(&name).attempt(|| format!("failed to lock {name}"))).await
     }
+}
 
-    /// Adds a layer that has no folder.
-    pub(crate) fn add(&self, layer: NewLayer) -> Result<LayerId> {
-        self.store.add_layer(layer).attempt(|| "failed to store a layer".into())
-    }
+/// A reference into a repository, for its blobs.
+pub(crate) fn repository_reference(host: &str, repository: &str) -> Result<Reference> {
+    format!("{host}/{repository}").parse().map_err(|e| Error::Internal(format!("{host}/{repository}: {e}")).into())
 }
 
 /// The blob among those that are known that serves.
@@ -384,12 +390,4 @@ impl tokio::io::AsyncWrite for BlockingSink {
     ) -> std::task::Poll<std::io::Result<()>> {
         self.poll_flush(cx)
     }
-}
-
-/// SHA-256 of bytes.
-pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
-    let mut reader = HashingReader::new(bytes);
-    // Reading from memory can't fail.
-    drop(std::io::copy(&mut reader, &mut std::io::sink()));
-    reader.finish()
 }

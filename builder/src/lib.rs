@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod event;
 mod export;
+mod files;
 mod graph;
 mod image;
 mod layers;

@@ -1,14 +1,11 @@
 //! The file system as plain files: into a folder, or as a tar archive.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use garboard_layer::{
-    BlobTarget, Beneath, Compression, Content, Entry, EntryKind, Mtime, Planned, Targets, TreeView,
-};
+use garboard_layer::{BlobTarget, Compression, Content, EntryKind, Mtime, Planned, Targets};
 use garboard_registry::Platform;
 
 use super::{Built, Exporter, with_file};
@@ -66,14 +63,8 @@ fn platform_folder(platform: &Platform) -> String {
 
 /// The entries of an image's tree.
 async fn planned(layers: &Layers, built: &Built, prefix: &str) -> Result<Vec<Planned>> {
-    layers.folders(&built.tree).await?;
-    let view = layers.view(&built.tree).await?;
-    let mut folders = Vec::new();
-    for layer in &built.tree.layers {
-        let folder = layers.folder_of(&layer.id)?;
-        folders.push(Beneath::new(&folder).attempt(|| format!("failed to open layer {}", layer.id))?);
-    }
-    let mut out = entries(&view, &folders)?;
+    let files = layers.files(&built.tree).await?;
+    let mut out = files.entries(b"").attempt(|| "failed to read an image's tree".into())?;
     for planned in &mut out {
         planned.entry.path = [prefix.as_bytes(), &planned.entry.path].concat();
         if let EntryKind::Hardlink { target } = &mut planned.entry.kind {
@@ -82,30 +73,6 @@ async fn planned(layers: &Layers, built: &Built, prefix: &str) -> Result<Vec<Pla
         if let Some(secs) = built.image.epoch {
             planned.entry.mtime = Mtime { secs, nanos: 0 };
         }
-    }
-    Ok(out)
-}
-
-/// All entries of a view with their content. A hard link stays one where the name that holds the content is left.
-fn entries(view: &TreeView, folders: &[Beneath]) -> Result<Vec<Planned>> {
-    let mut names: HashMap<(usize, &[u8]), Vec<u8>> = HashMap::new();
-    let mut out = Vec::new();
-    for found in view.walk(b"") {
-        let content = view.content_entry(found).attempt(|| "failed to read an image's tree".into())?;
-        let is_file = matches!(content.entry.kind, EntryKind::File { .. });
-        if !is_file {
-            out.push(Planned::bare(found.entry.clone()));
-            continue;
-        }
-        let first = names.entry((content.layer, &content.entry.path)).or_insert_with(|| found.entry.path.clone());
-        let mut entry = Entry { path: found.entry.path.clone(), ..content.entry.clone() };
-        let mut bytes = Content::None;
-        if *first == found.entry.path {
-            bytes = Content::Opener(folders[content.layer].file(&content.entry.path));
-        } else {
-            entry.kind = EntryKind::Hardlink { target: first.clone() };
-        }
-        out.push(Planned { entry, content: bytes });
     }
     Ok(out)
 }

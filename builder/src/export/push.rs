@@ -54,7 +54,7 @@ impl Exporter<'_> {
         let origins = self.layers.info(&layer.id)?.origins;
         let mut mounts = Vec::new();
         for origin in origins.iter().filter(|o| o.digest == descriptor.digest && o.host == name.domain()) {
-            mounts.extend(Reference::of_repository(&origin.host, &origin.repository).ok());
+            mounts.push(crate::layers::repository_reference(&origin.host, &origin.repository)?);
         }
         if self.layers.store.blob_size(&descriptor.digest).is_none() {
             // Perhaps the registry has it, or can mount it; only then is it worth fetching.

@@ -62,7 +62,7 @@ pub(crate) fn healthcheck_text(check: &Healthcheck) -> String {
 
 /// Go's `%q` of a string slice: `["a" "b"]`.
 pub(crate) fn go_quoted_slice(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|w| garboard_parser::go_quote(w)).collect();
+    let quoted: Vec<String> = words.iter().map(|w| garboard_parser::quote::go_quote(w)).collect();
     format!("[{}]", quoted.join(" "))
 }
 

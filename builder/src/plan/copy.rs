@@ -1,6 +1,7 @@
 //! COPY and ADD as operations.
 
-use garboard_parser::{Add, Copy, Heredoc, Instruction, expand};
+use garboard_parser::instruction::{Add, Copy};
+use garboard_parser::{Heredoc, Instruction, expand};
 
 use super::stage::{Base, Evaluation, State, Step};
 use crate::error::{Error, Result};
@@ -140,7 +141,7 @@ impl Evaluation<'_> {
             keep_owners,
         };
         // A wrong mode or pattern is an error of the instruction, wherever its files come from.
-        crate::copy::operation(&node)?;
+        crate::solve::copy_operation(&node)?;
         state.step += 1;
         let shown = if files.link { format!("LINK {}", instruction.original) } else { instruction.original.clone() };
         let name = self.progress_name(state, &shown, trigger);
@@ -154,8 +155,7 @@ impl Evaluation<'_> {
         if !heredoc.expand {
             return Ok(heredoc.text());
         }
-        let lookup = |name: &str| state.env(name).map(str::to_owned);
-        let expanded = expand::heredoc(&heredoc.text(), &lookup);
+        let expanded = expand::heredoc(&heredoc.text(), &state.env);
         let failed = |e| Error::Instruction(format!("failed to process here-document {}: {e}", heredoc.name));
         Ok(expanded.map_err(failed)?.text)
     }
@@ -261,7 +261,7 @@ impl Evaluation<'_> {
 }
 
 /// A path as a pattern that matches it alone.
-fn literal(path: &str) -> String {
+pub(crate) fn literal(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for c in path.chars() {
         if matches!(c, '*' | '?' | '[' | '\\') {

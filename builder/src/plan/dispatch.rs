@@ -1,9 +1,12 @@
 //! What each instruction does to a stage's state.
 
-use garboard_parser::{CommandLine, Instruction, InstructionKind, expand};
+use std::collections::BTreeSet;
+
+use garboard_parser::instruction::{Arg, CommandLine, Env, Label, Pair};
+use garboard_parser::{Instruction, InstructionKind, expand, port};
 
 use super::stage::{Evaluation, State, Step};
-use super::{args, expose, metadata};
+use super::{args, metadata};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, MkdirOp, Op};
 use crate::image::{ContainerConfig, env_text, go_quoted_slice, healthcheck_text};
@@ -41,7 +44,11 @@ impl Evaluation<'_> {
                 for word in &words {
                     expanded.extend(self.words(state, word, trigger)?);
                 }
-                let ports = expose::ports(&expanded).map_err(Error::Instruction)?;
+                let mut ports = BTreeSet::new();
+                for word in &expanded {
+                    let parsed = port::parse(word).map_err(|e| Error::Instruction(e.to_string()))?;
+                    ports.extend(parsed.iter().map(|p| p.to_string()));
+                }
                 ContainerConfig::insert_all(&mut state.config.config.exposed_ports, ports);
                 state.record(format!("EXPOSE [{}]", expanded.join(" ")), false);
             }
@@ -92,7 +99,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    fn env(&self, state: &mut State, env: &garboard_parser::Env, trigger: bool) -> Result<()> {
+    fn env(&self, state: &mut State, env: &Env, trigger: bool) -> Result<()> {
         let pairs = self.pairs(state, &env.pairs, trigger)?;
         for (name, value) in &pairs {
             state.set_env(name, value);
@@ -102,7 +109,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    fn label(&self, state: &mut State, label: &garboard_parser::Label, trigger: bool) -> Result<()> {
+    fn label(&self, state: &mut State, label: &Label, trigger: bool) -> Result<()> {
         let pairs = self.pairs(state, &label.pairs, trigger)?;
         state.record(env_text("LABEL", pairs.iter().map(|(k, v)| (k.as_str(), Some(v.as_str())))), false);
         state.config.config.labels.extend(pairs);
@@ -113,25 +120,25 @@ impl Evaluation<'_> {
     fn pairs(
         &self,
         state: &State,
-        pairs: &[garboard_parser::Pair],
+        pairs: &[Pair],
         trigger: bool,
     ) -> Result<Vec<(String, String)>> {
-        let expand = |pair: &garboard_parser::Pair| {
+        let expand = |pair: &Pair| {
             Ok((self.word(state, &pair.name, trigger)?, self.word(state, &pair.value, trigger)?))
         };
         pairs.iter().map(expand).collect()
     }
 
     /// ARG: a build argument wins over the default; without either the global value is taken.
-    fn arg(&self, state: &mut State, arg: &garboard_parser::Arg, trigger: bool) -> Result<()> {
+    fn arg(&self, state: &mut State, arg: &Arg, trigger: bool) -> Result<()> {
         let globals = self.globals()?;
         let mut texts = Vec::new();
-        for item in &arg.args {
+        for item in &arg.items {
             let given = self.planner.request.build_args.get(&item.name);
-            let value = match (given, &item.value) {
+            let value = match (given, &item.default) {
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => Some(self.word(state, default, trigger)?),
-                (None, None) => globals.get(&item.name),
+                (None, None) => globals.values.get(&item.name).cloned(),
             };
             if let Some(value) = &value
                 && !args::HIDDEN.contains(&item.name.as_str())
@@ -177,17 +184,14 @@ impl Evaluation<'_> {
 
     /// A word with variables replaced.
     pub(super) fn word(&self, state: &State, text: &str, trigger: bool) -> Result<String> {
-        let lookup = |name: &str| state.env(name).map(str::to_owned);
-        let expanded = expand::word(text, self.escape(trigger), &lookup);
-        let failed = |e| Error::Instruction(format!("failed to process {text:?}: {e}"));
-        Ok(expanded.map_err(failed)?.text)
+        let expanded = expand::word(text, self.escape(trigger), &state.env);
+        Ok(expanded.map_err(|e| Error::Instruction(e.to_string()))?.text)
     }
 
     /// As [`Self::word`], and the result is split at blanks.
     fn words(&self, state: &State, text: &str, trigger: bool) -> Result<Vec<String>> {
-        let lookup = |name: &str| state.env(name).map(str::to_owned);
-        let expanded = expand::words(text, self.escape(trigger), &lookup);
-        Ok(expanded.map_err(|e| Error::Instruction(format!("failed to process {text:?}: {e}")))?)
+        let expanded = expand::words(text, self.escape(trigger), &state.env);
+        Ok(expanded.map_err(|e| Error::Instruction(e.to_string()))?)
     }
 
     /// Triggers are always escaped with a backslash.

@@ -7,11 +7,12 @@
 mod args;
 mod copy;
 mod dispatch;
-mod expose;
 mod metadata;
 mod mount;
 mod run;
 mod stage;
+
+pub(crate) use copy::literal;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -177,7 +178,7 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
     let mut wanted: Vec<Option<BTreeSet<Vec<u8>>>> = vec![Some(BTreeSet::new()); graph.len()];
     for id in 0..graph.len() {
         if let Op::Copy(copy) = &graph.node(crate::graph::OpId(id)).op {
-            let paths = crate::copy::operation(copy).map(|op| crate::copy::needed_paths(&op)).unwrap_or_default();
+            let paths = crate::solve::copy_operation(copy).map(|op| crate::copy::needed_paths(&op)).unwrap_or_default();
             match &mut wanted[copy.from.0] {
                 _ if paths.is_empty() || paths.iter().any(Vec::is_empty) => wanted[copy.from.0] = None,
                 Some(set) => set.extend(paths),
@@ -206,7 +207,7 @@ pub(crate) fn warning(warning: &garboard_parser::Warning, file: &str) -> Warning
     Warning {
         rule: Some(warning.rule.name().to_owned()),
         message: warning.message.clone(),
-        url: warning.url(),
+        url: warning.rule.url(),
         file: Some(file.to_owned()),
         lines: Some(warning.lines),
     }

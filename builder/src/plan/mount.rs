@@ -1,6 +1,7 @@
 //! RUN --mount: values are expanded, sources become operations.
 
-use garboard_parser::{Mount, MountKind, Run, Sharing, parse_mount};
+use garboard_parser::expand;
+use garboard_parser::instruction::{Mount, MountKind, Run, Sharing, parse_mount};
 
 use super::dispatch::clean;
 use super::stage::{Evaluation, State, Step};
@@ -21,8 +22,8 @@ impl Evaluation<'_> {
         let mut out = Vec::new();
         let mut agents = 0;
         for spec in &run.mounts {
-            let lookup = |name: &str| state.env(name).map(str::to_owned);
-            let mount = parse_mount(&spec.text, self.escape(trigger), &lookup)
+            let expand = |value: &str| Ok(expand::word(value, self.escape(trigger), &state.env)?.text);
+            let mount = parse_mount(&spec.text, expand)
                 .map_err(|e| Error::Instruction(e.to_string()))?;
             match mount.kind {
                 MountKind::Bind => out.push(self.bind(state, index, &mount, graph)?),

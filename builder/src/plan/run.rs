@@ -1,6 +1,7 @@
 //! RUN as an operation.
 
-use garboard_parser::{Instruction, Network, Run, Security};
+use garboard_parser::Instruction;
+use garboard_parser::instruction::{Network, Run, Security};
 
 use super::args;
 use super::dispatch::{command_words, with_shell};

@@ -149,7 +149,7 @@ impl<'a> Evaluation<'a> {
         let lower = target.to_lowercase();
         stages.iter().rposition(|s| s.name.as_deref() == Some(&lower)).ok_or_else(|| {
             let names: Vec<&str> = stages.iter().filter_map(|s| s.name.as_deref()).collect();
-            let mean = garboard_parser::suggest::did_you_mean(&lower, &names)
+            let mean = garboard_parser::suggest::did_you_mean(&lower, names, false)
                 .map(|n| format!(" (did you mean {n}?)"))
                 .unwrap_or_default();
             Error::Request(format!("target stage {target:?} could not be found{mean}")).into()
@@ -415,10 +415,8 @@ impl<'a> Evaluation<'a> {
 
     fn expand_global(&self, text: &str) -> Result<String> {
         let globals = self.globals()?;
-        let lookup = |name: &str| globals.get(name);
-        let expanded = expand::word(text, self.planner.dockerfile.escape, &lookup);
-        let failed = |e| Error::Instruction(format!("failed to process {text:?}: {e}"));
-        Ok(expanded.map_err(failed)?.text)
+        let expanded = expand::word(text, self.planner.dockerfile.escape, &globals.values);
+        Ok(expanded.map_err(|e| Error::Instruction(e.to_string()))?.text)
     }
 
     /// The global scope: automatic arguments, then the ARGs before the first FROM.
@@ -428,24 +426,24 @@ impl<'a> Evaluation<'a> {
         let last = stages.last().and_then(|s| s.name.clone());
         let stage = request.target.clone().or(last).unwrap_or_else(|| "default".into());
         let automatic = args::automatic(self.planner.platform, self.target, &stage, &request.build_args);
-        let mut globals = Globals { automatic, declared: BTreeMap::new() };
+        let mut globals = Globals { values: automatic, declared: BTreeMap::new() };
         for instruction in &self.planner.dockerfile.global_args {
             let InstructionKind::Arg(arg) = &instruction.kind else { continue };
-            for pair in &arg.args {
-                let value = match (request.build_args.get(&pair.name), &pair.value) {
+            for item in &arg.items {
+                let value = match (request.build_args.get(&item.name), &item.default) {
                     (Some(given), _) => Some(given.clone()),
                     (None, Some(default)) => {
-                        let lookup = |name: &str| globals.get(name);
-                        let expanded = expand::word(default, self.planner.dockerfile.escape, &lookup);
-                        let failed = |e| {
-                            Failure::from(Error::Instruction(format!("failed to process {default:?}: {e}")))
-                                .at(Some(instruction.lines))
-                        };
+                        let expanded = expand::word(default, self.planner.dockerfile.escape, &globals.values);
+                        let failed =
+                            |e: expand::ExpandError| Failure::from(Error::Instruction(e.to_string())).at(Some(instruction.lines));
                         Some(expanded.map_err(failed)?.text)
                     }
                     (None, None) => None,
                 };
-                globals.declared.insert(pair.name.clone(), value);
+                if let Some(value) = &value {
+                    globals.values.insert(item.name.clone(), value.clone());
+                }
+                globals.declared.insert(item.name.clone(), value);
             }
         }
         Ok(globals)
@@ -510,18 +508,9 @@ pub(super) enum Base {
 
 /// Arguments of the global scope.
 pub(super) struct Globals {
-    automatic: BTreeMap<String, String>,
+    /// What is automatic, and over it what the file declares.
+    pub(super) values: BTreeMap<String, String>,
     pub(super) declared: BTreeMap<String, Option<String>>,
-}
-
-impl Globals {
-    /// The value of a name: what the file declares, else what is automatic.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
-        match self.declared.get(name) {
-            Some(Some(value)) => Some(value.clone()),
-            _ => self.automatic.get(name).cloned(),
-        }
-    }
 }
 
 impl State {

@@ -1,220 +1,247 @@
 //! COPY and ADD: decided on tables of contents, then written in one pass.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use garboard_cache::NewLayer;
-use garboard_layer::{
-    ArchiveOptions, Beneath, Content, EntryKind, Limits, Mtime, Planned, Targets, Toc, TreeView,
-};
+use garboard_layer::{ArchiveOptions, Content, DiffOptions, EntryKind, Limits, Mtime, Planned, Targets, Toc, TreeView};
 
 use super::{Solver, copy_failure, now};
-use crate::copy::{CopyOp, PlannedEntry, SourceContent};
-use crate::error::{Attempt, Result};
+use crate::copy::{Accounts, Chmod, CopyError, CopyOp, CopySource, Owner, PlannedEntry, SourceContent};
+use crate::error::{Attempt, Error, Failure, Result};
+use crate::files::Files;
 use crate::graph::{CopyNode, Node, Op};
-use crate::layers::{Layers, blocking};
+use crate::layers::{BlobFormat, Layers, blocking};
 use crate::tree::{Tree, TreeLayer};
 
-/// Where the files of a source are opened: one folder for each layer of its view.
-pub(super) struct SourceFiles {
-    pub(super) view: TreeView,
-    folders: Vec<Option<Beneath>>,
+/// Files that names are looked up in are not read above this size.
+const MAX_ACCOUNTS: u64 = 10 << 20;
+
+/// The operation that a node of the graph stands for; `--chown` stays open.
+pub(crate) fn operation(node: &CopyNode) -> Result<CopyOp> {
+    let paths = node.sources.iter().cloned().map(CopySource::Path);
+    let inline = node.inline.iter().map(|(name, text)| CopySource::Inline {
+        name: name.clone(),
+        content: text.clone().into_bytes(),
+    });
+    let mut op = CopyOp::new(paths.chain(inline).collect(), node.dest.clone());
+    op.chmod = node.chmod.as_deref().map(Chmod::parse).transpose().map_err(|e| copy_failure(e.to_string(), None))?;
+    op.parents = node.parents;
+    op.excludes.clone_from(&node.excludes);
+    op.link = node.link;
+    op.owner_from_source = node.keep_owners;
+    Ok(op)
 }
 
 impl Solver {
     /// Runs a COPY or ADD on `parent`.
     pub(super) async fn copy(self: &Arc<Self>, node: &Node, copy: &CopyNode, parent: &Tree) -> Result<TreeLayer> {
         let source = self.source_files(copy).await?;
-        let below = if copy.link { TreeView::default() } else { self.layers.view(parent).await? };
-        let mut op = crate::copy::operation(copy)?;
+        let mut op = operation(copy)?;
+        let below = if op.is_linked() { TreeView::default() } else { self.layers.view(parent).await? };
         if let Some(text) = &copy.chown {
-            op.chown = Some(self.owner(text, copy.link, parent, &below).await?);
+            op.chown = Some(self.owner(text, op.is_linked(), parent, &below).await?);
         }
-        if copy.unpack && self.has_archive(&op, &source)? {
-            return self.unpack(copy, &op, source, parent, below).await;
+        if copy.unpack {
+            let (archives, plain) = self.split_archives(copy, &op, &source)?;
+            if !archives.is_empty() {
+                let this = self.clone();
+                let folders = self.layers.folders(parent).await?;
+                return blocking(move || this.unpack(&plain, archives, &source, folders, &below)).await;
+            }
         }
-        let time = Mtime { secs: now(), nanos: 0 };
-        let planned = crate::copy::plan(&op, &source.view, &below, time).map_err(|e| self.explain(copy, &op, &e))?;
-        let planned = with_content(planned, &source);
-        let this = self.layers.clone();
+        let planned = crate::copy::plan(&op, &source.view, &below, time()).map_err(|e| self.explain(copy, e))?;
+        let planned = with_content(planned, &op, &source);
+        let layers = self.layers.clone();
         let format = self.environment.export.filter(|_| node.exported && !node.read);
-        blocking(move || write(&this, planned, format)).await
+        blocking(move || write(&layers, planned, format)).await
     }
 
     /// The source's tree and where its files are.
-    async fn source_files(self: &Arc<Self>, copy: &CopyNode) -> Result<SourceFiles> {
+    async fn source_files(self: &Arc<Self>, copy: &CopyNode) -> Result<Files> {
         if let Op::Context(_) = self.graph.node(copy.from).op {
             let context = self.context(copy.from).await?;
-            let beneath = Beneath::new(&context.folder).attempt(|| "failed to open the build context".into())?;
-            return Ok(SourceFiles { view: context.view.clone(), folders: vec![Some(beneath)] });
+            return Files::of_folder(context.view.clone(), &context.folder);
         }
         let tree = self.result(copy.from).await?;
-        self.layers.folders(&tree).await?;
-        let view = self.layers.view(&tree).await?;
-        let mut folders = Vec::new();
-        for layer in &tree.layers {
-            let folder = self.layers.folder_of(&layer.id)?;
-            folders.push(Some(Beneath::new(&folder).attempt(|| format!("failed to open layer {}", layer.id))?));
-        }
-        Ok(SourceFiles { view, folders })
+        self.layers.files(&tree).await
     }
 
     /// Resolves `--chown`, with the names that the destination knows.
-    async fn owner(&self, text: &str, link: bool, parent: &Tree, below: &TreeView) -> Result<(u32, u32)> {
+    async fn owner(&self, text: &str, linked: bool, parent: &Tree, below: &TreeView) -> Result<Owner> {
+        let no_image = linked || parent.layers.is_empty();
         let (mut passwd, mut group) = (None, None);
-        if crate::copy::needs_lookup(text) && !link {
+        if crate::copy::needs_lookup(text) && !no_image {
             passwd = self.small_file(parent, below, "etc/passwd").await?;
             group = self.small_file(parent, below, "etc/group").await?;
         }
-        crate::copy::resolve_chown(text, passwd.as_deref(), group.as_deref())
-            .map_err(|e| copy_failure(e.to_string(), None))
+        let accounts = if no_image {
+            Accounts::NoImage
+        } else {
+            Accounts::Image { passwd: passwd.as_deref(), group: group.as_deref() }
+        };
+        crate::copy::resolve_chown(text, &accounts).map_err(|e| copy_failure(e.to_string(), None))
     }
 
-    /// A file of a tree (links followed inside it), if it is there and not above 10 MB.
+    /// A file of a tree (links followed inside it), if it is there and not too big.
     pub(super) async fn small_file(&self, tree: &Tree, view: &TreeView, path: &str) -> Result<Option<Vec<u8>>> {
         let what = || format!("failed to read /{path} of the image");
         let resolved = view.resolve(path.as_bytes(), true).attempt(what)?;
         let Some(found) = view.lookup(&resolved.path) else { return Ok(None) };
         let found = view.content_entry(found).attempt(what)?;
         let EntryKind::File { size, .. } = found.entry.kind else { return Ok(None) };
-        if size > 10 << 20 {
+        if size > MAX_ACCOUNTS {
             return Ok(None);
         }
-        self.layers.folders(tree).await?;
-        let folder = self.layers.folder_of(&tree.layers[found.layer].id)?;
-        let mut file = Beneath::new(&folder).attempt(what)?.open(&found.entry.path).attempt(what)?;
+        let files = self.layers.files(tree).await?;
+        let mut file = files.open(found.layer, &found.entry.path).attempt(what)?;
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut file, &mut bytes).attempt(what)?;
         Ok(Some(bytes))
     }
 
     /// Says why a source is missing, if `.dockerignore` is the reason.
-    fn explain(&self, copy: &CopyNode, op: &CopyOp, error: &crate::copy::CopyError) -> crate::error::Failure {
-        let hint = match &self.graph.node(copy.from).op {
-            Op::Context(context) => crate::copy::ignored_by(op, error, &context.ignore).map(|pattern| {
-                format!("the pattern `{pattern}` of .dockerignore leaves it out of the build context")
-            }),
-            _ => None,
+    fn explain(&self, copy: &CopyNode, error: CopyError) -> Failure {
+        let error = match &self.graph.node(copy.from).op {
+            Op::Context(context) => error.explain(context.ignore.join("\n").as_bytes()),
+            _ => error,
         };
-        let hint = hint.or_else(|| error.hint());
-        copy_failure(error.to_string(), hint)
+        match &error {
+            CopyError::NotFound { .. } => {
+                copy_failure(format!("failed to compute cache key: failed to calculate checksum of ref: {error}"), None)
+            }
+            _ => copy_failure(chain(&error), None),
+        }
     }
 
-    /// Whether one of the sources of an ADD is an archive.
-    fn has_archive(&self, op: &CopyOp, source: &SourceFiles) -> Result<bool> {
-        for file in self.source_archives(op, source)? {
-            if file.is_archive {
-                return Ok(true);
+    /// The archives among an ADD's sources, and the operation for all that is none.
+    fn split_archives(&self, copy: &CopyNode, op: &CopyOp, source: &Files) -> Result<(Vec<Archive>, CopyOp)> {
+        let selection = crate::copy::selection(op, &source.view).map_err(|e| self.explain(copy, e))?;
+        let mut plain = op.clone();
+        plain.sources.clear();
+        let mut archives = Vec::new();
+        for selected in selection.matches {
+            match archive(source, &selected)? {
+                Some(archive) => archives.push(archive),
+                None => {
+                    let path = String::from_utf8_lossy(&selected.path);
+                    plain.sources.push(CopySource::Path(format!("/{}", crate::plan::literal(&path))));
+                }
             }
         }
-        Ok(false)
-    }
-
-    /// The files that an ADD names, one by one, and whether they are archives.
-    fn source_archives(&self, op: &CopyOp, source: &SourceFiles) -> Result<Vec<NamedFile>> {
-        let files = crate::copy::named_files(op, &source.view).map_err(|e| copy_failure(e.to_string(), e.hint()))?;
-        let mut out = Vec::new();
-        for (path, layer) in files {
-            let what = || format!("failed to read /{}", String::from_utf8_lossy(&path));
-            let Some(Some(folder)) = source.folders.get(layer) else { continue };
-            let file = folder.open(&path).attempt(what)?;
-            let is_archive = garboard_layer::is_archive(&file).attempt(what)?;
-            out.push(NamedFile { path, layer, is_archive });
-        }
-        Ok(out)
+        plain.sources.extend(op.sources.iter().filter(|s| !matches!(s, CopySource::Path(_))).cloned());
+        Ok((archives, plain))
     }
 
     /// ADD with archives: what is no archive is copied first, then each archive is unpacked into the mounted tree.
-    async fn unpack(
-        self: &Arc<Self>,
-        copy: &CopyNode,
-        op: &CopyOp,
-        source: SourceFiles,
-        parent: &Tree,
-        below: TreeView,
-    ) -> Result<TreeLayer> {
-        let archives = self.source_archives(op, &source)?;
-        let time = Mtime { secs: now(), nanos: 0 };
-        let skip: Vec<Vec<u8>> = archives.iter().filter(|f| f.is_archive).map(|f| f.path.clone()).collect();
-        let plain = crate::copy::plan_without(op, &skip, &source.view, &below, time)
-            .map_err(|e| self.explain(copy, op, &e))?;
-        let plain = with_content(plain, &source);
-        let folders = self.layers.folders(parent).await?;
-        let this = self.clone();
-        let (op, dest) = (op.clone(), copy.dest.clone());
-        blocking(move || {
-            let archives = archives.into_iter().filter(|f| f.is_archive).collect();
-            this.unpack_onto(&op, &dest, archives, &source, plain, &folders, &below)
-        })
-        .await
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one call, split off only because it blocks")]
-    fn unpack_onto(
+    fn unpack(
         &self,
         op: &CopyOp,
-        dest: &str,
-        archives: Vec<NamedFile>,
-        source: &SourceFiles,
-        plain: Vec<Planned>,
-        folders: &[PathBuf],
+        archives: Vec<Archive>,
+        source: &Files,
+        folders: Vec<std::path::PathBuf>,
         below: &TreeView,
     ) -> Result<TreeLayer> {
         let what = || "failed to unpack an archive".to_owned();
-        let store = &self.layers.store;
+        let (store, ids) = (&self.layers.store, self.layers.ids);
+        let plain = crate::copy::plan(op, &source.view, below, time()).map_err(|e| copy_failure(chain(&e), None))?;
+        let plain = with_content(plain, op, source);
         // The plain files become a layer between: they are below what the archives bring.
         let between = store.staging().attempt(what)?;
-        let targets = Targets { blob: None, folder: Some(between.fs()), diff_id: false, ids: self.layers.ids };
-        let plain_toc = Arc::new(
-            garboard_layer::write_layer(plain.iter().cloned().map(Ok), targets).attempt(what)?.toc,
-        );
-        let mut lowers: Vec<PathBuf> = folders.to_vec();
+        let targets = Targets { blob: None, folder: Some(between.fs()), diff_id: false, ids };
+        let written = garboard_layer::write_layer(plain.iter().cloned().map(Ok), targets).attempt(what)?;
+        let mut tocs = below.layers().to_vec();
+        tocs.push(Arc::new(written.toc));
+        let view = TreeView::new(tocs);
+        let mut lowers = folders;
         lowers.push(between.fs().to_owned());
         lowers.reverse();
         let upper = store.staging().attempt(what)?;
-        {
-            let mounted = super::mounts::merged_tree(&lowers, &upper, self.environment.overlay, store)?;
-            let mut tocs = below.layers().to_vec();
-            tocs.push(plain_toc.clone());
-            let view = TreeView::new(tocs);
-            let folder = crate::copy::archive_folder(op, dest, &view).map_err(|e| copy_failure(e.to_string(), None))?;
-            make_folder(mounted.path(), &folder, op.chown)?;
-            for archive in archives {
-                let what = || format!("failed to unpack /{}", String::from_utf8_lossy(&archive.path));
-                let Some(Some(beneath)) = source.folders.get(archive.layer) else { continue };
-                let reader = beneath.open(&archive.path).attempt(what)?;
-                let options =
-                    ArchiveOptions { chown: op.chown, ids: self.layers.ids, limits: Limits::default() };
-                garboard_layer::unpack_archive(reader, mounted.path(), &folder, &options).attempt(what)?;
+        let dest = view.resolve(op.dest.as_bytes(), true).attempt(what)?.path;
+        let fill = |root: &Path| -> Result<()> {
+            make_folder(root, &dest, op.chown)?;
+            let chown = op.chown.map(|o| (o.uid, o.gid));
+            for archive in &archives {
+                let what = || format!("failed to unpack /{}", String::from_utf8_lossy(&archive.name));
+                let reader = source.open(archive.layer, &archive.path).attempt(what)?;
+                let options = ArchiveOptions { chown, ids, limits: Limits::default() };
+                garboard_layer::unpack_archive(reader, root, &dest, &options).attempt(what)?;
             }
-            mounted.finish(upper.fs())?;
-        }
-        let mut tocs = below.layers().to_vec();
-        tocs.push(plain_toc);
-        let options = garboard_layer::DiffOptions { ids: self.layers.ids };
-        let unpacked =
-            garboard_layer::diff_overlay(upper.fs(), &TreeView::new(tocs), options).attempt(what)?;
+            Ok(())
+        };
+        let unpacked = self.change_tree(&lowers, &upper, &view, fill)?;
         write(&self.layers, merge(plain, unpacked), None)
+    }
+
+    /// Lets `fill` write into the merged tree of `lowers` (the topmost first), and says what it changed.
+    fn change_tree(
+        &self,
+        lowers: &[std::path::PathBuf],
+        upper: &garboard_cache::Staging,
+        view: &TreeView,
+        fill: impl Fn(&Path) -> Result<()>,
+    ) -> Result<Vec<Planned>> {
+        let what = || "failed to mount a tree".to_owned();
+        let options = DiffOptions { ids: self.layers.ids };
+        if !self.environment.overlay {
+            let folder = upper.fs();
+            super::mounts::flatten(lowers, view, folder, self.layers.ids)?;
+            let stamp = garboard_layer::TreeStamp::take(folder).attempt(what)?;
+            fill(folder)?;
+            return garboard_layer::diff_trees(view, folder, Some(&stamp), options).attempt(what);
+        }
+        let mounted = garboard_sandbox::mount_overlay_view(lowers, Some((upper.fs(), upper.work())))
+            .map_err(|e| Error::Internal(format!("{}: {e}", what())))?;
+        fill(mounted.path())?;
+        drop(mounted);
+        garboard_layer::diff_overlay(upper.fs(), view, options).attempt(what)
     }
 }
 
-/// A file that an ADD names.
-struct NamedFile {
+/// An archive that an ADD names.
+struct Archive {
+    name: Vec<u8>,
     path: Vec<u8>,
     layer: usize,
-    is_archive: bool,
 }
 
-/// Later entries win; what they remove of the earlier ones is gone.
+/// The selected file as an archive, if it is one.
+fn archive(source: &Files, selected: &crate::copy::Selected) -> Result<Option<Archive>> {
+    let what = || format!("failed to read /{}", String::from_utf8_lossy(&selected.path));
+    let Some(found) = source.view.lookup(&selected.resolved).filter(|_| !selected.is_dir) else { return Ok(None) };
+    let found = source.view.content_entry(found).attempt(what)?;
+    if !matches!(found.entry.kind, EntryKind::File { .. }) {
+        return Ok(None);
+    }
+    let file = source.open(found.layer, &found.entry.path).attempt(what)?;
+    if !garboard_layer::is_archive(&file).attempt(what)? {
+        return Ok(None);
+    }
+    let (path, layer) = (found.entry.path.clone(), found.layer);
+    Ok(Some(Archive { name: selected.path.clone(), path, layer }))
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Later entries win.
 fn merge(first: Vec<Planned>, second: Vec<Planned>) -> Vec<Planned> {
     let all = first.into_iter().chain(second);
-    let merged: std::collections::BTreeMap<Vec<u8>, Planned> =
-        all.map(|planned| (planned.entry.path.clone(), planned)).collect();
+    let merged: BTreeMap<Vec<u8>, Planned> = all.map(|planned| (planned.entry.path.clone(), planned)).collect();
     merged.into_values().collect()
 }
 
-/// Makes the folder that an archive is unpacked to, and those above it.
-fn make_folder(root: &std::path::Path, folder: &[u8], owner: Option<(u32, u32)>) -> Result<()> {
+/// Makes the folder that an archive is unpacked to, and those above it. The path has no links in it.
+fn make_folder(root: &Path, folder: &[u8], owner: Option<Owner>) -> Result<()> {
     let what = || format!("failed to make /{}", String::from_utf8_lossy(folder));
     let mut at = root.to_owned();
     for name in folder.split(|b| *b == b'/').filter(|n| !n.is_empty()) {
@@ -224,7 +251,7 @@ fn make_folder(root: &std::path::Path, folder: &[u8], owner: Option<(u32, u32)>)
             Ok(_) => return Err(copy_failure(format!("{}: not a directory", what()), None)),
             Err(_) => {
                 std::fs::create_dir(&at).attempt(what)?;
-                if let Some((uid, gid)) = owner {
+                if let Some(Owner { uid, gid }) = owner {
                     std::os::unix::fs::lchown(&at, Some(uid), Some(gid)).attempt(what)?;
                 }
             }
@@ -234,37 +261,34 @@ fn make_folder(root: &std::path::Path, folder: &[u8], owner: Option<(u32, u32)>)
 }
 
 /// Says where the bytes of planned files are.
-fn with_content(planned: Vec<PlannedEntry>, source: &SourceFiles) -> Vec<Planned> {
+fn with_content(planned: Vec<PlannedEntry>, op: &CopyOp, source: &Files) -> Vec<Planned> {
     let content = |content: Option<SourceContent>| match content {
-        Some(SourceContent::Tree { path, layer }) => match source.folders.get(layer) {
-            Some(Some(folder)) => Content::Opener(folder.file(&path)),
+        Some(SourceContent::Tree { path, layer }) => source.content(layer, &path),
+        Some(SourceContent::Inline { source }) => match op.sources.get(source) {
+            Some(CopySource::Inline { content, .. }) => Content::Bytes(content.clone().into()),
             _ => Content::None,
         },
-        Some(SourceContent::Inline(bytes)) => Content::Bytes(bytes.into()),
-        None => Content::None,
+        Some(SourceContent::Given { .. }) | None => Content::None,
     };
     planned.into_iter().map(|p| Planned { entry: p.entry, content: content(p.content) }).collect()
 }
 
 /// Writes the layer: as a blob alone if it is only exported, else as a folder.
-fn write(
-    layers: &Layers,
-    planned: Vec<Planned>,
-    format: Option<crate::layers::BlobFormat>,
-) -> Result<TreeLayer> {
+fn write(layers: &Layers, planned: Vec<Planned>, format: Option<BlobFormat>) -> Result<TreeLayer> {
     let what = || "failed to write a layer".to_owned();
     let created = now();
     let items = planned.into_iter().map(Ok);
     if let Some(format) = format {
         let (written, blob) = layers.write_blob(items, None, format)?;
         let toc = Arc::new(written.toc);
-        let id = layers.add(NewLayer {
+        let new = NewLayer {
             toc: Some(toc.clone()),
             diff_id: written.diff_id,
             blob: Some(blob),
             keep_folder: false,
             created: Some(created),
-        })?;
+        };
+        let id = layers.store.add_layer(new).attempt(what)?;
         return Ok(Solver::own_layer(id, created, &toc));
     }
     let staging = layers.store.staging().attempt(what)?;
@@ -275,9 +299,12 @@ fn write(
     Ok(Solver::own_layer(id, created, &toc))
 }
 
-/// A layer from planned entries, as a folder; for steps that make a few entries only.
+/// A layer of a few entries, as a folder.
 pub(super) async fn write_entries(layers: &Layers, planned: Vec<Planned>) -> Result<TreeLayer> {
     let layers = layers.clone();
     blocking(move || write(&layers, planned, None)).await
 }
 
+fn time() -> Mtime {
+    Mtime { secs: now(), nanos: 0 }
+}

@@ -65,7 +65,7 @@ impl Solver {
         let key = KeyBuilder::new("step").part(&definition);
         match op {
             // Its layer has nothing to do with what is below.
-            Op::Copy(copy) if copy.link => key.part(b"link"),
+            Op::Copy(copy) if copy.link && copy.chmod.is_none() => key.part(b"link"),
             _ => key.part(&parent.content().0),
         }
     }
@@ -111,7 +111,7 @@ impl Solver {
 
     /// Digest of what a COPY reads of its source.
     fn selected(&self, copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
-        let op = crate::copy::operation(copy)?;
+        let op = crate::solve::copy_operation(copy)?;
         crate::copy::selection_digest(&op, view).map_err(|e| super::copy_failure(e.to_string(), None))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use garboard_layer::{Entry, EntryKind, Mtime, Planned, TreeView};
 
 use super::{Solver, copy_failure, now};
+use crate::copy::Accounts;
 use crate::error::{Attempt, Result};
 use crate::graph::MkdirOp;
 use crate::tree::{Tree, TreeLayer};
@@ -24,8 +25,20 @@ impl Solver {
         }
         let passwd = self.small_file(parent, view, "etc/passwd").await?;
         let group = self.small_file(parent, view, "etc/group").await?;
-        Ok(crate::copy::resolve_user(user, passwd.as_deref(), group.as_deref()))
+        let accounts = Accounts::Image { passwd: passwd.as_deref(), group: group.as_deref() };
+        let owner = crate::copy::resolve_chown(user, &accounts).map_err(|e| copy_failure(e.to_string(), None))?;
+        // A number alone is no group's number here: the group is the user's own, or 0.
+        let number_alone = !user.contains(':') && user.parse::<u32>().is_ok();
+        Ok((owner.uid, if number_alone { primary_group(owner.uid, passwd.as_deref()) } else { owner.gid }))
     }
+}
+
+/// The primary group of a user by number; 0 if the image doesn't know it.
+fn primary_group(uid: u32, passwd: Option<&[u8]>) -> u32 {
+    let text = String::from_utf8_lossy(passwd.unwrap_or_default()).into_owned();
+    let mut lines = text.lines().map(|l| l.split(':').collect::<Vec<_>>());
+    let line = lines.find(|f| f.get(2).is_some_and(|id| id.parse() == Ok(uid)));
+    line.and_then(|f| f.get(3)?.parse().ok()).unwrap_or(0)
 }
 
 /// The folders that are missing, and the existing one that they are made in.

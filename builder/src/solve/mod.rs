@@ -11,10 +11,12 @@ mod mkdir;
 mod mounts;
 mod run;
 
+pub(crate) use copy::operation as copy_operation;
+
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
-use garboard_cache::{Key, LayerBlob, LayerId, Origin, Record};
+use garboard_cache::{Key, LayerBlob, LayerId, NewLayer, Origin, Record};
 use tokio::sync::OnceCell;
 
 use crate::cancel::Cancel;
@@ -108,13 +110,24 @@ impl Solver {
                 return Err(Error::Internal("not a context".into()).into());
             };
             let step = self.reporter.internal(&op.name);
+            let readers = self.readers(id)?;
             let (op, only) = (op.clone(), self.wanted[id.0].clone());
             let stat_cache = self.layers.store.stat_cache_path(&op.folder);
-            let tree = blocking(move || crate::source::load_context(&op, &only, &stat_cache)).await;
+            let tree = blocking(move || crate::source::load_context(&op, only, &readers, &stat_cache)).await;
             step.finish(&tree);
             tree.map(Arc::new)
         };
         self.contexts[id.0].get_or_init(load).await.clone()
+    }
+
+    /// The COPYs that read a context: links in it lead them to further parts of it.
+    fn readers(&self, context: OpId) -> Result<Vec<crate::copy::CopyOp>> {
+        let nodes = (0..self.graph.len()).map(|id| &self.graph.node(OpId(id)).op);
+        let copies = nodes.filter_map(|op| match op {
+            Op::Copy(copy) if copy.from == context => Some(copy),
+            _ => None,
+        });
+        copies.map(copy::operation).collect()
     }
 
     async fn solve(self: &Arc<Self>, id: OpId) -> Result<Tree> {
@@ -153,12 +166,18 @@ impl Solver {
             annotations: layer.annotations.clone(),
             present: false,
         };
-        let origin = layer.origin.as_ref().map(|(host, repository)| Origin {
-            host: host.clone(),
-            repository: repository.clone(),
-            digest: blob.digest.clone(),
-        });
-        let id = self.layers.store.add_remote_layer(&diff_id, &blob, origin.as_ref()).attempt(what)?;
+        let store = &self.layers.store;
+        let id = match &layer.origin {
+            Some((host, repository)) => {
+                let (host, repository) = (host.clone(), repository.clone());
+                let origin = Origin { host, repository, digest: blob.digest.clone() };
+                store.add_remote_layer(&diff_id, &blob, &origin).attempt(what)?
+            }
+            None => {
+                let new = NewLayer { diff_id: Some(diff_id), blob: Some(blob), ..NewLayer::default() };
+                store.add_layer(new).attempt(what)?
+            }
+        };
         let content = KeyBuilder::new("diff id").part(layer.diff_id.as_bytes()).finish();
         Ok(TreeLayer { id, created: 0, content: garboard_layer::ContentDigest(content.0), base: true })
     }
@@ -193,7 +212,7 @@ impl Solver {
         if self.cancel.is_canceled() {
             return Err(Error::Canceled.into());
         }
-        let step = self.begin(node);
+        let step = Arc::new(self.begin(node));
         let made = self.make(node, &parent, &step).await;
         let layer = match made {
             Ok(layer) => layer,
@@ -213,7 +232,7 @@ impl Solver {
         Ok(tree)
     }
 
-    async fn make(self: &Arc<Self>, node: &Node, parent: &Tree, step: &Step) -> Result<TreeLayer> {
+    async fn make(self: &Arc<Self>, node: &Node, parent: &Tree, step: &Arc<Step>) -> Result<TreeLayer> {
         match &node.op {
             Op::Run(run) => self.run(run, parent, step).await,
             Op::Copy(copy) => self.copy(node, copy, parent).await,

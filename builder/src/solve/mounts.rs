@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use garboard_cache::{CacheMountGuard, CacheMountKey, Scratch, Sharing, Staging, Store};
-use garboard_layer::{Devices, Form, Ids, Targets, TreeView, UnpackOptions};
+use garboard_cache::{CacheMountGuard, CacheMountKey, CacheMountRequest, Scratch, Sharing};
+use garboard_layer::{ContentDigest, Ids, TreeView};
 use garboard_sandbox::{BindSource, Mount, MountKind};
 
 use super::Solver;
 use crate::error::{Attempt, Error, Result};
+use crate::files::Files;
 use crate::graph::{CacheMount, RunMountKind, RunOp, SecretMount};
 use crate::request::SecretSource;
 use crate::tree::Tree;
@@ -28,32 +29,57 @@ pub(super) struct Prepared {
 impl Solver {
     pub(super) async fn prepare_mounts(self: &Arc<Self>, run: &RunOp) -> Result<Prepared> {
         let mut prepared = Prepared::default();
-        // Locks of cache mounts are taken in the order of their ids: two steps can't wait for each other.
-        let mut order: Vec<usize> = (0..run.mounts.len()).collect();
-        order.sort_by_key(|i| match &run.mounts[*i].kind {
-            RunMountKind::Cache(cache) => (1, cache.id.clone()),
-            _ => (0, String::new()),
-        });
-        let mut kinds: Vec<Option<MountKind>> = vec![None; run.mounts.len()];
-        for index in order {
-            let mount = &run.mounts[index];
-            kinds[index] = match &mount.kind {
+        let caches = self.caches(run).await?;
+        let mut caches = caches.into_iter();
+        for mount in &run.mounts {
+            let kind = match &mount.kind {
                 RunMountKind::Bind { from, selector, writable } => {
                     let tree = self.result(*from).await?;
                     Some(self.bind(&tree, selector, *writable, &mut prepared).await?)
                 }
-                RunMountKind::Cache(cache) => Some(self.cache(cache, &mut prepared).await?),
+                RunMountKind::Cache(cache) => {
+                    let guard = caches.next().ok_or_else(|| Error::Internal("a cache mount is missing".into()))?;
+                    let source = BindSource::Folder(guard.path().to_owned());
+                    prepared.guards.push(guard);
+                    Some(MountKind::Bind { source, selector: PathBuf::from("/"), writable: !cache.readonly })
+                }
                 RunMountKind::Tmpfs { size } => Some(MountKind::Tmpfs { size: *size }),
                 RunMountKind::Secret(secret) => self.secret(secret, &mut prepared)?,
                 RunMountKind::Script { content } => {
                     Some(MountKind::File { bytes: content.clone().into_bytes(), mode: 0o755, uid: 0, gid: 0 })
                 }
             };
-        }
-        for (mount, kind) in run.mounts.iter().zip(kinds) {
             prepared.mounts.extend(kind.map(|kind| Mount { target: PathBuf::from(&mount.target), kind }));
         }
         Ok(prepared)
+    }
+
+    /// Takes all cache mounts of a step at once, in the order of its mounts.
+    async fn caches(self: &Arc<Self>, run: &RunOp) -> Result<Vec<CacheMountGuard>> {
+        let mut wanted = Vec::new();
+        for mount in &run.mounts {
+            let RunMountKind::Cache(cache) = &mount.kind else { continue };
+            let first = match cache.from {
+                Some(from) => {
+                    let tree = self.result(from).await?;
+                    Some((self.layers.files(&tree).await?, tree.content()))
+                }
+                None => None,
+            };
+            wanted.push((cache.clone(), first));
+        }
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (store, ids, cancel) = (self.layers.store.clone(), self.layers.ids, self.cancel.clone());
+        super::blocking(move || {
+            let requests = wanted.iter().map(|(cache, first)| request(cache, first.as_ref(), ids)).collect();
+            let guards = store
+                .cache_mounts_while(requests, || !cancel.is_canceled())
+                .attempt(|| "failed to take the cache mounts of a step".into())?;
+            guards.ok_or_else(|| Error::Canceled.into())
+        })
+        .await
     }
 
     async fn bind(
@@ -63,58 +89,25 @@ impl Solver {
         writable: bool,
         prepared: &mut Prepared,
     ) -> Result<MountKind> {
-        let mut lowers = self.layers.folders(tree).await?;
-        lowers.reverse();
         let selector = PathBuf::from(selector);
-        let view = self.layers.view(tree).await?;
-        if !view.resolve(selector.as_os_str().as_encoded_bytes(), true).is_ok_and(|r| r.exists) {
+        let files = self.layers.files(tree).await?;
+        if !files.view.resolve(selector.as_os_str().as_encoded_bytes(), true).is_ok_and(|r| r.exists) {
             let message = format!("failed to calculate checksum of ref: \"{}\": not found", selector.display());
             return Err(Error::Mount { message, hint: None }.into());
         }
-        let source = match (self.environment.overlay, writable) {
-            (true, false) => BindSource::Overlay { lowers },
-            (true, true) => BindSource::TmpOverlay { lowers },
-            (false, _) => {
-                let scratch = self.layers.store.scratch().attempt(|| "failed to prepare a mount".into())?;
-                copy_layers(&lowers, scratch.path(), self.layers.ids)?;
-                let source = BindSource::Folder(scratch.path().to_owned());
-                prepared.scratch.push(scratch);
-                source
-            }
+        let source = if self.environment.overlay {
+            let mut lowers = self.layers.folders(tree).await?;
+            lowers.reverse();
+            BindSource::TmpOverlay { lowers }
+        } else {
+            let what = || "failed to copy files for a mount".to_owned();
+            let scratch = self.layers.store.scratch().attempt(what)?;
+            files.write(b"", scratch.path(), self.layers.ids).attempt(what)?;
+            let source = BindSource::Folder(scratch.path().to_owned());
+            prepared.scratch.push(scratch);
+            source
         };
         Ok(MountKind::Bind { source, selector, writable })
-    }
-
-    async fn cache(&self, cache: &CacheMount, prepared: &mut Prepared) -> Result<MountKind> {
-        let what = || format!("failed to prepare the cache mount `{}`", cache.id);
-        let first = match cache.from {
-            Some(_) => None,
-            None => None::<Tree>,
-        };
-        let sharing = match cache.sharing.as_str() {
-            "private" => Sharing::Private,
-            "locked" => Sharing::Locked,
-            _ => Sharing::Shared,
-        };
-        let store = self.layers.store.clone();
-        let key = CacheMountKey { id: cache.id.clone() };
-        let guard = super::blocking(move || store.cache_mount(&key, sharing).attempt(|| "failed to lock a cache mount".into()))
-            .await?;
-        drop(first);
-        if guard.is_new() {
-            if let Some((uid, gid, mode)) = cache.owner {
-                use std::os::unix::fs::PermissionsExt;
-                std::os::unix::fs::chown(guard.path(), Some(uid), Some(gid)).attempt(what)?;
-                std::fs::set_permissions(guard.path(), std::fs::Permissions::from_mode(mode)).attempt(what)?;
-            }
-        }
-        let kind = MountKind::Bind {
-            source: BindSource::Folder(guard.path().to_owned()),
-            selector: PathBuf::from("/"),
-            writable: !cache.readonly,
-        };
-        prepared.guards.push(guard);
-        Ok(kind)
     }
 
     fn secret(&self, secret: &SecretMount, prepared: &mut Prepared) -> Result<Option<MountKind>> {
@@ -136,6 +129,43 @@ impl Solver {
     }
 }
 
+/// What the store is asked for: one folder for each id, and for each content that it begins with or owner.
+fn request<'a>(
+    cache: &'a CacheMount,
+    first: Option<&'a (Files, ContentDigest)>,
+    ids: Ids,
+) -> CacheMountRequest<'a> {
+    let mut id = cache.id.clone();
+    if let Some((_, content)) = first {
+        id = format!("{id}:{content}:{}", cache.selector);
+    }
+    if let Some((uid, gid, mode)) = cache.owner {
+        id = format!("{id}:{uid}:{gid}:{mode:o}");
+    }
+    let sharing = match cache.sharing.as_str() {
+        "private" => Sharing::Private,
+        "locked" => Sharing::Locked,
+        _ => Sharing::Shared,
+    };
+    let owner = cache.owner;
+    let selector = cache.selector.as_str();
+    let fill = move |folder: &Path| {
+        if let Some((files, _)) = first {
+            files.write(selector.as_bytes(), folder, ids)?;
+        }
+        if let Some((uid, gid, mode)) = owner {
+            use std::os::unix::fs::PermissionsExt;
+            std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode))?;
+        } else if first.is_none() {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
+    };
+    CacheMountRequest { key: CacheMountKey { id }, sharing, reset: cache.reset, init: Some(Box::new(fill)) }
+}
+
 fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
     let what = || format!("failed to read the secret `{id}` from {}", path.display());
     let size = std::fs::metadata(path).attempt(what)?.len();
@@ -146,25 +176,9 @@ fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).attempt(what)
 }
 
-/// A merged tree in a folder that the engine can write to. What is written ends up in `upper`.
-pub(super) struct MergedTree {
-    overlay: Option<garboard_sandbox::MountedOverlay>,
-    copy: Option<(Scratch, garboard_layer::TreeStamp)>,
-}
-
-/// Mounts the layers (the topmost first) with `upper` on top, or copies them where nothing can be mounted.
-pub(super) fn merged_tree(lowers: &[PathBuf], upper: &Staging, overlay: bool, store: &Store) -> Result<MergedTree> {
-    let what = || "failed to mount a tree".to_owned();
-    if overlay {
-        let scratch = store.scratch().attempt(what)?;
-        let mounted = garboard_sandbox::mount_overlay(lowers, upper.fs(), upper.work(), scratch)
-            .map_err(|e| Error::Internal(format!("{}: {e}", what())))?;
-        return Ok(MergedTree { overlay: Some(mounted), copy: None });
-    }
-    Err(Error::Unsupported { what: "ADD of an archive where overlay file systems can't be mounted".into() }.into())
-}
-
-/// Writes the tree of some layer folders (the topmost first) into an empty folder.
-pub(super) fn copy_layers(lowers: &[PathBuf], dest: &Path, ids: Ids) -> Result<()> {
-    garboard_layer::flatten(lowers, dest, ids).attempt(|| "failed to copy a tree".into())
+/// Writes the merged tree of some layer folders (the topmost first) into an empty folder.
+pub(super) fn flatten(lowers: &[PathBuf], view: &TreeView, dest: &Path, ids: Ids) -> Result<()> {
+    let folders: Vec<&Path> = lowers.iter().rev().map(PathBuf::as_path).collect();
+    let files = Files::of_folders(view.clone(), &folders)?;
+    files.write(b"", dest, ids).attempt(|| "failed to copy a tree".into())
 }

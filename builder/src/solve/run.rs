@@ -1,13 +1,16 @@
 //! RUN: one process in the sandbox, on an overlay of the layers below; what it changed becomes a layer.
 
+use std::fmt::Write;
+use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use garboard_cache::{NewLayer, Staging};
 use garboard_layer::{DiffOptions, Entry, EntryKind, Mtime, Planned, Targets, TreeStamp, TreeView};
-use garboard_sandbox::{Child, Exit, Network, Process, Root, Security};
+use garboard_sandbox::{Child, Exit, Network, Process, Root, Security, Status};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::mounts::Prepared;
@@ -21,17 +24,15 @@ use crate::reporter::Step;
 use crate::request::NetworkMode;
 use crate::tree::{Tree, TreeLayer};
 
-const DEFAULT_SHM: u64 = 64 << 20;
-
 impl Solver {
-    pub(super) async fn run(self: &Arc<Self>, run: &RunOp, parent: &Tree, step: &Step) -> Result<TreeLayer> {
+    pub(super) async fn run(self: &Arc<Self>, run: &RunOp, parent: &Tree, step: &Arc<Step>) -> Result<TreeLayer> {
         let folders = self.layers.folders(parent).await?;
         let view = self.layers.view(parent).await?;
         let prepared = self.prepare_mounts(run).await?;
         let this = self.clone();
         let run = run.clone();
-        let output = step.output();
-        blocking(move || this.run_blocking(&run, folders, &view, prepared, &output)).await
+        let step = step.clone();
+        blocking(move || this.run_blocking(&run, folders, &view, prepared, &step)).await
     }
 
     fn run_blocking(
@@ -40,12 +41,11 @@ impl Solver {
         mut folders: Vec<PathBuf>,
         view: &TreeView,
         prepared: Prepared,
-        output: &crate::reporter::Output,
+        step: &Step,
     ) -> Result<TreeLayer> {
         let what = || "failed to prepare a layer".to_owned();
         let store = &self.layers.store;
         let staging = store.staging().attempt(what)?;
-        let scratch = store.scratch().attempt(what)?;
         folders.reverse();
         let (root, stamp) = if self.environment.overlay {
             let root = Root::Overlay {
@@ -56,64 +56,57 @@ impl Solver {
             };
             (root, None)
         } else {
-            super::mounts::copy_layers(&folders, staging.fs(), self.layers.ids)?;
+            super::mounts::flatten(&folders, view, staging.fs(), self.layers.ids)?;
             (Root::Folder(staging.fs().to_owned()), Some(TreeStamp::take(staging.fs()).attempt(what)?))
         };
-        let process = self.process(run, root, prepared.mounts.clone(), prepared.env.clone(), scratch.path().to_owned());
-        self.execute(run, &process, output)?;
+        let process = self.process(run, root, &prepared);
+        self.execute(run, &process, step)?;
         drop(prepared);
         self.record_changes(staging, view, stamp.as_ref())
     }
 
-    fn process(
-        &self,
-        run: &RunOp,
-        root: Root,
-        mounts: Vec<garboard_sandbox::Mount>,
-        secrets: Vec<(String, Vec<u8>)>,
-        stub: PathBuf,
-    ) -> Process {
-        let mut env: Vec<std::ffi::OsString> =
+    fn process(&self, run: &RunOp, root: Root, prepared: &Prepared) -> Process {
+        let mut env: Vec<OsString> =
             run.env.iter().chain(&run.proxy_env).map(|(k, v)| format!("{k}={v}").into()).collect();
-        for (name, value) in secrets {
-            let mut entry = format!("{name}=").into_bytes();
-            entry.extend(value);
-            env.retain(|e| !e.as_encoded_bytes().starts_with(format!("{name}=").as_bytes()));
-            env.push(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(entry));
+        for (name, value) in &prepared.env {
+            let prefix = format!("{name}=").into_bytes();
+            env.retain(|e| !e.as_bytes().starts_with(&prefix));
+            env.push(OsString::from_vec([&prefix[..], value].concat()));
         }
-        Process {
-            root,
-            mounts,
-            args: run.args.iter().map(Into::into).collect(),
-            env,
-            cwd: PathBuf::from(if run.cwd.is_empty() { "/" } else { &run.cwd }),
-            user: run.user.clone(),
-            hostname: run.hostname.clone(),
-            network: if run.network == NetworkMode::None { Network::None } else { Network::Host },
-            hosts: hosts_file(run),
-            resolv_conf: self.environment.resolv_conf.clone(),
-            shm_size: run.shm_size.unwrap_or(DEFAULT_SHM),
-            ulimits: run
-                .ulimits
-                .iter()
-                .map(|u| garboard_sandbox::Ulimit { name: u.name.clone(), soft: u.soft, hard: u.hard })
-                .collect(),
-            security: if run.insecure { Security::Insecure } else { Security::Sandbox },
-            cgroup_parent: run.cgroup_parent.clone(),
-            stub,
-        }
+        let mut process = Process::new(root, self.layers.store.root().join("stubs"));
+        process.mounts.clone_from(&prepared.mounts);
+        process.args = run.args.iter().map(Into::into).collect();
+        process.env = env;
+        process.cwd = PathBuf::from(if run.cwd.is_empty() { "/" } else { &run.cwd });
+        process.user.clone_from(&run.user);
+        process.hostname.clone_from(&run.hostname);
+        process.network = if run.network == NetworkMode::None { Network::None } else { Network::Host };
+        process.hosts = hosts_file(run);
+        process.resolv_conf.clone_from(&self.environment.resolv_conf);
+        process.shm_size = run.shm_size.unwrap_or(process.shm_size);
+        process.ulimits = run
+            .ulimits
+            .iter()
+            .map(|u| garboard_sandbox::Ulimit { name: u.name.clone(), soft: limit(u.soft), hard: limit(u.hard) })
+            .collect();
+        process.security = if run.insecure { Security::Insecure } else { Security::Sandbox };
+        process.cgroup_parent.clone_from(&run.cgroup_parent);
+        process
     }
 
     /// Runs the process to its end and passes on what it prints.
-    fn execute(&self, run: &RunOp, process: &Process, output: &crate::reporter::Output) -> Result<()> {
+    fn execute(&self, run: &RunOp, process: &Process, step: &Step) -> Result<()> {
         let command = run.args.join(" ");
         let child = garboard_sandbox::spawn(process).map_err(|e| start_failure(&command, &e))?;
-        let exit = attend(child, output, &self.cancel)?;
-        match exit {
-            _ if self.cancel.is_canceled() => Err(Error::Canceled.into()),
-            Exit { code: Some(0), .. } => Ok(()),
-            exit => Err(Error::Process { command, status: status_text(&exit), hint: exit_hint(&exit) }.into()),
+        let exit = attend(child, step, &self.cancel)?;
+        if self.cancel.is_canceled() {
+            return Err(Error::Canceled.into());
         }
+        if exit.status == Status::Code(0) {
+            return Ok(());
+        }
+        let status = format!("exit code: {}", exit.code());
+        Err(Error::Process { command, status, hint: exit_hint(exit) }.into())
     }
 
     /// Turns what changed into a layer with a table of contents; its blob is made when an export wants it.
@@ -178,76 +171,102 @@ fn missing_system_folders(view: &TreeView, planned: &[Planned], now: i64) -> Vec
 }
 
 /// Passes on output until the process has ended and its pipes are dry; kills it when the build is canceled.
-fn attend(mut child: Child, output: &crate::reporter::Output, cancel: &Cancel) -> Result<Exit> {
+fn attend(child: Child, step: &Step, cancel: &Cancel) -> Result<Exit> {
     let what = || "failed to wait for a step".to_owned();
-    let mut pipes = [
-        (std::fs::File::from(child.take_stdout()), Stream::Stdout, true),
-        (std::fs::File::from(child.take_stderr()), Stream::Stderr, true),
-    ];
+    let Child { stdout, stderr, handle, foreign_proc } = child;
+    if foreign_proc {
+        let text = b"/proc of this step shows all processes: the container around the build forbids mounting it\n";
+        step.log(Stream::Stderr, text);
+    }
+    let mut pipes = vec![(File::from(stdout), Stream::Stdout), (File::from(stderr), Stream::Stderr)];
     let mut buffer = vec![0; 64 << 10];
     let mut killed = false;
-    while pipes.iter().any(|(_, _, open)| *open) {
-        let ready = {
-            let mut fds: Vec<PollFd<'_>> =
-                pipes.iter().filter(|(_, _, open)| *open).map(|(f, _, _)| PollFd::new(f, PollFlags::IN)).collect();
-            let cancel_fd = cancel.fd();
+    while !pipes.is_empty() {
+        let ready: Vec<bool> = {
+            let mut fds: Vec<PollFd<'_>> = pipes.iter().map(|(f, _)| PollFd::new(f, PollFlags::IN)).collect();
             if !killed {
-                fds.push(PollFd::from_borrowed_fd(cancel_fd.as_fd(), PollFlags::IN));
+                fds.push(PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN));
             }
             match poll(&mut fds, None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(std::io::Error::from(e)).attempt(what),
             }
-            fds.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<bool>>()
+            fds.iter().map(|fd| !fd.revents().is_empty()).collect()
         };
+        if !killed && ready.last() == Some(&true) {
+            killed = true;
+            handle.kill();
+        }
         let mut ready = ready.into_iter();
-        for (pipe, stream, open) in pipes.iter_mut().filter(|(_, _, open)| *open) {
+        let mut failed = None;
+        pipes.retain_mut(|(pipe, stream)| {
             if ready.next() != Some(true) {
-                continue;
+                return true;
             }
             match pipe.read(&mut buffer) {
-                Ok(0) => *open = false,
-                Ok(n) => output.log(*stream, &buffer[..n]),
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e).attempt(what),
+                Ok(0) => false,
+                Ok(n) => {
+                    step.log(*stream, &buffer[..n]);
+                    true
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => true,
+                Err(e) => {
+                    failed = Some(e);
+                    false
+                }
             }
-        }
-        if ready.next() == Some(true) {
-            killed = true;
-            child.kill().attempt(what)?;
+        });
+        if let Some(e) = failed {
+            return Err(e).attempt(what);
         }
     }
-    child.wait().attempt(what)
+    handle.wait().attempt(what)
+}
+
+/// -1 stands for no limit.
+fn limit(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
 }
 
 fn hosts_file(run: &RunOp) -> Vec<u8> {
     let mut text = format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", run.hostname);
     for (name, address) in &run.hosts {
-        text.push_str(&format!("{address}\t{name}\n"));
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{address}\t{name}");
     }
     text.into_bytes()
 }
 
-fn status_text(exit: &Exit) -> String {
-    match (exit.code, exit.signal) {
-        (Some(code), _) => format!("exit code: {code}"),
-        (None, Some(signal)) => format!("exit code: {}", 128 + signal),
-        (None, None) => "unknown status".to_owned(),
-    }
-}
-
-fn exit_hint(exit: &Exit) -> Option<String> {
-    match (exit.code, exit.signal) {
+fn exit_hint(exit: Exit) -> Option<String> {
+    match exit.code() {
         _ if exit.oom => Some("the step ran out of memory and was killed".into()),
-        (_, Some(9)) | (Some(137), _) => {
-            Some("the step was killed (signal 9); most often the machine or its container ran out of memory".into())
-        }
-        (Some(127), _) => Some("the shell didn't find the command; is it installed in this stage, and in PATH?".into()),
-        (Some(126), _) => Some("the command was found but can't be executed; is it a program for this platform?".into()),
+        137 => Some("the step was killed (signal 9); most often the machine or its container ran out of memory".into()),
+        127 => Some("the shell didn't find a command; is it installed in this stage, and in PATH?".into()),
+        126 => Some("a command was found but can't be executed; is it a program for this platform?".into()),
         _ => None,
     }
 }
 
 fn start_failure(command: &str, error: &garboard_sandbox::SpawnError) -> crate::error::Failure {
-    Error::Start { command: command.to_owned(), reason: error.to_string(), hint: error.hint() }.into()
+    let reason = super::copy::chain(error);
+    Error::Start { command: command.to_owned(), reason, hint: start_hint(error) }.into()
+}
+
+fn start_hint(error: &garboard_sandbox::SpawnError) -> Option<String> {
+    use garboard_sandbox::SpawnError;
+    match error {
+        SpawnError::NotInPath { .. } => Some("is it installed in this stage? A shell's builtins need the shell form".into()),
+        SpawnError::Exec { interpreter_missing: true, .. } => {
+            Some("the image lacks the interpreter or loader that the program names in its first line or header".into())
+        }
+        SpawnError::UnknownUser { .. } | SpawnError::UnknownGroup { .. } => {
+            Some("make the user in an earlier step, or give numbers".into())
+        }
+        SpawnError::UnmappedId { .. } => Some(
+            "only some ids are known here: give this user ranges in /etc/subuid and /etc/subgid, and install newuidmap \
+             (package uidmap)"
+                .into(),
+        ),
+        _ => None,
+    }
 }

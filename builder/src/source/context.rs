@@ -6,6 +6,7 @@ use std::sync::Arc;
 use garboard_layer::{StatCache, Toc, TreeView, Verdict, WalkOptions};
 use garboard_parser::ignore::Matcher;
 
+use crate::copy::CopyOp;
 use crate::error::{Attempt, Error, Result};
 use crate::graph::ContextOp;
 
@@ -16,26 +17,52 @@ pub(crate) struct ContextTree {
     pub(crate) folder: PathBuf,
 }
 
-/// Reads the parts of a context that `only` names (path prefixes; empty: all), with the digest of every file.
-pub(crate) fn load_context(op: &ContextOp, only: &[Vec<u8>], stat_cache: &Path) -> Result<ContextTree> {
+/// Reads the parts of a context that `only` names (path prefixes; empty: all), with the digest of every file. Where
+/// links lead the copies elsewhere, that is read as well.
+pub(crate) fn load_context(
+    op: &ContextOp,
+    mut only: Vec<Vec<u8>>,
+    readers: &[CopyOp],
+    stat_cache: &Path,
+) -> Result<ContextTree> {
     if !op.folder.is_dir() {
         return Err(Error::NoContext { path: op.folder.clone() }.into());
     }
     let matcher = Matcher::new(&op.ignore).map_err(|e| Error::Request(format!("failed to read .dockerignore: {e}")))?;
     let filter = |path: &[u8], is_dir: bool| verdict(&matcher, path, is_dir);
     let cache = StatCache::load(stat_cache);
-    let options = WalkOptions {
-        filter: &filter,
-        only: (!only.is_empty()).then_some(only),
-        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        stat_cache: Some(&cache),
-        keep_owners: op.keep_owners,
-    };
-    let toc: Toc = garboard_layer::walk(&op.folder, &options)
-        .attempt(|| format!("failed to read build context {}", op.folder.display()))?;
-    // A stat cache that can't be written only costs time.
-    drop(cache.save(stat_cache));
-    Ok(ContextTree { view: TreeView::new(vec![Arc::new(toc)]), folder: op.folder.clone() })
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    loop {
+        let everything = only.is_empty() || only.iter().any(Vec::is_empty);
+        let options = WalkOptions {
+            filter: &filter,
+            only: (!everything).then_some(&only),
+            threads,
+            stat_cache: Some(&cache),
+            digests: true,
+        };
+        let toc: Toc = garboard_layer::walk(&op.folder, &options)
+            .attempt(|| format!("failed to read build context {}", op.folder.display()))?;
+        let view = TreeView::new(vec![Arc::new(toc)]);
+        let more = if everything { Vec::new() } else { links_out(readers, &view, &only)? };
+        if more.is_empty() {
+            // A stat cache that can't be written only costs time.
+            drop(cache.save(stat_cache));
+            return Ok(ContextTree { view, folder: op.folder.clone() });
+        }
+        only.extend(more);
+    }
+}
+
+/// Parts of the context that links lead to and that have not been read.
+fn links_out(readers: &[CopyOp], view: &TreeView, known: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+    let mut out = Vec::new();
+    for op in readers {
+        let more = crate::copy::followed_paths(op, view, known)
+            .map_err(|e| Error::Copy { message: e.to_string(), hint: None })?;
+        out.extend(more);
+    }
+    Ok(out)
 }
 
 fn verdict(matcher: &Matcher, path: &[u8], is_dir: bool) -> Verdict {

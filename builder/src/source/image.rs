@@ -91,7 +91,7 @@ impl ImageSource {
         let layers = std::iter::zip(&config.rootfs.diff_ids, &image.layers)
             .map(|(id, layer)| BaseLayer::new(id, layer, origin.clone()))
             .collect();
-        let name = reference.with_digest(digest.clone()).to_string();
+        let name = if reference.digest().is_some() { reference.to_string() } else { format!("{reference}@{digest}") };
         Ok(BaseImage { name, digest, config, layers })
     }
 

@@ -80,7 +80,7 @@ fn blob(path: &Path, digest: &Digest) -> std::path::PathBuf {
 fn read(path: &Path, descriptor: &Descriptor) -> Result<Manifest> {
     let what = || format!("failed to read {} of {}", descriptor.digest, path.display());
     let bytes = bounded(&blob(path, &descriptor.digest)).attempt(what)?;
-    let found = crate::layers::digest_of(&bytes);
+    let found = garboard_registry::digest_of(&bytes);
     if found != descriptor.digest {
         let reason = format!("{} has the digest {found}", descriptor.digest);
         return Err(Error::BadImage { what: path.display().to_string(), reason }.into());
