@@ -92,16 +92,13 @@ impl BlobWriter {
             store.touch_blob(digest, store.now());
             return Ok(size);
         }
-        match store.inner.layout.fresh_blob(digest) {
-            Some(place) => {
-                store.make_fresh_dir()?;
-                temp.move_to(&place)?;
-            }
+        if let Some(place) = store.inner.layout.fresh_blob(digest) {
+            store.make_fresh_dir()?;
+            temp.move_to(&place)?;
+        } else {
             // Boots can't be told apart, so nothing may stay unsynced.
-            None => {
-                temp.sync()?;
-                temp.move_to(&store.inner.layout.blob(digest))?;
-            }
+            temp.sync()?;
+            temp.move_to(&store.inner.layout.blob(digest))?;
         }
         store.touch_blob(digest, store.now());
         Ok(size)
@@ -283,7 +280,7 @@ impl Store {
         if let Some(dir) = self.inner.layout.fresh()
             && !exists(&dir)
         {
-            make_dir(dir.parent().expect("two levels below the root"))?;
+            dir.parent().map_or(Ok(()), make_dir)?;
             make_open_dir(&dir)?;
         }
         Ok(())
@@ -293,7 +290,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OpenOptions, test_store};
+    use crate::OpenOptions;
+    use crate::testing::test_store;
 
     const HELLO: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 

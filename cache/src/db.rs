@@ -11,7 +11,7 @@ use crate::Result;
 use crate::error::DbContext;
 
 /// How long to wait for other processes' transactions. They take milliseconds; a stopped process can take for ever.
-const BUSY: Duration = Duration::from_secs(60);
+const BUSY: Duration = Duration::from_mins(1);
 
 /// Format of the tables, in `user_version`.
 const FORMAT: i64 = 1;

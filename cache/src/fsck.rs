@@ -163,3 +163,43 @@ impl Check<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{folder_layer, put_image, test_store};
+
+    #[test]
+    fn finds_what_is_wrong() {
+        let (_dir, store) = test_store();
+        store.tag("x", &put_image(&store, b"layer")).unwrap();
+        let layer = folder_layer(&store, 10);
+        assert_eq!(store.fsck().unwrap(), []);
+        let blobs = store.inner.layout.blobs();
+        let names = crate::files::names_in(&blobs).unwrap();
+        std::fs::write(blobs.join(&names[0]), "other").unwrap();
+        std::fs::write(blobs.join("junk"), "x").unwrap();
+        std::fs::write(store.root().join("junk"), "x").unwrap();
+        std::fs::remove_dir_all(store.inner.layout.layer_fs(&layer)).unwrap();
+        let problems = store.fsck().unwrap();
+        let places: Vec<_> = problems.iter().map(|p| p.place.clone()).collect();
+        for place in [
+            "junk".to_owned(),
+            "blobs/sha256/junk".into(),
+            format!("blobs/sha256/{}", names[0]),
+            format!("layers/{layer}/fs"),
+        ] {
+            assert!(places.contains(&place), "{place} in {problems:?}");
+        }
+    }
+
+    #[test]
+    fn finds_missing_parts_of_images() {
+        let (_dir, store) = test_store();
+        let image = put_image(&store, b"layer");
+        store.tag("x", &image).unwrap();
+        let layer = store.put_bytes(b"layer").unwrap().0;
+        store.remove_blob(&layer).unwrap();
+        let problems = store.fsck().unwrap();
+        assert!(problems.len() == 1 && problems[0].what.contains(layer.digest()), "{problems:?}");
+    }
+}

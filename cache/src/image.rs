@@ -47,8 +47,7 @@ impl Store {
     /// # Errors
     /// [`CacheError::ImageIncomplete`], [`CacheError::BadDescriptor`].
     pub fn tag(&self, name: &str, descriptor: &Value) -> Result<()> {
-        let entry = named_entry(name, descriptor)?;
-        let digest = descriptor_digest(&entry).expect("checked with the entry");
+        let (entry, digest) = named_entry(name, descriptor)?;
         let parts = self.parts_of(&entry)?;
         // Held by a lease of its own while they are synced, which may take long; the lock comes after that.
         let lease = self.lease()?;
@@ -160,11 +159,7 @@ impl Store {
     pub(crate) fn read_index(&self) -> Result<Vec<Value>> {
         let path = self.inner.layout.index();
         let Some(bytes) = read_if_there(&path)? else { return Ok(Vec::new()) };
-        let mut index = parse(&path, &bytes)?;
-        Ok(match index["manifests"].take() {
-            Value::Array(manifests) => manifests,
-            _ => Vec::new(),
-        })
+        Ok(take_manifests(&mut parse(&path, &bytes)?))
     }
 
     /// Reads the index, changes it and puts it in place, while nobody else does and nothing is pruned.
@@ -172,14 +167,14 @@ impl Store {
         let layout = &self.inner.layout;
         let _lock = self.lock("index.json")?;
         let _gc = self.gc_shared()?;
-        let mut manifests = self.read_index()?;
+        let new = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json"});
+        // What another tool has put in beside the manifests stays.
+        let mut index =
+            read_if_there(&layout.index())?.map_or(Ok(new), |bytes| parse(&layout.index(), &bytes))?;
+        let mut manifests = take_manifests(&mut index);
         change(&mut manifests);
         manifests.sort_by(|a, b| entry_name(a).cmp(&entry_name(b)));
-        let index = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": manifests,
-        });
+        index["manifests"] = manifests.into();
         let mut file = TempFile::create(self.inner.session.new_path("index"))?;
         file.write(index.to_string().as_bytes())?;
         file.sync()?;
@@ -195,6 +190,13 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
         Ok(value)
     } else {
         Err(std::io::Error::from(std::io::ErrorKind::InvalidData)).on("read as a JSON object", path)
+    }
+}
+
+fn take_manifests(index: &mut Value) -> Vec<Value> {
+    match index["manifests"].take() {
+        Value::Array(manifests) => manifests,
+        _ => Vec::new(),
     }
 }
 
@@ -222,7 +224,8 @@ fn entry_name(entry: &Value) -> Option<&str> {
     annotations[IMAGE_NAME].as_str().or_else(|| annotations[REF_NAME].as_str())
 }
 
-fn named_entry(name: &str, descriptor: &Value) -> Result<Value> {
+/// The index's entry for a named image, and its digest.
+fn named_entry(name: &str, descriptor: &Value) -> Result<(Value, Digest)> {
     let bad = |problem| CacheError::BadDescriptor { name: name.to_owned(), problem };
     let mut entry = descriptor.as_object().cloned().ok_or_else(|| bad("it is no JSON object"))?;
     if !entry.get("mediaType").is_some_and(Value::is_string) {
@@ -231,16 +234,14 @@ fn named_entry(name: &str, descriptor: &Value) -> Result<Value> {
     if !entry.get("size").is_some_and(Value::is_u64) {
         return Err(bad("it has no size"));
     }
-    if descriptor_digest(descriptor).is_none() {
-        return Err(bad("it has no digest"));
-    }
+    let digest = descriptor_digest(descriptor).ok_or_else(|| bad("it has no digest"))?;
     let annotations = entry.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
     if !annotations.is_object() {
         *annotations = Value::Object(Map::new());
     }
     annotations[REF_NAME] = name.into();
     annotations[IMAGE_NAME] = name.into();
-    Ok(Value::Object(entry))
+    Ok((Value::Object(entry), digest))
 }
 
 fn image_name(mut entry: Value) -> Option<ImageName> {
@@ -261,22 +262,7 @@ fn image_name(mut entry: Value) -> Option<ImageName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_store;
-
-    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-
-    /// An image with one layer; the layer's bytes tell it from others.
-    pub(crate) fn put_image(store: &Store, layer: &[u8]) -> Value {
-        let (config, config_size) = store.put_bytes(b"{}").unwrap();
-        let (layer, layer_size) = store.put_bytes(layer).unwrap();
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": MANIFEST,
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": config_size},
-            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer, "size": layer_size}],
-        });
-        let (digest, size) = store.put_bytes(manifest.to_string().as_bytes()).unwrap();
-        json!({"mediaType": MANIFEST, "digest": digest, "size": size})
-    }
+    use crate::testing::{put_image, test_store};
 
     #[test]
     fn names_move_and_go() {

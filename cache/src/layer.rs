@@ -153,13 +153,11 @@ impl Store {
         let now = self.now();
         let _gc = self.gc_shared()?;
         let id = self.inner.db.write("add remote layer", |tx| {
-            let id = match same_diff_id(tx, diff_id).doing("add remote layer")? {
-                Some(id) => id,
-                None => {
-                    insert_layer(tx, &new, Some(diff_id), now, now).doing("add remote layer")?;
-                    new
-                }
-            };
+            let known = same_diff_id(tx, diff_id).doing("add remote layer")?;
+            if known.is_none() {
+                insert_layer(tx, &new, Some(diff_id), now, now).doing("add remote layer")?;
+            }
+            let id = known.unwrap_or(new);
             insert_blob(tx, &id, blob).doing("add remote layer")?;
             insert_origin(tx, &id, origin).doing("add remote layer")?;
             Ok(id)
@@ -329,4 +327,173 @@ pub(crate) fn insert_origin(tx: &Connection, id: &LayerId, origin: &Origin) -> r
         "INSERT INTO origins(layer, host, repository, digest) VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
     let row = (id.as_str(), &origin.host, &origin.repository, origin.digest.as_ref());
     tx.prepare_cached(sql)?.execute(row).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use garboard_layer::{ContentDigest, Entry, EntryKind, Mtime, Toc};
+
+    use super::*;
+    use crate::NewLayer;
+    use crate::testing::{TestClock, folder_layer, layer_blob, open_at, test_store};
+
+    fn some_digest(digit: char) -> Digest {
+        format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
+    }
+
+    fn origin(digest: &Digest) -> Origin {
+        Origin { host: "r.example:5000".into(), repository: "a/b".into(), digest: digest.clone() }
+    }
+
+    fn remote_blob(digest: &Digest) -> LayerBlob {
+        let media_type = "application/vnd.oci.image.layer.v1.tar+gzip".into();
+        LayerBlob {
+            media_type,
+            digest: digest.clone(),
+            size: 5,
+            annotations: BTreeMap::new(),
+            present: false,
+        }
+    }
+
+    fn toc() -> Arc<Toc> {
+        let kind = EntryKind::File { size: 5000, digest: ContentDigest([1; 32]) };
+        let (path, mtime) = (b"f".to_vec(), Mtime::default());
+        Arc::new(Toc::new(vec![Entry {
+            path,
+            kind,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime,
+            xattrs: BTreeMap::new(),
+        }]))
+    }
+
+    #[test]
+    fn all_forms_of_a_new_layer() {
+        let (_dir, store) = test_store();
+        let staging = store.staging().unwrap();
+        std::fs::write(staging.fs().join("f"), vec![b'x'; 5000]).unwrap();
+        std::fs::create_dir(staging.work().join("work")).unwrap();
+        let blob = layer_blob(&store, b"tar");
+        let new = NewLayer {
+            toc: Some(toc()),
+            diff_id: Some(some_digest('1')),
+            blob: Some(blob.clone()),
+            keep_folder: true,
+            created: Some(7),
+        };
+        let id = staging.commit(new).unwrap();
+        let info = store.layer(&id).unwrap().unwrap();
+        let folder = info.folder.clone().unwrap();
+        assert_eq!(std::fs::read(folder.join("f")).unwrap().len(), 5000);
+        assert!(!folder.parent().unwrap().join("work").exists());
+        assert_eq!((info.created, info.has_toc, &info.blobs), (7, true, &vec![blob]));
+        assert!(info.size > 8192 && info.size < 9000, "{}", info.size);
+        assert_eq!(store.find_layer_by_diff_id(&some_digest('1')).unwrap(), Some(id.clone()));
+        assert_eq!(store.find_layer_by_blob(&info.blobs[0].digest).unwrap(), Some(id.clone()));
+        assert_eq!(store.toc(&id).unwrap(), Some(toc()));
+        store.inner.tocs.forget();
+        assert_eq!(store.toc(&id).unwrap(), Some(toc()));
+    }
+
+    #[test]
+    fn the_same_content_is_one_layer() {
+        let (_dir, store) = test_store();
+        let diff_id = some_digest('1');
+        let remote = some_digest('2');
+        let id = store.add_remote_layer(&diff_id, &remote_blob(&remote), &origin(&remote)).unwrap();
+        assert_eq!(store.add_remote_layer(&diff_id, &remote_blob(&remote), &origin(&remote)).unwrap(), id);
+        assert_eq!(store.layer(&id).unwrap().unwrap().folder, None);
+        for _ in 0..2 {
+            let staging = store.staging().unwrap();
+            let new = NewLayer {
+                toc: Some(toc()),
+                diff_id: Some(diff_id.clone()),
+                blob: Some(layer_blob(&store, b"x")),
+                keep_folder: true,
+                created: None,
+            };
+            assert_eq!(staging.commit(new).unwrap(), id);
+        }
+        let info = store.layer(&id).unwrap().unwrap();
+        assert!(info.folder.is_some() && info.has_toc);
+        assert_eq!((info.blobs.len(), info.origins.len()), (2, 1));
+        assert_eq!(info.blobs.iter().filter(|b| b.present).count(), 1);
+    }
+
+    #[test]
+    fn forms_come_one_by_one() {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), TestClock::default());
+        let store = open_at(&dir.path().join("s"), "boot", &clock);
+        let remote = some_digest('2');
+        let id = store.add_remote_layer(&some_digest('1'), &remote_blob(&remote), &origin(&remote)).unwrap();
+        clock.set(1);
+        store.attach_toc(&id, toc()).unwrap();
+        let staging = store.staging().unwrap();
+        std::fs::write(staging.fs().join("f"), "x").unwrap();
+        store.attach_folder(&id, staging).unwrap();
+        store.attach_folder(&id, store.staging().unwrap()).unwrap();
+        store.attach_blob(&id, &layer_blob(&store, b"y")).unwrap();
+        store.attach_origin(&id, &origin(&some_digest('3'))).unwrap();
+        let info = store.layer(&id).unwrap().unwrap();
+        assert!(info.folder.unwrap().join("f").exists(), "the first folder stays");
+        assert_eq!((info.blobs.len(), info.origins.len(), info.has_toc), (2, 2, true));
+        let late = folder_layer(&store, 1);
+        store.set_diff_id(&late, &some_digest('1')).unwrap();
+        assert_eq!(store.find_layer_by_diff_id(&some_digest('1')).unwrap(), Some(id));
+    }
+
+    #[test]
+    fn a_layer_needs_a_form() {
+        let (_dir, store) = test_store();
+        let nothing = NewLayer { toc: Some(toc()), ..NewLayer::default() };
+        assert!(matches!(store.add_layer(nothing.clone()), Err(CacheError::NothingToKeep)));
+        assert!(matches!(store.staging().unwrap().commit(nothing), Err(CacheError::NothingToKeep)));
+        let empty = NewLayer { toc: Some(Arc::new(Toc::default())), ..NewLayer::default() };
+        let id = store.add_layer(empty).unwrap();
+        assert!(store.layer(&id).unwrap().is_some());
+        let unknown: LayerId = "0".repeat(32).parse().unwrap();
+        assert!(store.layer(&unknown).unwrap().is_none());
+        let error = store.attach_blob(&unknown, &layer_blob(&store, b"x"));
+        assert!(matches!(error, Err(CacheError::LayerMissing { .. })));
+        assert!("../../etc".parse::<LayerId>().is_err());
+    }
+
+    #[test]
+    fn an_unsynced_folder_is_not_trusted_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, clock) = (dir.path().join("s"), TestClock::default());
+        let first = open_at(&root, "one", &clock);
+        let synced = folder_layer(&first, 10);
+        first.flush().unwrap();
+        let (unsynced, both) = (folder_layer(&first, 10), folder_layer(&first, 10));
+        let remote = some_digest('2');
+        first.attach_origin(&both, &origin(&remote)).unwrap();
+        drop(first);
+        let second = open_at(&root, "two", &clock);
+        assert!(second.layer(&synced).unwrap().unwrap().folder.is_some());
+        assert!(second.layer(&unsynced).unwrap().is_none());
+        assert!(second.layer(&both).unwrap().unwrap().folder.is_none());
+        let staging = second.staging().unwrap();
+        std::fs::write(staging.fs().join("new"), "x").unwrap();
+        second.attach_folder(&both, staging).unwrap();
+        assert!(second.layer(&both).unwrap().unwrap().folder.unwrap().join("new").exists());
+        assert_eq!(second.fsck().unwrap(), []);
+    }
+
+    #[test]
+    fn a_damaged_table_of_contents_is_none() {
+        let (_dir, store) = test_store();
+        let id = folder_layer(&store, 1);
+        store.attach_toc(&id, toc()).unwrap();
+        std::fs::write(store.inner.layout.layer_toc(&id), "GBTOC").unwrap();
+        store.inner.tocs.forget();
+        assert_eq!(store.toc(&id).unwrap(), None);
+        let problems = store.fsck().unwrap();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
 }

@@ -41,6 +41,8 @@ mod reserve;
 mod session;
 mod staging;
 mod store;
+#[cfg(test)]
+mod testing;
 mod toc;
 mod usage;
 
@@ -61,11 +63,3 @@ pub use usage::{UsageItem, UsageKind};
 
 /// What every call of this crate returns.
 pub type Result<T, E = CacheError> = std::result::Result<T, E>;
-
-/// A new store in a temporary folder.
-#[cfg(test)]
-pub(crate) fn test_store() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    let store = Store::open(&dir.path().join("store"), OpenOptions::default()).expect("a store can be made");
-    (dir, store)
-}

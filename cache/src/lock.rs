@@ -155,7 +155,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::test_store;
+    use crate::testing::test_store;
 
     #[test]
     fn excludes_and_leaves_no_file() {

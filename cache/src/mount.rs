@@ -99,16 +99,23 @@ impl CacheMountGuard {
 impl Store {
     /// Gets one cache mount. A step with several asks for all at once with [`Self::cache_mounts`].
     pub fn cache_mount(&self, request: CacheMountRequest<'_>) -> Result<CacheMountGuard> {
-        let mut guards = self.cache_mounts(vec![request])?;
-        Ok(guards.pop().expect("one guard for one request"))
+        let mut requests = [request];
+        loop {
+            if let Some(guard) = self.take_mounts(&mut requests, &mut || true)?.and_then(|mut g| g.pop()) {
+                return Ok(guard);
+            }
+        }
     }
 
     /// Gets the cache mounts of one step, in the order of the requests. Locks are taken in an order that is the same
     /// for all steps, so that two steps never wait for each other; of two requests with the same key both get the
     /// same folder, shared as the stricter one says.
-    pub fn cache_mounts(&self, requests: Vec<CacheMountRequest<'_>>) -> Result<Vec<CacheMountGuard>> {
-        let guards = self.cache_mounts_while(requests, || true)?;
-        Ok(guards.expect("waits for as long as it takes"))
+    pub fn cache_mounts(&self, mut requests: Vec<CacheMountRequest<'_>>) -> Result<Vec<CacheMountGuard>> {
+        loop {
+            if let Some(guards) = self.take_mounts(&mut requests, &mut || true)? {
+                return Ok(guards);
+            }
+        }
     }
 
     /// As [`Self::cache_mounts`], asking `keep_waiting` about every 20 ms; `None` when that says no.
@@ -116,6 +123,14 @@ impl Store {
         &self,
         mut requests: Vec<CacheMountRequest<'_>>,
         mut keep_waiting: impl FnMut() -> bool,
+    ) -> Result<Option<Vec<CacheMountGuard>>> {
+        self.take_mounts(&mut requests, &mut keep_waiting)
+    }
+
+    fn take_mounts(
+        &self,
+        requests: &mut [CacheMountRequest<'_>],
+        keep_waiting: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Vec<CacheMountGuard>>> {
         let keys: Vec<CacheMountKey> = requests.iter().map(|r| r.key.clone()).collect();
         let mut order: Vec<usize> = (0..requests.len()).collect();
@@ -126,10 +141,12 @@ impl Store {
             let reset = same.iter().any(|&i| requests[i].reset);
             let first = same[0];
             let slot = Slot { store: self, key: &keys[first], sharing: strictest };
-            let Some(guard) = slot.take(reset, requests[first].init.as_mut(), &mut keep_waiting)? else {
+            let Some(guard) = slot.take(reset, requests[first].init.as_mut(), keep_waiting)? else {
                 return Ok(None);
             };
-            same.iter().for_each(|&i| guards[i] = Some(guard.clone()));
+            for &i in same {
+                guards[i] = Some(guard.clone());
+            }
         }
         Ok(guards.into_iter().collect())
     }
@@ -165,7 +182,7 @@ impl Slot<'_> {
         if reset {
             let Some((number, lock)) = self.lock_alone(keep_waiting)? else { return Ok(None) };
             self.store.discard_now(&self.dir(number))?;
-            self.fill(number, init.as_mut())?;
+            self.fill(number, init.as_deref_mut())?;
             if self.sharing != Sharing::Shared {
                 return Ok(Some(self.guard(number, lock)));
             }
@@ -176,7 +193,7 @@ impl Slot<'_> {
                 Sharing::Shared => (0, Mode::Shared),
                 Sharing::Private | Sharing::Locked => {
                     let Some((number, lock)) = self.lock_alone(keep_waiting)? else { return Ok(None) };
-                    self.fill(number, init.as_mut())?;
+                    self.fill(number, init.as_deref_mut())?;
                     return Ok(Some(self.guard(number, lock)));
                 }
             };
@@ -189,7 +206,7 @@ impl Slot<'_> {
             drop(lock);
             let alone = lock_path_while(&self.lock_file(number), Mode::Exclusive, keep_waiting)?;
             let Some(_alone) = alone else { return Ok(None) };
-            self.fill(number, init.as_mut())?;
+            self.fill(number, init.as_deref_mut())?;
         }
     }
 
@@ -207,7 +224,7 @@ impl Slot<'_> {
     }
 
     /// Makes the folder if it isn't there. For the holder of its lock.
-    fn fill(&self, number: u32, init: Option<&mut &mut InitialContent<'_>>) -> Result<()> {
+    fn fill(&self, number: u32, init: Option<&mut InitialContent<'_>>) -> Result<()> {
         let place = self.dir(number);
         if exists(&self.data(number)) {
             return Ok(());
@@ -221,9 +238,8 @@ impl Slot<'_> {
         let id = scratch.path().join("id");
         fs::write(&id, &self.key.id).on("write", &id)?;
         self.store.touch_mount(scratch.path());
-        let parent = place.parent().expect("two levels below the root");
         loop {
-            make_dir(parent)?;
+            place.parent().map_or(Ok(()), make_dir)?;
             match fs::rename(scratch.path(), &place) {
                 // Pruning has just removed the empty parent.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound && exists(scratch.path()) => {}
@@ -263,7 +279,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_store;
+    use crate::testing::test_store;
 
     fn ask(id: &str, sharing: Sharing) -> CacheMountRequest<'static> {
         CacheMountRequest { key: CacheMountKey { id: id.into() }, sharing, reset: false, init: None }
@@ -322,7 +338,7 @@ mod tests {
                 Ok(fs::write(path.join("f"), "x")?)
             }));
             let guard = store.cache_mount(request).unwrap();
-            assert!(guard.path().join("f").exists() && !guard.path().join("g").exists() | !reset);
+            assert!(guard.path().join("f").exists() && !guard.path().join("g").exists() || !reset);
             fs::write(guard.path().join("g"), "x").unwrap();
         }
         assert_eq!(calls, 2);

@@ -235,7 +235,7 @@ impl Store {
         })
     }
 
-    fn remove_blob(&self, digest: &Digest) -> Result<()> {
+    pub(crate) fn remove_blob(&self, digest: &Digest) -> Result<()> {
         let layout = &self.inner.layout;
         for path in [Some(layout.blob(digest)), layout.fresh_blob(digest)].into_iter().flatten() {
             match fs::remove_file(&path) {
@@ -272,5 +272,165 @@ impl Store {
     fn free_bytes(&self) -> Result<u64> {
         let stat = rustix::fs::statvfs(self.root()).on("ask for free space in", self.root())?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{TestClock, folder_layer, layer_blob, open_at, put_image, test_store};
+    use crate::{CacheMountKey, CacheMountRequest, Key, Record, Sharing};
+
+    fn everything() -> PruneOptions {
+        PruneOptions { all: true, ..PruneOptions::default() }
+    }
+
+    #[test]
+    fn least_recently_used_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = TestClock::default();
+        let store = open_at(&dir.path().join("s"), "boot", &clock);
+        let layers: Vec<_> = (1..=4)
+            .map(|second| {
+                clock.set(second * 100);
+                folder_layer(&store, 100_000)
+            })
+            .collect();
+        clock.set(1000);
+        let lease = store.lease().unwrap();
+        store.layer(&layers[0]).unwrap();
+        drop(lease);
+        let report = store.prune(&PruneOptions::cap(250_000)).unwrap();
+        let removed: Vec<_> = report.removed.iter().map(|i| i.id.as_str()).collect();
+        assert_eq!(removed, [layers[1].as_str(), layers[2].as_str()]);
+        assert!(report.kept <= 250_000 && report.freed >= 200_000, "{report:?}");
+        let old = PruneOptions { older_than: Some(500), ..PruneOptions::default() };
+        assert_eq!(store.prune(&old).unwrap().removed[0].id, layers[3].as_str());
+        assert!(store.layer(&layers[0]).unwrap().is_some());
+        assert_eq!(store.fsck().unwrap(), []);
+    }
+
+    #[test]
+    fn what_a_lease_holds_stays() {
+        let (dir, store) = test_store();
+        let other = Store::open(&dir.path().join("store"), crate::OpenOptions::default()).unwrap();
+        let before = folder_layer(&store, 10);
+        let lease = store.lease().unwrap();
+        let (held, found) = (folder_layer(&store, 10), folder_layer(&store, 10));
+        let blob = store.put_bytes(b"blob").unwrap().0;
+        let with_blob = folder_layer(&store, 10);
+        store.attach_blob(&with_blob, &layer_blob(&store, b"layer")).unwrap();
+        store
+            .put_record(&[Key([1; 32])], &Record { layer: Some(found.clone()), ..Record::default() })
+            .unwrap();
+        other.prune(&everything()).unwrap();
+        assert!(store.peek_layer(&before).unwrap().is_none());
+        for id in [&held, &found, &with_blob] {
+            assert!(store.peek_layer(id).unwrap().unwrap().folder.is_some());
+        }
+        assert!(store.peek_layer(&with_blob).unwrap().unwrap().blobs[0].present);
+        assert!(store.find_blob(&blob).is_some());
+        drop(lease);
+        let report = other.prune(&everything()).unwrap();
+        assert_eq!(report.removed.len(), 4, "{report:?}");
+        assert!(store.record(&Key([1; 32])).unwrap().is_none());
+        assert_eq!(other.usage().unwrap(), []);
+        assert_eq!(other.fsck().unwrap(), []);
+    }
+
+    #[test]
+    fn named_images_stay_whole() {
+        let (_dir, store) = test_store();
+        let image = put_image(&store, b"layer");
+        store.tag("x", &image).unwrap();
+        let layer = folder_layer(&store, 10);
+        store.attach_blob(&layer, &layer_blob(&store, b"layer")).unwrap();
+        store.prune(&PruneOptions::default()).unwrap();
+        assert!(store.peek_layer(&layer).unwrap().is_some());
+        store.prune(&everything()).unwrap();
+        assert!(store.peek_layer(&layer).unwrap().is_none());
+        assert_eq!(store.fsck().unwrap(), []);
+        assert_eq!(store.images().unwrap().len(), 1);
+        store.untag("x").unwrap();
+        store.prune(&everything()).unwrap();
+        assert_eq!(store.usage().unwrap(), []);
+    }
+
+    #[test]
+    fn layers_share_a_blob() {
+        let (_dir, store) = test_store();
+        let (one, two) = (folder_layer(&store, 10), folder_layer(&store, 10));
+        for id in [&one, &two] {
+            store.attach_blob(id, &layer_blob(&store, b"same")).unwrap();
+        }
+        store.prune(&PruneOptions { ids: vec![one.to_string()], ..everything() }).unwrap();
+        assert!(store.peek_layer(&one).unwrap().is_none());
+        assert!(store.peek_layer(&two).unwrap().unwrap().blobs[0].present);
+    }
+
+    #[test]
+    fn cache_mounts_and_internal_caches() {
+        let (_dir, store) = test_store();
+        let key = CacheMountKey { id: "/root/.cache".into() };
+        let ask =
+            || CacheMountRequest { key: key.clone(), sharing: Sharing::Shared, reset: false, init: None };
+        let guard = store.cache_mount(ask()).unwrap();
+        std::fs::write(guard.path().join("f"), vec![b'x'; 9000]).unwrap();
+        std::fs::write(store.stat_cache_path(std::path::Path::new("/src")), "x").unwrap();
+        store.block_cache().keep(&garboard_layer::ContentDigest([1; 32]), b"block").unwrap();
+        let usage = store.usage().unwrap();
+        assert_eq!(usage.iter().filter(|i| i.in_use).count(), 1);
+        assert!(store.prune(&everything()).unwrap().removed.iter().all(|i| i.kind == UsageKind::Internal));
+        drop(guard);
+        let item = store.usage().unwrap().pop().unwrap();
+        assert!(
+            item.kind == UsageKind::CacheMount && item.size >= 9000 && item.description == "/root/.cache"
+        );
+        let only_layers = PruneOptions { kinds: vec![UsageKind::Layer], ..everything() };
+        assert_eq!(store.prune(&only_layers).unwrap().removed, []);
+        assert_eq!(store.prune(&everything()).unwrap().removed, [item]);
+        assert!(crate::files::names_in(&store.inner.layout.cache_mounts()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn leavings_of_killed_processes_go() {
+        let (_dir, store) = test_store();
+        let orphan = store.inner.layout.layers().join("0".repeat(32));
+        std::fs::create_dir_all(orphan.join("fs/d")).unwrap();
+        let kept = folder_layer(&store, 10);
+        store.prune(&PruneOptions::cap(u64::MAX)).unwrap();
+        assert!(!orphan.exists() && store.layer(&kept).unwrap().is_some());
+    }
+
+    fn counted() -> impl Strategy<Value = Counted> {
+        let kind = prop::sample::select(vec![UsageKind::Layer, UsageKind::Blob, UsageKind::CacheMount]);
+        (kind, 0..1000u64, 0..100i64, any::<bool>()).prop_map(|(kind, size, last_used, in_use)| {
+            let (id, description) = (String::new(), String::new());
+            Counted {
+                item: UsageItem { kind, id, size, created: 0, last_used, description, in_use },
+                held: in_use,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn selection_keeps_the_cap_and_the_order(
+            mut items in prop::collection::vec(counted(), 0..40), cap in 1..20_000u64, keep in 0..20_000u64,
+        ) {
+            items.sort_by_key(|c| c.item.last_used);
+            let options = PruneOptions { keep_bytes: Some(keep), ..PruneOptions::cap(cap) };
+            let gone = select(&items, &options, 100, 0);
+            let total: u64 = items.iter().map(|c| c.item.size).sum();
+            let left = total - gone.iter().map(|i| i.size).sum::<u64>();
+            let free: Vec<_> = items.iter().filter(|c| !c.held).map(|c| &c.item).collect();
+            prop_assert!(left <= cap.max(keep) || gone.len() == free.len());
+            prop_assert!(gone.iter().zip(&free).all(|(a, b)| std::ptr::eq(*a, *b)));
+            if let Some(last) = gone.last() {
+                prop_assert!(left + last.size > cap.max(keep));
+            }
+        }
     }
 }

@@ -158,17 +158,14 @@ fn insert_record(tx: &Transaction<'_>, keys: &[Key], record: &Record) -> rusqlit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CacheError, NewLayer, test_store};
-
-    fn folder_layer(store: &Store) -> LayerId {
-        store.staging().unwrap().commit(NewLayer { keep_folder: true, ..NewLayer::default() }).unwrap()
-    }
+    use crate::CacheError;
+    use crate::testing::{folder_layer, test_store};
 
     #[test]
     fn found_by_each_key_and_replaced() {
         let (_dir, store) = test_store();
         let (a, b, c) = (Key([1; 32]), Key([2; 32]), Key([3; 32]));
-        let layer = folder_layer(&store);
+        let layer = folder_layer(&store, 0);
         let first = Record {
             layer: Some(layer),
             content: Some(ContentDigest([9; 32])),
@@ -192,7 +189,7 @@ mod tests {
     #[test]
     fn a_record_without_its_layer_is_a_miss() {
         let (_dir, store) = test_store();
-        let layer = folder_layer(&store);
+        let layer = folder_layer(&store, 0);
         let record = Record { layer: Some(layer.clone()), ..Record::default() };
         store.put_record(&[Key([1; 32])], &record).unwrap();
         std::fs::remove_dir_all(store.layer(&layer).unwrap().unwrap().folder.unwrap()).unwrap();

@@ -83,7 +83,7 @@ impl Staging {
         if folder_size.is_none() {
             remove_tree(&fs, None)?;
         }
-        store.add_made_layer(dir.path(), folder_size, &layer)
+        store.add_made_layer(dir.path(), folder_size, layer)
     }
 }
 
@@ -106,7 +106,7 @@ impl Store {
             return Err(CacheError::NothingToKeep);
         }
         let dir = self.scratch()?;
-        self.add_made_layer(dir.path(), None, &layer)
+        self.add_made_layer(dir.path(), None, layer)
     }
 
     /// An empty folder that goes with the process: for clones, downloads, mount points.
@@ -118,8 +118,9 @@ impl Store {
 
     /// Gives a layer its folder form. If it has one already, `staging` is removed.
     pub fn attach_folder(&self, id: &LayerId, staging: Staging) -> Result<()> {
-        let size = self.inner.tocs.get(id).map_or_else(|| tree_size(&staging.fs), |toc| folder_size(&toc));
-        let made = Made { dir: staging.dir.path(), folder_size: Some(size), toc_size: None };
+        let Staging { dir, fs, .. } = staging;
+        let size = self.inner.tocs.get(id).map_or_else(|| tree_size(&fs), |toc| folder_size(&toc));
+        let made = Made { dir: dir.path(), folder_size: Some(size), toc_size: None };
         self.hold_layer(id)?;
         let _gc = self.gc_shared()?;
         self.inner.db.write("attach folder", |tx| {
@@ -129,7 +130,7 @@ impl Store {
     }
 
     /// `dir` has `fs` in it if there is a `folder_size`.
-    fn add_made_layer(&self, dir: &Path, folder_size: Option<u64>, layer: &NewLayer) -> Result<LayerId> {
+    fn add_made_layer(&self, dir: &Path, folder_size: Option<u64>, layer: NewLayer) -> Result<LayerId> {
         let toc_size = layer.toc.as_deref().map(|toc| write_toc(dir, toc)).transpose()?;
         let made = Made { dir, folder_size, toc_size };
         let new = LayerId::random()?;
@@ -143,7 +144,7 @@ impl Store {
                     self.add_toc(tx, &id, &made, layer.is_empty())?;
                     id
                 }
-                None => self.insert_made_layer(tx, &new, &made, layer)?,
+                None => self.insert_made_layer(tx, &new, &made, &layer)?,
             };
             if let Some(blob) = &layer.blob {
                 insert_blob(tx, &id, blob).doing("add layer")?;
@@ -157,7 +158,7 @@ impl Store {
         let id = result?;
         // Still under the lock: nothing is pruned before it is held.
         self.hold_layer(&id)?;
-        if let Some(toc) = &layer.toc {
+        if let Some(toc) = layer.toc {
             self.inner.tocs.put(&id, toc);
         }
         Ok(id)

@@ -88,8 +88,10 @@ impl Store {
     /// [`CacheError::Version`] for a store of another format, [`CacheError::NotAStore`] for a folder with other
     /// things in it, [`CacheError::Io`].
     pub fn open(root: &Path, options: OpenOptions) -> Result<Self> {
-        let layout =
-            Layout::new(root.to_owned(), options.boot_id.or_else(kernel_boot_id).and_then(plain_name));
+        let layout = Layout::new(
+            root.to_owned(),
+            options.boot_id.or_else(kernel_boot_id).and_then(|text| plain_name(&text)),
+        );
         let known = check_version(&layout)?;
         if !known {
             create(&layout)?;
@@ -140,7 +142,7 @@ fn kernel_boot_id() -> Option<String> {
 }
 
 /// A boot's name becomes part of paths.
-fn plain_name(text: String) -> Option<String> {
+fn plain_name(text: &str) -> Option<String> {
     let name: String = text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
     (!name.is_empty()).then_some(name)
 }
@@ -206,4 +208,64 @@ fn stale_boots(layout: &Layout, session: &Session) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(stale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(root: &Path) -> Result<Store> {
+        Store::open(root, OpenOptions::default())
+    }
+
+    #[test]
+    fn foreign_folders_and_formats_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let foreign = dir.path().join("foreign");
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join("thesis.tex"), "x").unwrap();
+        assert!(matches!(open(&foreign), Err(CacheError::NotAStore { .. })));
+        assert_eq!(names_in(&foreign).unwrap(), ["thesis.tex"]);
+        let newer = dir.path().join("newer");
+        fs::create_dir(&newer).unwrap();
+        fs::write(newer.join("version"), "2\n").unwrap();
+        assert!(matches!(open(&newer), Err(CacheError::Version { found, .. }) if found == "2"));
+    }
+
+    #[test]
+    fn creation_goes_on_where_it_was_broken_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a/b/store");
+        drop(open(&root).unwrap());
+        for name in ["version", "index.json", "db.sqlite"] {
+            fs::remove_file(root.join(name)).unwrap();
+        }
+        let _ = fs::remove_file(root.join("db.sqlite-wal"));
+        let store = open(&root).unwrap();
+        assert_eq!(store.fsck().unwrap(), []);
+    }
+
+    #[test]
+    fn folders_of_dead_processes_go_and_those_of_live_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("store");
+        let live = open(&root).unwrap();
+        let staging = live.staging().unwrap();
+        let dead = root.join("tmp/1-dead");
+        fs::create_dir_all(dead.join("dir0/fs")).unwrap();
+        fs::write(dead.join("alive"), "").unwrap();
+        drop(open(&root).unwrap());
+        assert!(!dead.exists() && staging.fs().exists());
+        drop(staging);
+        drop(live);
+        assert!(names_in(&root.join("tmp")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_store_is_shared_between_threads() {
+        fn check<T: Send + Sync + Clone>() {}
+        check::<Store>();
+        let (dir, store) = crate::testing::test_store();
+        assert_eq!(store.root(), dir.path().join("store"));
+    }
 }

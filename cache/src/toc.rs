@@ -28,14 +28,21 @@ impl TocMemo {
         self.tocs.lock().unwrap_or_else(PoisonError::into_inner).by_layer.get(id).cloned()
     }
 
-    pub(crate) fn put(&self, id: &LayerId, toc: &Arc<Toc>) {
+    /// As in a new process.
+    #[cfg(test)]
+    pub(crate) fn forget(&self) {
+        *self.tocs.lock().unwrap() = Memo::default();
+    }
+
+    pub(crate) fn put(&self, id: &LayerId, toc: Arc<Toc>) {
         let mut memo = self.tocs.lock().unwrap_or_else(PoisonError::into_inner);
         if memo.entries + toc.entries().len() > MEMO_ENTRIES {
             // Those in use stay alive through their users.
             *memo = Memo::default();
         }
-        if memo.by_layer.insert(id.clone(), Arc::clone(toc)).is_none() {
-            memo.entries += toc.entries().len();
+        memo.entries += toc.entries().len();
+        if let Some(old) = memo.by_layer.insert(id.clone(), toc) {
+            memo.entries -= old.entries().len();
         }
     }
 }
@@ -62,7 +69,7 @@ impl Store {
         // It is not synced when it is written; its checksum tells whether it is whole.
         let Ok(toc) = Toc::from_bytes(&bytes) else { return Ok(None) };
         let toc = Arc::new(toc);
-        self.inner.tocs.put(id, &toc);
+        self.inner.tocs.put(id, Arc::clone(&toc));
         Ok(Some(toc))
     }
 
@@ -79,7 +86,7 @@ impl Store {
             file.move_to(&self.inner.layout.layer_toc(id))?;
             crate::staging::note_toc(tx, id, bytes.len() as u64, toc.entries().is_empty())
         })?;
-        self.inner.tocs.put(id, &toc);
+        self.inner.tocs.put(id, toc);
         Ok(())
     }
 }
