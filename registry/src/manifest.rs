@@ -31,11 +31,11 @@ pub(crate) fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<ManifestKin
     if media_type::is_index(kind) {
         let index: Index = serde_json::from_slice(bytes).map_err(invalid)?;
         limit(index.manifests.len(), &bad)?;
-        return Ok(ManifestKind::Index(index));
+        return Ok(ManifestKind::Index(Box::new(index)));
     }
     let manifest: ImageManifest = serde_json::from_slice(bytes).map_err(invalid)?;
     limit(manifest.layers.len(), &bad)?;
-    Ok(ManifestKind::Image(manifest))
+    Ok(ManifestKind::Image(Box::new(manifest)))
 }
 
 /// The media type of the document: from its content type if that is a manifest's, else from its keys

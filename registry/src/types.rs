@@ -177,9 +177,9 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestKind {
     /// One image (or artifact).
-    Image(ImageManifest),
+    Image(Box<ImageManifest>),
     /// A list of manifests.
-    Index(Index),
+    Index(Box<Index>),
 }
 
 impl Manifest {
@@ -197,7 +197,7 @@ impl Manifest {
     /// As [`Self::parse`], and [`Error::BadManifest`] when it is an index.
     pub fn image(&self) -> Result<ImageManifest, Error> {
         match self.parse()? {
-            ManifestKind::Image(manifest) => Ok(manifest),
+            ManifestKind::Image(manifest) => Ok(*manifest),
             ManifestKind::Index(_) => Err(self.bad("an index where an image manifest was expected")),
         }
     }
@@ -208,7 +208,7 @@ impl Manifest {
     /// As [`Self::parse`], and [`Error::BadManifest`] when it is an image manifest.
     pub fn index(&self) -> Result<Index, Error> {
         match self.parse()? {
-            ManifestKind::Index(index) => Ok(index),
+            ManifestKind::Index(index) => Ok(*index),
             ManifestKind::Image(_) => Err(self.bad("an image manifest where an index was expected")),
         }
     }

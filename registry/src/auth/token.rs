@@ -155,6 +155,12 @@ impl TokenServer {
         scopes: &Scopes,
         credential: Option<&Credential>,
     ) -> Result<Response, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        wire.plain(Method::POST, &self.realm, headers, Some(self.form(scopes, credential)), call).await
+    }
+
+    fn form(&self, scopes: &Scopes, credential: Option<&Credential>) -> Bytes {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         match credential {
             Some(Credential::IdentityToken { token, .. }) => {
@@ -172,9 +178,7 @@ impl TokenServer {
         if !scopes.is_empty() {
             form.append_pair("scope", &scopes);
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        wire.plain(Method::POST, &self.realm, headers, Some(Bytes::from(form.finish())), call).await
+        Bytes::from(form.finish())
     }
 
     /// The error for a token server's refusal.

@@ -72,8 +72,8 @@ impl Backoff {
         let doubled = self.policy.base.saturating_mul(1 << (self.failed - 1).min(16));
         let limit = doubled.min(self.policy.cap);
         // every RandomState has other keys, and that is all the randomness needed here
-        let random = RandomState::new().hash_one(self.failed) >> 32;
-        limit.mul_f64(random as f64 / f64::from(u32::MAX))
+        let random = (RandomState::new().hash_one(self.failed) >> 32) as u32;
+        limit.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 }
 

@@ -1,0 +1,144 @@
+//! Against the distribution project's registry, where it is installed.
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use garboard_registry::{BytesSource, Client, Descriptor, Digest, Pushed, Reference, digest_of, media_type};
+
+use crate::support::{bytes, config};
+
+/// A running registry; ends with the value.
+struct Registry {
+    process: Child,
+    host: String,
+    _root: tempfile::TempDir,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Registry {
+    /// Starts one on a free port, `None` where it isn't installed.
+    fn start() -> Option<Self> {
+        let program = ["/usr/bin/docker-registry", "/usr/bin/registry"]
+            .into_iter()
+            .find(|path| Path::new(path).exists());
+        let Some(program) = program else {
+            eprintln!("skipped: docker-registry is not installed");
+            return None;
+        };
+        let root = tempfile::tempdir().unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = free.local_addr().unwrap().to_string();
+        drop(free);
+        let file = root.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
+             rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {host}\n",
+            root.path().join("data").display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let process = Command::new(program)
+            .arg("serve")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let registry = Self { process, host, _root: root };
+        let begun = Instant::now();
+        while TcpStream::connect(&registry.host).is_err() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "docker-registry does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(registry)
+    }
+
+    fn reference(&self, name: &str) -> Reference {
+        format!("{}/{name}", self.host).parse().unwrap()
+    }
+}
+
+fn layer(content: &[u8]) -> Descriptor {
+    Descriptor::new(media_type::OCI_LAYER_GZIP, digest_of(content), content.len() as u64)
+}
+
+async fn push(client: &Client, reference: &Reference, content: &[u8], from: &[Reference]) -> Pushed {
+    let source = BytesSource(Bytes::copy_from_slice(content));
+    client.push_blob(reference, &layer(content), &source, from, &|_| ()).await.unwrap()
+}
+
+fn manifest(config: &Digest, config_size: usize, layer: &Digest, layer_size: usize) -> Vec<u8> {
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"{}","digest":"{config}","size":{config_size}}},"layers":[{{"mediaType":"{}","digest":"{layer}","size":{layer_size}}}]}}"#,
+        media_type::OCI_MANIFEST,
+        media_type::OCI_CONFIG,
+        media_type::OCI_LAYER_GZIP
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn pushes_heads_pulls_and_mounts() {
+    let Some(registry) = Registry::start() else { return };
+    let client = Client::new(config());
+    let reference = registry.reference("first/image:1");
+    let (content, image) = (bytes(5_000_000), b"{}".to_vec());
+    assert_eq!(client.head_manifest(&reference).await.unwrap(), None);
+    client.check_push(&reference).await.unwrap();
+    assert_eq!(push(&client, &reference, &content, &[]).await, Pushed::Uploaded);
+    assert_eq!(push(&client, &reference, &image, &[]).await, Pushed::Uploaded);
+    let document = manifest(&digest_of(&image), image.len(), &digest_of(&content), content.len());
+    let pushed = client.push_manifest(&reference, &document, media_type::OCI_MANIFEST).await.unwrap();
+
+    let other = Client::new(config());
+    assert_eq!(other.head_manifest(&reference).await.unwrap(), Some(pushed.clone()));
+    assert_eq!(other.resolve(&reference).await.unwrap(), pushed);
+    let pulled = other.manifest(&reference.with_digest(pushed.digest.clone())).await.unwrap();
+    assert_eq!(pulled.bytes, document);
+    let described = &pulled.image().unwrap().layers[0];
+    assert!(other.blob_bytes(&reference, described, 1 << 30).await.unwrap() == content);
+
+    let second = registry.reference("second/image:1");
+    assert_eq!(push(&other, &second, &content, std::slice::from_ref(&reference)).await, Pushed::Mounted);
+    assert_eq!(push(&other, &reference, &content, &[]).await, Pushed::AlreadyThere);
+    assert!(other.blob_bytes(&second, described, 1 << 30).await.unwrap() == content);
+}
+
+#[tokio::test]
+async fn takes_a_blob_in_pieces() {
+    let Some(registry) = Registry::start() else { return };
+    let mut config = config();
+    config.limits.chunk_size = 1_000_000;
+    let reference = registry.reference("a");
+    let content = bytes(3_500_000);
+    // the first two tries break off, then it goes in pieces
+    let source = Breaking { content: content.clone(), left: std::sync::atomic::AtomicUsize::new(2) };
+    let client = Client::new(config);
+    let outcome = client.push_blob(&reference, &layer(&content), &source, &[], &|_| ()).await;
+    // a source that fails is the caller's error and is not tried again: push it whole then
+    assert!(matches!(outcome, Err(garboard_registry::Error::Source { .. })));
+    assert_eq!(push(&client, &reference, &content, &[]).await, Pushed::Uploaded);
+    assert!(client.blob_bytes(&reference, &layer(&content), 1 << 30).await.unwrap() == content);
+}
+
+/// Fails to open a few times.
+struct Breaking {
+    content: Vec<u8>,
+    left: std::sync::atomic::AtomicUsize,
+}
+
+impl garboard_registry::BlobSource for Breaking {
+    fn open(&self, offset: u64) -> std::io::Result<Box<dyn tokio::io::AsyncRead + Send + Unpin>> {
+        if self.left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 0 {
+            return Err(std::io::Error::other("not now"));
+        }
+        BytesSource(Bytes::from(self.content.clone())).open(offset)
+    }
+}

@@ -1,0 +1,99 @@
+//! Retries, and errors that say what is wrong.
+use std::time::Duration;
+
+use garboard_registry::{Client, Error, HostConfig, HostSettings, Reference};
+
+use crate::support::{FakeRegistry, Fault, client, config};
+
+#[tokio::test]
+async fn passing_troubles_pass() {
+    let registry = FakeRegistry::start().await;
+    registry.add_manifest("a", "1", b"{}");
+    for fault in [
+        Fault::Reset,
+        Fault::Status(500, vec![], ""),
+        Fault::Status(429, vec![("Retry-After", "0".into())], ""),
+        Fault::Status(408, vec![], ""),
+    ] {
+        registry.fault("HEAD", "/manifests/", 1, fault);
+    }
+    client().resolve(&registry.reference("a:1")).await.unwrap();
+    assert_eq!(registry.take_log().len(), 5);
+}
+
+#[tokio::test]
+async fn attempts_are_limited() {
+    let registry = FakeRegistry::start().await;
+    registry.fault("HEAD", "/manifests/", 99, Fault::Status(502, vec![], ""));
+    let error = client().resolve(&registry.reference("a:1")).await.unwrap_err();
+    assert!(matches!(error, Error::Status { status: 502, .. }), "{error}");
+    assert_eq!(registry.take_log().len(), 5);
+}
+
+#[tokio::test]
+async fn a_long_rate_limit_is_reported_at_once() {
+    let registry = FakeRegistry::start().await;
+    let body =
+        r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}"#;
+    registry.fault("GET", "/manifests/", 1, Fault::Status(429, vec![("Retry-After", "21600".into())], body));
+    let error = client().manifest(&registry.reference("a:1")).await.unwrap_err();
+    let Error::RateLimited { retry_after, .. } = &error else { panic!("{error}") };
+    assert_eq!(*retry_after, Some(Duration::from_hours(6)));
+    assert!(
+        error.to_string().ends_with("toomanyrequests: You have reached your pull rate limit."),
+        "{error}"
+    );
+    assert!(error.hint().unwrap().contains("log in"));
+    assert_eq!(registry.take_log().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_head_is_explained_by_get() {
+    let registry = FakeRegistry::start().await;
+    registry.fault("HEAD", "/manifests/", 1, Fault::Status(403, vec![], ""));
+    let body = r#"{"errors":[{"code":"DENIED","message":"billing"}]}"#;
+    registry.fault("GET", "/manifests/", 1, Fault::Status(403, vec![], body));
+    let error = client().resolve(&registry.reference("a:1")).await.unwrap_err();
+    assert!(matches!(&error, Error::Denied { message, .. } if message == "denied: billing"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap();
+    drop(listener);
+    let reference: Reference = format!("{host}/a").parse().unwrap();
+    let error = client().resolve(&reference).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    assert_eq!(error.to_string(), format!("resolve `{reference}`: can't connect to `{host}`"));
+}
+
+#[tokio::test]
+async fn no_such_name() {
+    let reference: Reference = "no-such-host.invalid/a".parse().unwrap();
+    let error = client().resolve(&reference).await.unwrap_err();
+    assert!(matches!(error, Error::Dns { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn https_to_a_plain_server_is_named() {
+    let registry = FakeRegistry::start().await;
+    let mut hosts = HostConfig::default();
+    hosts.set(&registry.host, HostSettings { http: Some(false), ..HostSettings::default() });
+    let mut config = config();
+    config.hosts = hosts;
+    let error = Client::new(config).resolve(&registry.reference("a")).await.unwrap_err();
+    // the fake may just close the connection when it gets a handshake
+    let named = matches!(error, Error::ServerSpeaksHttp { .. } | Error::Connect { .. });
+    assert!(named, "{error:?}");
+}
+
+#[tokio::test]
+async fn plain_http_to_an_https_server_is_named() {
+    let registry = FakeRegistry::start().await;
+    let body = "Client sent an HTTP request to an HTTPS server.\n";
+    registry.fault("HEAD", "", 1, Fault::Status(400, vec![], ""));
+    registry.fault("GET", "", 1, Fault::Status(400, vec![], body));
+    let error = client().resolve(&registry.reference("a")).await.unwrap_err();
+    assert!(matches!(error, Error::ServerSpeaksHttps { .. }), "{error:?}");
+}
