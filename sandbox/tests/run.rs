@@ -1,0 +1,5 @@
+//! Runs real processes in real sandboxes.
+
+fn main() {
+    garboard_sandbox::dispatch();
+}
