@@ -21,6 +21,8 @@
 //! [`TreeView`]: garboard_layer::TreeView
 
 mod accounts;
+#[cfg(test)]
+mod cases;
 mod digest;
 mod error;
 mod filter;
@@ -36,7 +38,7 @@ mod target;
 mod testing;
 mod visit;
 
-pub use accounts::{Accounts, needs_lookup, resolve_chown};
+pub use accounts::{Accounts, account_files, needs_lookup, resolve_chown};
 pub use digest::selection_digest;
 pub use error::{CopyError, IgnoreReason};
 pub use ignored::ignore_reason;

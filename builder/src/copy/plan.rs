@@ -13,7 +13,7 @@ use super::visit::{Item, Role, visit};
 use super::{CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selected, SourceContent};
 
 /// The one extended attribute that layers keep.
-const CAPABILITY: &[u8] = b"security.capability";
+pub(super) const CAPABILITY: &[u8] = b"security.capability";
 
 /// The entries of the layer that `op` makes on top of `dest`, in the order of a table of contents. What is already
 /// there with the same content, metadata and time (folders: the time doesn't count) is left out; the folders above
@@ -48,7 +48,7 @@ pub fn plan(
             }
         }
     }
-    finish(planner.target.into_added(), dest)
+    Ok(finish(planner.target.into_added(), dest))
 }
 
 /// The metadata that a copied entry gets. The path is still that of the source.
