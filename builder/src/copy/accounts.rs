@@ -164,6 +164,14 @@ mod tests {
     }
 
     #[test]
+    fn files_behind_links() {
+        let image =
+            crate::copy::testing::tree("etc/\netc/passwd -> ../lib2/passwd\n---\nlib2/\nlib2/passwd\n");
+        let passwd = SourceContent::Tree { path: b"lib2/passwd".to_vec(), layer: 1 };
+        assert_eq!(account_files(&image), [Some(passwd), None]);
+    }
+
+    #[test]
     fn impossible_ids() {
         for text in ["4294967295", "-1", "1:99999999999"] {
             assert!(matches!(resolve_chown(text, &image()), Err(CopyError::BadOwner { .. })), "{text}");

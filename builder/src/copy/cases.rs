@@ -6,7 +6,7 @@ use std::sync::Arc;
 use garboard_layer::{Mtime, Toc, TreeView};
 
 use super::testing::{operation, show, tree};
-use super::{CopyError, plan};
+use super::{CopyError, plan, plan_folder};
 
 const NOW: Mtime = Mtime { secs: 99, nanos: 0 };
 
@@ -95,4 +95,35 @@ fn all_cases() {
     }
     assert!(problems.is_empty(), "{} of {count} cases differ:\n{}", problems.len(), problems.join("\n"));
     assert!(count > 80, "only {count} cases were found");
+}
+
+#[test]
+fn folders_for_archives() {
+    let op = operation("ADD --chmod=700 --chown=5:6 a.tar /l/new/er").unwrap();
+    let dest = tree("l -> real\nreal/ 711\n");
+    let (path, entries) = plan_folder(&op, &dest, NOW).unwrap();
+    assert_eq!(path, b"real/new/er");
+    assert_eq!(show(&entries, &dest, &op), "real/ 711\nreal/new/ 5:6 @99\nreal/new/er/ 5:6 @99\n");
+    let (path, entries) = plan_folder(&operation("ADD a.tar /l").unwrap(), &dest, NOW).unwrap();
+    assert_eq!((path.as_slice(), entries.len()), (b"real".as_slice(), 0));
+}
+
+#[test]
+fn destinations() {
+    let rows = [
+        ("/a/b", "/a/b"),
+        ("/a/b/", "/a/b/"),
+        ("/a/.", "/a/"),
+        ("/", "/"),
+        ("", "/w/"),
+        (".", "/w/"),
+        ("./x", "/w/x"),
+        ("..", "/"),
+        ("x/..", "/w/"),
+        ("../../x", "/x"),
+        ("//a//b/./../c", "/a/c"),
+    ];
+    for (text, wanted) in rows {
+        assert_eq!(super::join_destination("/w", text), wanted, "{text}");
+    }
 }

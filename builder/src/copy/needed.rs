@@ -16,7 +16,7 @@ pub fn needed_paths(op: &CopyOp) -> Vec<Vec<u8>> {
         if let Some(include) = named.include.filter(|_| pattern.is_empty()) {
             path = join(&path, literal_start(include.as_bytes()));
         }
-        add(&mut needed, path);
+        add(&mut needed, &path);
     }
     needed
 }
@@ -43,7 +43,7 @@ pub fn followed_paths(op: &CopyOp, source: &TreeView, known: &[Vec<u8>]) -> Resu
             let below = named.include.as_deref().map_or(&b""[..], |text| literal_start(text.as_bytes()));
             let wanted = join(&resolved, below);
             if !known.iter().any(|path| within(&wanted, path)) {
-                add(&mut needed, wanted);
+                add(&mut needed, &wanted);
             }
         }
     }
@@ -64,8 +64,8 @@ fn literal_start(pattern: &[u8]) -> &[u8] {
 }
 
 /// Adds a path unless it lies in one that is there already; takes out those that lie in it.
-fn add(paths: &mut Vec<Vec<u8>>, path: Vec<u8>) {
-    let path = clean(&path);
+fn add(paths: &mut Vec<Vec<u8>>, path: &[u8]) {
+    let path = clean(path);
     if paths.iter().any(|known| within(&path, known)) {
         return;
     }
