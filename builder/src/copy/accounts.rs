@@ -3,7 +3,9 @@
 //! BuildKit is lenient here and its images show it: an unknown user is root, an unknown group is the user's primary
 //! group. Only where there is nothing at all to look a name up in does the build fail.
 
-use super::{CopyError, Owner};
+use garboard_layer::{EntryKind, TreeView};
+
+use super::{CopyError, Owner, SourceContent};
 
 /// What the destination image says about users.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,16 @@ pub enum Accounts<'a> {
 enum Half<'a> {
     Id(u32),
     Name(&'a str),
+}
+
+/// Where `/etc/passwd` and `/etc/group` of an image are, links followed inside it. Layers are counted in `image`.
+pub fn account_files(image: &TreeView) -> [Option<SourceContent>; 2] {
+    [&b"etc/passwd"[..], b"etc/group"].map(|path| {
+        let path = image.resolve(path, true).ok()?.path;
+        let holder = image.content_entry(image.lookup(&path)?).ok()?;
+        let content = SourceContent::Tree { path: holder.entry.path.clone(), layer: holder.layer };
+        matches!(holder.entry.kind, EntryKind::File { .. }).then_some(content)
+    })
 }
 
 /// Whether `/etc/passwd` or `/etc/group` of the destination is needed to know whom the argument of `--chown` means.
@@ -149,6 +161,14 @@ mod tests {
         }
         assert_eq!(resolve_chown("5:6", &Accounts::NoImage).unwrap(), Owner { uid: 5, gid: 6 });
         assert_eq!(resolve_chown("root", &Accounts::NoImage).unwrap(), Owner::default());
+    }
+
+    #[test]
+    fn files_behind_links() {
+        let image =
+            crate::copy::testing::tree("etc/\netc/passwd -> ../lib2/passwd\n---\nlib2/\nlib2/passwd\n");
+        let passwd = SourceContent::Tree { path: b"lib2/passwd".to_vec(), layer: 1 };
+        assert_eq!(account_files(&image), [Some(passwd), None]);
     }
 
     #[test]

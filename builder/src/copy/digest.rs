@@ -98,3 +98,69 @@ fn plain(kind: EntryKind, mode: u32) -> Entry {
     let kind = if matches!(kind, EntryKind::Dir { .. }) { EntryKind::Dir { opaque: false } } else { kind };
     Entry { path: Vec::new(), kind, mode, uid: 0, gid: 0, mtime: Mtime::default(), xattrs: BTreeMap::new() }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::copy::testing::{operation, tree};
+
+    fn digest(op: &str, source: &str) -> garboard_layer::ContentDigest {
+        super::selection_digest(&operation(op).unwrap(), &tree(source)).unwrap()
+    }
+
+    const TREE: &str = "t/\nt/a =1 @1\nt/l -> a\nt/sub/ @2\nt/sub/b =2 @3\n";
+
+    #[test]
+    fn what_does_not_count() {
+        let rows = [
+            ("COPY t /d", TREE, "t/ @9\nt/a =1 @9\nt/l -> a @9\nt/sub/ @9\nt/sub/b =2 @9\n", "times"),
+            (
+                "COPY t /d",
+                TREE,
+                "other\nt/ 5:6\nt/a =1 5:6\nt/l -> a\nt/sub/\nt/sub/b =2 1:1\n",
+                "owners, others",
+            ),
+            ("COPY t /d", TREE, "t/ 700\nt/a =1\nt/l -> a\nt/sub/\nt/sub/b =2\n", "the named folder's mode"),
+            ("COPY --from --chown=1:2 a /d", "a\n", "a 5:6\n", "owners that are set anyway"),
+            ("COPY --exclude=x t /d", "t/\nt/a\nt/x =1\n", "t/\nt/a\nt/x =2\n", "what is excluded"),
+            ("COPY --parents t/a /d", "t/\nt/a\nt/x =1\n", "t/\nt/a\n", "what is beside it"),
+            ("COPY a* /d", "a1\nb =1\n", "a1\nb =2\n", "what doesn't match"),
+            ("COPY l /d", "l -> a @1\na\n", "l -> b\nb\n", "the text of a link that is followed"),
+            ("COPY --from t /d", "t/\nt/a\nt/b\n---\nt/b gone\n", "t/\nt/a\n", "what is removed again"),
+            ("COPY f /d", "f user\n", "f\n", "foreign attributes"),
+        ];
+        for (op, one, two, what) in rows {
+            assert_eq!(digest(op, one), digest(op, two), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_counts() {
+        let rows = [
+            ("COPY t /d", TREE, "t/\nt/a =x\nt/l -> a\nt/sub/\nt/sub/b =2\n", "bytes"),
+            ("COPY t /d", TREE, "t/\nt/c =1\nt/l -> a\nt/sub/\nt/sub/b =2\n", "names"),
+            ("COPY t /d", TREE, "t/\nt/a =1 600\nt/l -> a\nt/sub/\nt/sub/b =2\n", "modes"),
+            ("COPY t /d", TREE, "t/\nt/a =1\nt/l -> a\nt/sub/ 700\nt/sub/b =2\n", "modes of folders"),
+            ("COPY t /d", TREE, "t/\nt/a =1\nt/l -> sub/b\nt/sub/\nt/sub/b =2\n", "link texts"),
+            ("COPY t /d", TREE, "t/\nt/a =1\nt/l -> a\nt/new/\nt/sub/\nt/sub/b =2\n", "empty folders"),
+            ("COPY a* /d", "a1\n", "a2\n", "names that match"),
+            ("COPY l /d", "l -> a\na =1\n", "l -> a\na =2\n", "what a link leads to"),
+            ("COPY --from a /d", "a\n", "a 5:6\n", "owners in a stage"),
+            ("COPY t /d", "t/\nt/a =1\nt/b =1\n", "t/\nt/a =1\nt/b => t/a\n", "hard links"),
+            ("COPY f /d", "f cap\n", "f\n", "capabilities"),
+            ("COPY --parents t/a /d", "t/\nt/a\n", "t/ 700\nt/a\n", "folders that --parents keeps"),
+            ("COPY a /d", "a/\n", "a\n", "types"),
+        ];
+        for (op, one, two, what) in rows {
+            assert_ne!(digest(op, one), digest(op, two), "{what}");
+        }
+        assert_ne!(digest("COPY <<a /d", ""), digest("COPY <<b /d", ""), "heredocs");
+        assert_ne!(digest("COPY a b /d", "a\nb =1\n"), digest("COPY b a /d", "a\nb =1\n"), "order");
+    }
+
+    #[test]
+    fn files_without_a_digest_are_refused() {
+        let op = operation("COPY a /d").unwrap();
+        let error = super::selection_digest(&op, &tree("a =\n")).unwrap_err();
+        assert_eq!(error.to_string(), "the content of `/a` has not been digested");
+    }
+}

@@ -57,6 +57,12 @@ pub enum CopyError {
         /// The argument.
         text: String,
     },
+    /// `--chmod` is no mode.
+    #[error("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")]
+    BadMode {
+        /// The argument.
+        text: String,
+    },
     /// A file of the source tree has no content digest, so nothing can be said about it.
     #[error("the content of `{path}` has not been digested")]
     NotDigested {
@@ -66,9 +72,6 @@ pub enum CopyError {
     /// The source tree is broken or goes in circles.
     #[error("read the source tree")]
     Source(#[source] LayerError),
-    /// The destination tree is broken.
-    #[error("read the destination tree")]
-    Dest(#[source] LayerError),
 }
 
 /// The line of `.dockerignore` that excludes a path.

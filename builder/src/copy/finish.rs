@@ -5,17 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use garboard_layer::{ContentDigest, Entry, EntryKind, TreeView};
 
 use super::path::{ancestors, order};
+use super::plan::CAPABILITY;
 use super::target::Added;
-use super::{CopyError, PlannedEntry, SourceContent};
+use super::{PlannedEntry, SourceContent};
 
 /// Leaves out what is there already, adds the folders above what is left, and makes hard links.
-pub(crate) fn finish(mut added: Vec<Added>, dest: &TreeView) -> Result<Vec<PlannedEntry>, CopyError> {
+pub(crate) fn finish(mut added: Vec<Added>, dest: &TreeView) -> Vec<PlannedEntry> {
     added.sort_by(|a, b| order(&a.entry.path, &b.entry.path));
-    let mut changed = Vec::with_capacity(added.len());
-    for one in &added {
-        changed.push(differs(&one.entry, dest)?);
-    }
-    let parents = unchanged_parents(&added, &changed);
+    let changed: Vec<bool> = added.iter().map(|one| differs(&one.entry, dest)).collect();
+    let parents = parents_of(&added, &changed);
     let is_parent = |one: &Added| parents.contains(one.entry.path.as_slice());
     let kept: Vec<bool> =
         added.iter().zip(&changed).map(|(one, changed)| *changed || is_parent(one)).collect();
@@ -32,11 +30,11 @@ pub(crate) fn finish(mut added: Vec<Added>, dest: &TreeView) -> Result<Vec<Plann
     added.retain(|_| keep.next().unwrap_or(true));
     added.extend(from_dest);
     added.sort_by(|a, b| order(&a.entry.path, &b.entry.path));
-    Ok(link(added))
+    link(added)
 }
 
-/// The folders above what changed that did not change themselves.
-fn unchanged_parents<'a>(added: &'a [Added], changed: &[bool]) -> BTreeSet<&'a [u8]> {
+/// The folders above what changed.
+fn parents_of<'a>(added: &'a [Added], changed: &[bool]) -> BTreeSet<&'a [u8]> {
     let mut parents = BTreeSet::new();
     for (one, _) in added.iter().zip(changed).filter(|(_, changed)| **changed) {
         for folder in ancestors(&one.entry.path).rev() {
@@ -49,19 +47,20 @@ fn unchanged_parents<'a>(added: &'a [Added], changed: &[bool]) -> BTreeSet<&'a [
 }
 
 /// Whether an entry is another one than what the destination has in its place.
-fn differs(new: &Entry, dest: &TreeView) -> Result<bool, CopyError> {
-    let Some(old) = dest.lookup(&new.path) else { return Ok(true) };
-    let holder = dest.content_entry(old).map_err(CopyError::Dest)?;
-    let old = holder.entry;
-    let metadata = (new.mode, new.uid, new.gid, &new.xattrs) == (old.mode, old.uid, old.gid, &old.xattrs);
-    // Layers know whole seconds only.
-    let same_time = new.mtime.secs == old.mtime.secs;
-    let same = match (&new.kind, &old.kind) {
-        (EntryKind::Dir { .. }, EntryKind::Dir { .. }) => true,
-        (EntryKind::File { digest, .. }, _) if *digest == ContentDigest([0; 32]) => false,
-        (new, old) => same_time && new == old,
-    };
-    Ok(!(metadata && same))
+fn differs(new: &Entry, dest: &TreeView) -> bool {
+    // A hard link of the destination that leads nowhere is as good as nothing.
+    let Some(old) = dest.lookup(&new.path).and_then(|old| dest.content_entry(old).ok()) else { return true };
+    let old = old.entry;
+    let capability = |entry: &Entry| entry.xattrs.get(CAPABILITY).cloned();
+    if (new.mode, new.uid, new.gid) != (old.mode, old.uid, old.gid) || capability(new) != capability(old) {
+        return true;
+    }
+    match (&new.kind, &old.kind) {
+        (EntryKind::Dir { .. }, EntryKind::Dir { .. }) => false,
+        (EntryKind::File { digest, .. }, _) if *digest == ContentDigest([0; 32]) => true,
+        // Layers know whole seconds only.
+        (new_kind, old_kind) => new.mtime.secs != old.mtime.secs || new_kind != old_kind,
+    }
 }
 
 /// Files of one source that are names of one file become hard links to the first of them.

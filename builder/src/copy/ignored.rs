@@ -19,3 +19,33 @@ pub fn ignore_reason(text: &[u8], path: &[u8]) -> Option<IgnoreReason> {
     }
     reason
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::copy::CopyError;
+
+    #[test]
+    fn the_last_line_that_matches_decides() {
+        let text = b"# *.txt\n\n *.log\n/sub/\n!keep.log\nsecret.*\n";
+        let rows = [
+            ("a.log", Some(3)),
+            ("keep.log", None),
+            ("sub/deep/x", Some(4)),
+            ("secret.txt", Some(6)),
+            ("a.txt", None),
+        ];
+        for (path, line) in rows {
+            let reason = super::ignore_reason(text, path.as_bytes());
+            assert_eq!(reason.map(|r| r.line), line, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_reason_is_in_the_message() {
+        let error = CopyError::NotFound { path: "/secret.txt".into(), ignored: None };
+        let text = error.explain(b"a\nsecret.*\n").to_string();
+        assert_eq!(text, "\"/secret.txt\": not found (excluded by .dockerignore line 2: `secret.*`)");
+        let error = CopyError::NotFound { path: "/b".into(), ignored: None };
+        assert_eq!(error.explain(b"a\n").to_string(), "\"/b\": not found");
+    }
+}

@@ -21,6 +21,8 @@
 //! [`TreeView`]: garboard_layer::TreeView
 
 mod accounts;
+#[cfg(test)]
+mod cases;
 mod digest;
 mod error;
 mod filter;
@@ -36,11 +38,11 @@ mod target;
 mod testing;
 mod visit;
 
-pub use accounts::{Accounts, needs_lookup, resolve_chown};
+pub use accounts::{Accounts, account_files, needs_lookup, resolve_chown};
 pub use digest::selection_digest;
 pub use error::{CopyError, IgnoreReason};
 pub use ignored::ignore_reason;
 pub use needed::{followed_paths, needed_paths};
 pub use op::{Chmod, CopyOp, CopySource, Owner, PlannedEntry, SourceContent, join_destination};
-pub use plan::plan;
+pub use plan::{plan, plan_folder, plan_selected};
 pub use select::{Selected, Selection, selection};

@@ -2,6 +2,7 @@
 
 use garboard_layer::{ContentDigest, Entry, Mtime};
 
+use super::CopyError;
 use super::path::clean;
 
 /// One COPY (or ADD of plain files), with variables expanded and names of users resolved.
@@ -96,6 +97,12 @@ impl Chmod {
     /// Permission bits as a number, below `0o10000`.
     pub fn octal(bits: u32) -> Self {
         Self(Mode::Octal(bits & 0o7777))
+    }
+
+    /// Reads the argument of `--chmod`.
+    pub fn parse(text: &str) -> Result<Self, CopyError> {
+        let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o7777);
+        bits.map(Self::octal).ok_or_else(|| CopyError::BadMode { text: text.to_owned() })
     }
 
     /// The mode of a copied entry that has `mode` in the source.

@@ -10,10 +10,10 @@ use super::path::{base, clean, display, join, parent};
 use super::select::selection;
 use super::target::{Added, NewFolder, Target};
 use super::visit::{Item, Role, visit};
-use super::{CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selected, SourceContent};
+use super::{CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selected, Selection, SourceContent};
 
 /// The one extended attribute that layers keep.
-const CAPABILITY: &[u8] = b"security.capability";
+pub(super) const CAPABILITY: &[u8] = b"security.capability";
 
 /// The entries of the layer that `op` makes on top of `dest`, in the order of a table of contents. What is already
 /// there with the same content, metadata and time (folders: the time doesn't count) is left out; the folders above
@@ -26,15 +26,26 @@ pub fn plan(
     dest: &TreeView,
     now: Mtime,
 ) -> Result<Vec<PlannedEntry>, CopyError> {
+    plan_selected(op, &selection(op, source)?, source, dest, now)
+}
+
+/// As [`plan`], for a selection from which the caller has taken what it handles itself (archives of ADD).
+pub fn plan_selected(
+    op: &CopyOp,
+    selection: &Selection,
+    source: &TreeView,
+    dest: &TreeView,
+    now: Mtime,
+) -> Result<Vec<PlannedEntry>, CopyError> {
     let nothing = TreeView::default();
     let dest = if op.is_linked() { &nothing } else { dest };
     let mut planner = Planner { op, source, target: Target::new(dest), now, call: 0 };
-    let mut selected = selection(op, source)?.matches.into_iter().peekable();
+    let mut selected = selection.matches.iter().peekable();
     for (index, what) in op.sources.iter().enumerate() {
         match what {
             CopySource::Path(_) => {
                 while let Some(one) = selected.next_if(|s| s.source == index) {
-                    planner.copy(&one)?;
+                    planner.copy(one)?;
                 }
             }
             CopySource::Inline { name, content } => {
@@ -48,7 +59,22 @@ pub fn plan(
             }
         }
     }
-    finish(planner.target.into_added(), dest)
+    Ok(finish(planner.target.into_added(), dest))
+}
+
+/// The destination as a folder that an archive is unpacked into: its path, links followed, and the entries that have
+/// to be there first: folders made on the way, 0755 whatever `--chmod` says, and those above them.
+pub fn plan_folder(
+    op: &CopyOp,
+    dest: &TreeView,
+    now: Mtime,
+) -> Result<(Vec<u8>, Vec<PlannedEntry>), CopyError> {
+    let nothing = TreeView::default();
+    let dest = if op.is_linked() { &nothing } else { dest };
+    let mut target = Target::new(dest);
+    let path = target.resolve(&clean(op.dest.as_bytes()))?;
+    target.make_folders(&path, NewFolder { mode: 0o755, owner: op.chown.unwrap_or_default(), mtime: now })?;
+    Ok((path, finish(target.into_added(), dest)))
 }
 
 /// The metadata that a copied entry gets. The path is still that of the source.
