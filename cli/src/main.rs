@@ -1,3 +1,55 @@
-//! The `garboard` program.
+//! The `garboard` program: arguments in, a command's result out.
+//!
+//! The library crates neither print nor read the environment; both happen here, and only here. Standard output is for
+//! data; progress, warnings and errors go to standard error.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod args;
+mod commands;
+mod docker;
+mod engine;
+mod env;
+mod exit;
+mod failure;
+mod interrupt;
+mod names;
+mod printer;
+mod progress;
+mod report;
+mod settings;
+mod style;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Cli;
+use env::Env;
+use exit::Exit;
+use printer::Printer;
+
+fn main() -> ExitCode {
+    engine::dispatch();
+    let env = Env::of_process();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error).into(),
+    };
+    let printer = Printer::new(cli.global.color, &env);
+    let exit = match commands::run(cli, env, &printer) {
+        Ok(()) => Exit::Ok,
+        Err(failure) => {
+            printer.error(&report::failure(&failure, printer.palette()));
+            failure.exit()
+        }
+    };
+    exit.into()
+}
+
+/// Prints clap's complaint, or the help that was asked for.
+fn refuse(error: &clap::Error) -> Exit {
+    // nobody may be reading, which is no failure
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+}

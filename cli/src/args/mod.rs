@@ -1,0 +1,23 @@
+//! The command line: what was typed, and its way to what it means.
+
+mod annotation;
+mod build;
+mod commands;
+mod context;
+mod csv;
+mod error;
+mod output;
+mod refused;
+mod request;
+mod secret;
+mod values;
+
+pub(crate) use build::BuildArgs;
+pub(crate) use commands::{
+    Cli, Command, CompletionArgs, DebugCommand, DuArgs, ExpandArgs, GlobalArgs, HistoryArgs, IgnoreArgs,
+    ImagesArgs, InspectArgs, LoginArgs, LogoutArgs, ParseArgs, PruneArgs, PullArgs, PushArgs, RmiArgs,
+    TableFormat, TagArgs, VersionArgs,
+};
+pub(crate) use error::ArgsError;
+pub(crate) use request::{BuildPlan, Call, ProxyArgs, Surroundings};
+pub(crate) use values::bytes;

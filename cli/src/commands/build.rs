@@ -1,0 +1,122 @@
+//! `build`.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use garboard_builder::{BuildOutcome, DockerfileSource};
+use tokio::sync::Notify;
+
+use super::{Setting, result_files};
+use crate::args::{ArgsError, BuildArgs, BuildPlan, Call, Surroundings};
+use crate::failure::Failure;
+use crate::progress::{Ended, Mode, Progress, TtyOptions, display};
+use crate::{docker, engine, env, interrupt, report};
+
+/// Largest `/etc/resolv.conf` that is passed on.
+const RESOLV_CONF_LIMIT: usize = 64 * 1024;
+const DEFAULT_LOG_LINES: usize = 6;
+const MOST_LOG_LINES: usize = 100;
+
+/// Builds.
+pub(crate) fn run(args: BuildArgs, setting: &Setting<'_>) -> Result<(), Failure> {
+    let around = Surroundings {
+        env: setting.env,
+        stdin: &mut io::stdin().lock(),
+        stdout_is_terminal: io::stdout().is_terminal(),
+        stderr_is_terminal: io::stderr().is_terminal(),
+        proxies: docker::proxy_args(setting.env),
+        resolv_conf: resolv_conf(),
+    };
+    let plan = args.resolve(around)?;
+    if plan.progress != Mode::RawJson {
+        plan.warnings.iter().for_each(|warning| setting.printer.warn(warning));
+    }
+    if let Call::Check { .. } = plan.call {
+        return Err(ArgsError::unsupported("--check").into());
+    }
+    let settings = setting.settings()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because("can't start the runtime", &error))?;
+    let result = runtime.block_on(build(plan, settings, setting));
+    // a step that doesn't heed its end must not hold the program
+    runtime.shutdown_background();
+    result
+}
+
+async fn build(
+    plan: BuildPlan,
+    settings: crate::settings::Settings,
+    setting: &Setting<'_>,
+) -> Result<(), Failure> {
+    let canceled = Arc::new(Notify::new());
+    interrupt::listen(canceled.clone())
+        .map_err(|error| Failure::because("can't listen for signals", &error))?;
+    if let Some(path) = &plan.iidfile {
+        // no stale id beside a failed build
+        let _ = std::fs::remove_file(path);
+    }
+    let view = display(plan.progress, setting.printer.palette(), tty_options(setting.env));
+    let progress = Progress::start(view, Box::new(io::stderr()));
+    let dockerfile = plan.request.dockerfile.clone();
+    let platforms = plan.request.platforms.len();
+    let sink = progress.sink();
+    let result = engine::build(plan.request.clone(), &settings, setting.env, sink, canceled).await;
+    let ended = progress.finish();
+    if matches!(plan.progress, Mode::Plain | Mode::Tty) && !ended.warnings.is_empty() {
+        let source = if plan.debug { text_of(&dockerfile) } else { None };
+        setting.printer.error(&report::summary(
+            &ended.warnings,
+            source.as_deref(),
+            setting.printer.palette(),
+        ));
+    }
+    finish(&plan, &result?, &ended, platforms, setting)
+}
+
+/// Writes the files and prints the id that were asked for.
+fn finish(
+    plan: &BuildPlan,
+    outcome: &BuildOutcome,
+    ended: &Ended,
+    platforms: usize,
+    setting: &Setting<'_>,
+) -> Result<(), Failure> {
+    let id = result_files::image_id(outcome, platforms).unwrap_or_default();
+    if let Some(path) = &plan.iidfile {
+        result_files::write(path, id.as_bytes())?;
+    }
+    if let Some(path) = &plan.metadata_file {
+        let warnings = setting.env.switch(env::BUILDX_METADATA_WARNINGS).then_some(ended.warnings.as_slice());
+        let text = format!("{:#}\n", result_files::metadata(outcome, platforms, warnings));
+        result_files::write(path, text.as_bytes())?;
+    }
+    if plan.quiet && !id.is_empty() { setting.printer.line(id) } else { Ok(()) }
+}
+
+/// The Dockerfile once more, for the excerpts of warnings.
+fn text_of(source: &DockerfileSource) -> Option<Vec<u8>> {
+    match source {
+        DockerfileSource::Text(text) => Some(text.clone()),
+        DockerfileSource::File { path, .. } => std::fs::read(path).ok(),
+    }
+}
+
+fn resolv_conf() -> Vec<u8> {
+    let mut text = std::fs::read("/etc/resolv.conf").unwrap_or_default();
+    text.truncate(RESOLV_CONF_LIMIT);
+    text
+}
+
+fn tty_options(env: &crate::env::Env) -> TtyOptions {
+    let log_lines = env.filled(env::BUILDKIT_TTY_LOG_LINES).and_then(|text| text.parse().ok());
+    TtyOptions { log_lines: log_lines.unwrap_or(DEFAULT_LOG_LINES).min(MOST_LOG_LINES), size: terminal_size }
+}
+
+/// Columns and lines of the terminal of standard error.
+fn terminal_size() -> (usize, usize) {
+    let size =
+        rustix::termios::tcgetwinsize(io::stderr()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
+    size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()))
+}

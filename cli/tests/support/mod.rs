@@ -1,0 +1,89 @@
+//! Runs the program in a place of its own: a temporary folder, a home that is empty, an environment that is known.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A temporary place to run in.
+pub(crate) struct TestContext {
+    folder: tempfile::TempDir,
+    env: Vec<(String, String)>,
+}
+
+impl TestContext {
+    /// A fresh place.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("garboard-test-").tempdir().unwrap();
+        for name in ["home", "work"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self { folder, env: Vec::new() }
+    }
+
+    /// Sets a variable of the program's environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The folder that the program runs in.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    /// Writes a file below the folder that the program runs in.
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.work().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Runs the program; command, exit code and both outputs as one text, with what differs between runs replaced.
+    pub(crate) fn run(&self, args: &[&str]) -> String {
+        self.run_with_input(args, b"")
+    }
+
+    /// As [`TestContext::run`], with standard input.
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> String {
+        let output = self.output(args, input);
+        let mut text = format!("$ garboard {}\n", args.join(" "));
+        let _ = writeln!(
+            text,
+            "exit code: {}",
+            output.status.code().map_or("none".into(), |code| code.to_string())
+        );
+        for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+            let _ = writeln!(text, "----- {name} -----\n{}", String::from_utf8_lossy(bytes).trim_end());
+        }
+        self.filter(&text)
+    }
+
+    /// Runs the program and gives what it put out.
+    pub(crate) fn output(&self, args: &[impl AsRef<OsStr>], input: &[u8]) -> Output {
+        let home = self.folder.path().join("home");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_garboard"))
+            .args(args)
+            .current_dir(self.work())
+            .env_clear()
+            .env("HOME", &home)
+            .env("PATH", "/usr/bin:/bin")
+            .env("GARBOARD_ROOT", self.folder.path().join("root"))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // the program may end without reading all of it
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    fn filter(&self, text: &str) -> String {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let version = concat!("garboard ", env!("CARGO_PKG_VERSION"));
+        text.replace(&path(self.folder.path()), "[TEMP]").replace(version, "garboard [VERSION]")
+    }
+}
