@@ -86,11 +86,14 @@ class CopyRunOne(CopyOne):
 
 
 class Runs50(Scenario):
+    """The steps differ by an argument: one that is the same as the one before, on a tree that it left as it was, could
+    be taken from the cache."""
+
     name, about, wanted = "runs-50", "50 times `RUN true`, all run", ("20x buildah",)
 
     def change(self, turn):
         steps = 5 if self.small else 50
-        self.dockerfile(f"ENV TURN={turn}", *["RUN true"] * steps)
+        self.dockerfile(f"ENV TURN={turn}", *[f"RUN true {n}" for n in range(steps)])
 
 
 class Layer300(Scenario):
@@ -123,7 +126,7 @@ class RunStep(Scenario):
         seconds = []
         # The one-step build has its own ENV, or its step would be the other build's cached first step.
         for count in (1, 1 + steps):
-            self.dockerfile(f"ENV TURN={self.turn}-{count}", *['RUN ["/bin/true"]'] * count)
+            self.dockerfile(f"ENV TURN={self.turn}-{count}", *[f'RUN ["/bin/true", "{n}"]' for n in range(count)])
             seconds.append(peer.build(self.folder, reference, self.push).seconds)
         return (seconds[1] - seconds[0]) / steps * 1000
 
