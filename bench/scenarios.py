@@ -1,4 +1,5 @@
 """The scenarios: each prepares a context, says what changes between builds, and what is wanted of Garboard."""
+import multiprocessing
 import os
 import random
 
@@ -33,7 +34,16 @@ class Scenario:
             out.write("\n".join([f"FROM {self.base}", *lines]) + "\n")
 
 
-def write_tree(root, count, total, seed):
+def write_tree(*arguments):
+    """`files_of_tree` in a process of its own: what this one holds in memory counts in the peak of those it starts."""
+    writer = multiprocessing.Process(target=files_of_tree, args=arguments)
+    writer.start()
+    writer.join()
+    if writer.exitcode:
+        raise OSError("the files of the context could not be written")
+
+
+def files_of_tree(root, count, total, seed):
     """`count` files with `total` bytes of source-like text together, 50 files a folder, the same for the same seed."""
     rng = random.Random(seed)
     text = " ".join(rng.choices(WORDS, k=600_000)) + "\n"
