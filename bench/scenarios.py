@@ -1,0 +1,166 @@
+"""The scenarios: each prepares a context, says what changes between builds, and what is wanted of Garboard."""
+import multiprocessing
+import os
+import random
+
+WORDS = ("let fn return match struct impl pub use crate self none some error value index length buffer "
+         "reader writer path name entry layer digest size mode owner for while if else loop break").split()
+
+
+class Scenario:
+    """One row of the table. `unit` is `s`, `ms` (per step) or `MB`; a `wanted` of `40x buildah` is a least ratio,
+    one of `1.1 s` a greatest value."""
+
+    name = about = ""
+    unit, wanted, push, runs = "s", (), True, 5
+
+    def __init__(self, folder, base, small):
+        self.folder, self.base, self.small = folder, base, small
+        os.makedirs(folder, exist_ok=True)
+        self.prepare()
+
+    def prepare(self):
+        """Writes the context; runs once, before any builder."""
+
+    def change(self, turn):
+        """Makes the change that the builds of this turn see; turn 0 is the first, unmeasured build."""
+
+    def measure(self, peer, reference):
+        """One build by one builder; returns the figure in this scenario's unit."""
+        return peer.build(self.folder, reference, self.push).seconds
+
+    def dockerfile(self, *lines):
+        with open(os.path.join(self.folder, "Dockerfile"), "w", encoding="utf-8") as out:
+            out.write("\n".join([f"FROM {self.base}", *lines]) + "\n")
+
+
+def write_tree(*arguments):
+    """`files_of_tree` in a process of its own: what this one holds in memory counts in the peak of those it starts."""
+    writer = multiprocessing.Process(target=files_of_tree, args=arguments)
+    writer.start()
+    writer.join()
+    if writer.exitcode:
+        raise OSError("the files of the context could not be written")
+
+
+def files_of_tree(root, count, total, seed):
+    """`count` files with `total` bytes of source-like text together, 50 files a folder, the same for the same seed."""
+    rng = random.Random(seed)
+    text = " ".join(rng.choices(WORDS, k=600_000)) + "\n"
+    pool = "".join(line if n % 3 else f"{line}{rng.random()}\n" for n, line in enumerate(wrap(text))).encode()
+    mean = total // count
+    for n in range(count):
+        folder = os.path.join(root, f"d{n // 50:04}")
+        if n % 50 == 0:
+            os.makedirs(folder)
+        size = rng.randint(mean // 4, mean * 7 // 4)
+        start = rng.randrange(max(1, len(pool) - size))
+        with open(os.path.join(folder, f"f{n:05}.txt"), "wb") as out:
+            out.write(f"{n}\n".encode() + pool[start:start + size])
+
+
+def wrap(text):
+    """The text in lines of 80 characters."""
+    return [text[i:i + 80] + "\n" for i in range(0, len(text), 80)]
+
+
+class Noop(Scenario):
+    name, about, wanted = "noop", "7,500 files of 80 MB, nothing changed", ("40x buildah",)
+    files, size = 7500, 80_000_000
+
+    def prepare(self):
+        scale = 20 if self.small else 1
+        write_tree(os.path.join(self.folder, "src"), self.files // scale, self.size // scale, 1)
+        self.dockerfile("COPY . /src")
+
+
+class Noop50k(Noop):
+    name, about, wanted = "noop-50k", "50,000 small files, nothing changed", ("80x buildah",)
+    files, size = 50_000, 25_000_000
+
+
+class CopyOne(Noop):
+    name, about, wanted = "copy-1", "7,500 files, one changed, COPY is last", ("12x buildah",)
+
+    def change(self, turn):
+        with open(os.path.join(self.folder, "src", "d0003", "f00155.txt"), "a", encoding="utf-8") as out:
+            out.write(f"changed in turn {turn}\n")
+
+
+class CopyRunOne(CopyOne):
+    name, about, wanted = "copy-run-1", "the same, then a RUN that walks them", ("6x buildah",)
+
+    def prepare(self):
+        super().prepare()
+        self.dockerfile("COPY . /src", "RUN find /src -type f | wc -l > /count")
+
+
+class Runs50(Scenario):
+    """The steps differ by an argument: one that is the same as the one before, on a tree that it left as it was, could
+    be taken from the cache."""
+
+    name, about, wanted = "runs-50", "50 times `RUN true`, all run", ("20x buildah",)
+
+    def change(self, turn):
+        steps = 5 if self.small else 50
+        self.dockerfile(f"ENV TURN={turn}", *[f"RUN true {n}" for n in range(steps)])
+
+
+class Layer300(Scenario):
+    name, about, wanted = "layer-300m", "a RUN that writes 300 MB of base64", ("1.8x buildah",)
+
+    def change(self, turn):
+        size = 15 if self.small else 225
+        self.dockerfile(f"ENV TURN={turn}", f"RUN head -c {size}000000 /dev/urandom | base64 > /big")
+
+
+class Stages(Scenario):
+    name, about, wanted = "stages", "two stages of `sleep 1` beside each other, joined by COPY", ("1.1 s",)
+
+    def change(self, turn):
+        self.dockerfile(f"ENV TURN={turn}", "RUN sleep 1 && echo one > /one", f"FROM {self.base} AS second",
+                        f"ENV TURN={turn}", "RUN sleep 1 && echo two > /two", f"FROM {self.base}",
+                        "COPY --from=0 /one /one", "COPY --from=second /two /two")
+
+
+class RunStep(Scenario):
+    name, unit, push = "run-step", "ms", False
+    about = 'one `RUN ["/bin/true"]`: (51 of them less one of them) / 50, not pushed'
+    wanted = ("15 ms", "3x buildah", "3x docker")
+
+    def change(self, turn):
+        self.turn = turn
+
+    def measure(self, peer, reference):
+        steps = 5 if self.small else 50
+        seconds = []
+        # The one-step build has its own ENV, or its step would be the other build's cached first step.
+        for count in (1, 1 + steps):
+            self.dockerfile(f"ENV TURN={self.turn}-{count}", *[f'RUN ["/bin/true", "{n}"]' for n in range(count)])
+            seconds.append(peer.build(self.folder, reference, self.push).seconds)
+        return (seconds[1] - seconds[0]) / steps * 1000
+
+
+class MemoryRun(Scenario):
+    name, unit, wanted, runs = "memory-run", "MB", ("100 MB",), 1
+    about = "peak memory: build and push a 1 GB layer that a RUN wrote"
+
+    def change(self, turn):
+        size = 50 if self.small else 1000
+        self.dockerfile(f"ENV TURN={turn}", f"RUN head -c {size}000000 /dev/urandom > /big")
+
+    def measure(self, peer, reference):
+        return peer.build(self.folder, reference, self.push).peak / 1e6
+
+
+class MemoryCopy(MemoryRun):
+    name, about = "memory-copy", "peak memory: build and push a 1 GB file that COPY took from the context"
+
+    def change(self, turn):
+        self.dockerfile("COPY big /big")
+        with open(os.path.join(self.folder, "big"), "wb") as out:
+            for _ in range(50 if self.small else 1000):
+                out.write(os.urandom(1_000_000))
+
+
+ALL = [Noop, Noop50k, CopyOne, CopyRunOne, Runs50, Layer300, Stages, RunStep, MemoryRun, MemoryCopy]
