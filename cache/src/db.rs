@@ -17,11 +17,12 @@ const BUSY: Duration = Duration::from_mins(1);
 const FORMAT: i64 = 1;
 
 // Digests are text as in manifests, keys are 32 bytes, times are seconds since 1970. `folder_boot` is NULL for a layer
-// without a folder, empty for a folder that was synced, else the boot in which it was written.
+// without a folder, empty for a folder that was synced, else the boot in which it was written. `toc` is NULL for a
+// table of contents that is in a file of its own.
 const TABLES: &str = "
 CREATE TABLE layers(
     id TEXT PRIMARY KEY, diff_id TEXT, has_toc INTEGER NOT NULL, toc_size INTEGER NOT NULL,
-    is_empty INTEGER NOT NULL, folder_boot TEXT, folder_size INTEGER NOT NULL,
+    toc BLOB, is_empty INTEGER NOT NULL, folder_boot TEXT, folder_size INTEGER NOT NULL,
     created INTEGER NOT NULL, last_used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX layers_by_diff_id ON layers(diff_id) WHERE diff_id IS NOT NULL;
 CREATE TABLE layer_blobs(

@@ -7,7 +7,7 @@ use garboard_layer::Toc;
 use oci_spec::image::Digest;
 
 use crate::blob::hash_file;
-use crate::files::{names_in, read_if_there};
+use crate::files::names_in;
 use crate::layer::layer_id;
 use crate::layout::ROOT_NAMES;
 use crate::session::GcLock;
@@ -116,10 +116,10 @@ impl Check<'_> {
     }
 
     fn toc(&mut self, id: &LayerId) -> Result<()> {
-        let path = self.store.inner.layout.layer_toc(id);
-        match read_if_there(&path)? {
-            None => self.note(self.place(&path), "is missing"),
-            Some(bytes) if Toc::from_bytes(&bytes).is_err() => self.note(self.place(&path), "is damaged"),
+        let place = self.place(&self.store.inner.layout.layer_toc(id));
+        match self.store.toc_bytes(id)? {
+            None => self.note(place, "is missing"),
+            Some(bytes) if Toc::from_bytes(&bytes).is_err() => self.note(place, "is damaged"),
             Some(_) => {}
         }
         Ok(())

@@ -331,6 +331,7 @@ pub(crate) fn insert_origin(tx: &Connection, id: &LayerId, origin: &Origin) -> r
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
 
     use garboard_layer::{ContentDigest, Entry, EntryKind, Mtime, Toc};
@@ -359,17 +360,20 @@ mod tests {
     }
 
     fn toc() -> Arc<Toc> {
-        let kind = EntryKind::File { size: 5000, digest: ContentDigest([1; 32]) };
-        let (path, mtime) = (b"f".to_vec(), Mtime::default());
-        Arc::new(Toc::new(vec![Entry {
-            path,
-            kind,
+        toc_of(1)
+    }
+
+    fn toc_of(entries: u32) -> Arc<Toc> {
+        let entry = |n: u32| Entry {
+            path: format!("f{n}").into_bytes(),
+            kind: EntryKind::File { size: 5000, digest: ContentDigest([1; 32]) },
             mode: 0o644,
             uid: 0,
             gid: 0,
-            mtime,
+            mtime: Mtime::default(),
             xattrs: BTreeMap::new(),
-        }]))
+        };
+        Arc::new(Toc::new((0..entries).map(entry).collect()))
     }
 
     #[test]
@@ -448,6 +452,30 @@ mod tests {
     }
 
     #[test]
+    fn unused_folders_are_used_again() {
+        let (_dir, store) = test_store();
+        let first = store.staging().unwrap();
+        let (fs, work) = (first.fs().to_owned(), first.work().to_owned());
+        std::fs::create_dir(work.join("work")).unwrap();
+        drop(first);
+        let second = store.staging().unwrap();
+        assert_eq!((second.fs(), second.work()), (&*fs, &*work));
+        assert!(!work.join("work").exists());
+        let changes: [fn(&Path); 2] = [
+            |fs| std::fs::write(fs.join("f"), "x").unwrap(),
+            |fs| std::fs::set_permissions(fs, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap(),
+        ];
+        drop(second);
+        for change in changes {
+            let used = store.staging().unwrap();
+            let before = used.fs().to_owned();
+            change(&before);
+            drop(used);
+            assert_ne!(store.staging().unwrap().fs(), before);
+        }
+    }
+
+    #[test]
     fn a_layer_needs_a_form() {
         let (_dir, store) = test_store();
         let nothing = NewLayer { toc: Some(toc()), ..NewLayer::default() };
@@ -489,7 +517,10 @@ mod tests {
     fn a_damaged_table_of_contents_is_none() {
         let (_dir, store) = test_store();
         let id = folder_layer(&store, 1);
-        store.attach_toc(&id, toc()).unwrap();
+        let big = toc_of(1000);
+        store.attach_toc(&id, Arc::clone(&big)).unwrap();
+        store.inner.tocs.forget();
+        assert_eq!(store.toc(&id).unwrap(), Some(big));
         std::fs::write(store.inner.layout.layer_toc(&id), "GBTOC").unwrap();
         store.inner.tocs.forget();
         assert_eq!(store.toc(&id).unwrap(), None);

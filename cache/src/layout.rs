@@ -118,6 +118,11 @@ impl Layout {
         self.root.join("locks")
     }
 
+    /// The file of all named locks.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.locks().join("named")
+    }
+
     /// The lock that deciders on removal take alone and users take together.
     pub(crate) fn gc_lock(&self) -> PathBuf {
         self.locks().join("gc")

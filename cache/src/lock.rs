@@ -1,17 +1,19 @@
-//! Named locks between processes and threads: `flock` on files under `locks/`.
+//! Named locks between processes and threads.
 //!
-//! A lock's file is removed by its last holder. Another process may be waiting on it meanwhile, so whoever gets a lock
-//! compares the file it has with the one that is there, and begins again if they differ.
+//! All of them are in one file: a lock is one byte of it, at a place that the name's hash gives, taken as an open file
+//! description lock. So a lock costs no file of its own, and it goes when its holder is killed.
 
-use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 
 use crate::error::IoContext;
+use crate::layout::Layout;
 use crate::{Result, Store};
 
 /// How long to sleep between two tries at most.
@@ -20,17 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Holds a lock until it is dropped or the process dies.
 #[derive(Debug)]
 pub struct LockGuard {
-    file: File,
-    path: PathBuf,
-}
-
-impl Drop for LockGuard {
-    fn drop(&mut self) {
-        // A shared lock is turned into an exclusive one here: whoever is alone may remove the file. Closing unlocks.
-        if flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+    /// Closing it unlocks.
+    _file: File,
 }
 
 /// Whether others may have the lock at the same time.
@@ -52,67 +45,59 @@ pub(crate) fn open_lock_file(path: &Path) -> Result<File> {
         .on("open lock file", path)
 }
 
-/// Waits for a lock on an open file.
-pub(crate) fn wait_for(file: &File, path: &Path, mode: Mode) -> Result<()> {
-    let operation = match mode {
-        Mode::Shared => FlockOperation::LockShared,
-        Mode::Exclusive => FlockOperation::LockExclusive,
+/// The byte that stands for a name.
+fn range(name: &str, mode: Mode) -> libc::flock {
+    let kind = match mode {
+        Mode::Shared => libc::F_RDLCK,
+        Mode::Exclusive => libc::F_WRLCK,
     };
-    rustix::io::retry_on_intr(|| flock(file, operation)).on("lock", path)
+    let mut place = [0; 8];
+    place.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..8]);
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        // Two bits less than there are: the end of the byte must be a valid place too.
+        l_start: (u64::from_le_bytes(place) >> 2).cast_signed(),
+        l_len: 1,
+        l_pid: 0,
+    }
 }
 
-/// Takes a lock on an open file if it is free. Whether it was.
-pub(crate) fn try_now(file: &File, path: &Path, mode: Mode) -> Result<bool> {
-    let operation = match mode {
-        Mode::Shared => FlockOperation::NonBlockingLockShared,
-        Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
-    };
-    match flock(file, operation) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+/// Waits for the lock of this name.
+pub(crate) fn wait_for(layout: &Layout, name: &str, mode: Mode) -> Result<LockGuard> {
+    let path = layout.lock_file();
+    let file = open_lock_file(&path)?;
+    let range = range(name, mode);
+    loop {
+        match fcntl(&file, FcntlArg::F_OFD_SETLKW(&range)) {
+            Ok(_) => return Ok(LockGuard { _file: file }),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e).on("lock", path),
+        }
+    }
+}
+
+/// Takes the lock of this name if it is free.
+pub(crate) fn try_now(layout: &Layout, name: &str, mode: Mode) -> Result<Option<LockGuard>> {
+    let path = layout.lock_file();
+    let file = open_lock_file(&path)?;
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&range(name, mode))) {
+        Ok(_) => Ok(Some(LockGuard { _file: file })),
+        Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => Ok(None),
         Err(e) => Err(e).on("lock", path),
     }
 }
 
-/// Whether `path` still names the open file.
-fn is_current(file: &File, path: &Path) -> Result<bool> {
-    let mine = file.metadata().on("look at", path)?;
-    Ok(fs::metadata(path).is_ok_and(|there| there.dev() == mine.dev() && there.ino() == mine.ino()))
-}
-
-/// Waits for the lock with this file.
-pub(crate) fn lock_path(path: PathBuf, mode: Mode) -> Result<LockGuard> {
-    loop {
-        let file = open_lock_file(&path)?;
-        wait_for(&file, &path, mode)?;
-        if is_current(&file, &path)? {
-            return Ok(LockGuard { file, path });
-        }
-    }
-}
-
-/// Takes the lock with this file if it is free.
-pub(crate) fn try_lock_path(path: PathBuf, mode: Mode) -> Result<Option<LockGuard>> {
-    loop {
-        let file = open_lock_file(&path)?;
-        if !try_now(&file, &path, mode)? {
-            return Ok(None);
-        }
-        if is_current(&file, &path)? {
-            return Ok(Some(LockGuard { file, path }));
-        }
-    }
-}
-
 /// Tries again and again until the lock is got or `keep_waiting` says no.
-pub(crate) fn lock_path_while(
-    path: &Path,
+pub(crate) fn try_while(
+    layout: &Layout,
+    name: &str,
     mode: Mode,
     keep_waiting: &mut dyn FnMut() -> bool,
 ) -> Result<Option<LockGuard>> {
     let mut pause = Duration::from_millis(1);
     loop {
-        if let Some(guard) = try_lock_path(path.to_owned(), mode)? {
+        if let Some(guard) = try_now(layout, name, mode)? {
             return Ok(Some(guard));
         }
         if !keep_waiting() {
@@ -126,12 +111,12 @@ pub(crate) fn lock_path_while(
 impl Store {
     /// Takes the lock of this name, waiting for as long as it takes. Two takers in one process exclude each other too.
     pub fn lock(&self, name: &str) -> Result<LockGuard> {
-        lock_path(self.lock_file(name), Mode::Exclusive)
+        wait_for(&self.inner.layout, &public(name), Mode::Exclusive)
     }
 
     /// Takes the lock if nobody has it.
     pub fn try_lock(&self, name: &str) -> Result<Option<LockGuard>> {
-        try_lock_path(self.lock_file(name), Mode::Exclusive)
+        try_now(&self.inner.layout, &public(name), Mode::Exclusive)
     }
 
     /// Takes the lock, asking `keep_waiting` about every 20 ms; `None` when that says no.
@@ -140,14 +125,13 @@ impl Store {
         name: &str,
         mut keep_waiting: impl FnMut() -> bool,
     ) -> Result<Option<LockGuard>> {
-        lock_path_while(&self.lock_file(name), Mode::Exclusive, &mut keep_waiting)
+        try_while(&self.inner.layout, &public(name), Mode::Exclusive, &mut keep_waiting)
     }
+}
 
-    /// The file of a named lock.
-    pub(crate) fn lock_file(&self, name: &str) -> PathBuf {
-        let hash = blake3::hash(name.as_bytes()).to_hex();
-        self.inner.layout.locks().join(&hash[..32])
-    }
+/// Keeps callers' names apart from the store's own.
+fn public(name: &str) -> String {
+    format!("user {name}")
 }
 
 #[cfg(test)]
@@ -158,7 +142,7 @@ mod tests {
     use crate::testing::test_store;
 
     #[test]
-    fn excludes_and_leaves_no_file() {
+    fn excludes_in_one_process_too() {
         let (_dir, store) = test_store();
         let held = store.lock("a").unwrap();
         assert!(store.try_lock("a").unwrap().is_none());
@@ -171,8 +155,6 @@ mod tests {
         assert!(got.unwrap().is_none());
         drop(held);
         assert!(store.try_lock("a").unwrap().is_some());
-        let left = crate::files::names_in(&store.inner.layout.locks()).unwrap();
-        assert!(left.iter().all(|n| n == "gc"), "{left:?}");
     }
 
     #[test]
@@ -195,13 +177,12 @@ mod tests {
     #[test]
     fn shared_holders_keep_an_exclusive_one_out() {
         let (_dir, store) = test_store();
-        let path = store.lock_file("s");
-        let first = lock_path(path.clone(), Mode::Shared).unwrap();
-        let second = try_lock_path(path.clone(), Mode::Shared).unwrap().unwrap();
+        let layout = &store.inner.layout;
+        let first = wait_for(layout, "s", Mode::Shared).unwrap();
+        let second = try_now(layout, "s", Mode::Shared).unwrap().unwrap();
         drop(first);
-        assert!(path.exists());
-        assert!(try_lock_path(path.clone(), Mode::Exclusive).unwrap().is_none());
+        assert!(try_now(layout, "s", Mode::Exclusive).unwrap().is_none());
         drop(second);
-        assert!(!path.exists());
+        assert!(try_now(layout, "s", Mode::Exclusive).unwrap().is_some());
     }
 }

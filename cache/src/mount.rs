@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::IoContext;
 use crate::files::{exists, make_dir, make_open_dir};
-use crate::lock::{LockGuard, Mode, lock_path_while, try_lock_path};
+use crate::lock::{LockGuard, Mode, try_now, try_while};
 use crate::remove::remove_tree;
 use crate::{CacheError, Result, Store};
 
@@ -151,9 +151,9 @@ impl Store {
         Ok(guards.into_iter().collect())
     }
 
-    /// The lock of one folder of a cache mount.
-    pub(crate) fn mount_lock(&self, hash: &str, slot: &str) -> PathBuf {
-        self.lock_file(&format!("cachemount {hash} {slot}"))
+    /// Takes the lock of one folder of a cache mount alone, if nobody uses it.
+    pub(crate) fn try_mount_lock(&self, hash: &str, slot: &str) -> Result<Option<LockGuard>> {
+        try_now(&self.inner.layout, &mount_lock(hash, slot), Mode::Exclusive)
     }
 
     /// Notes that a cache mount was used.
@@ -163,6 +163,11 @@ impl Store {
         // Only decides what is pruned first.
         let _ = rustix::fs::utimensat(rustix::fs::CWD, dir.join("id"), &times, rustix::fs::AtFlags::empty());
     }
+}
+
+/// The lock of one folder of a cache mount.
+fn mount_lock(hash: &str, slot: &str) -> String {
+    format!("cachemount {hash} {slot}")
 }
 
 /// How one cache mount is got.
@@ -197,14 +202,14 @@ impl Slot<'_> {
                     return Ok(Some(self.guard(number, lock)));
                 }
             };
-            let Some(lock) = lock_path_while(&self.lock_file(number), mode, keep_waiting)? else {
+            let Some(lock) = self.lock(number, mode, keep_waiting)? else {
                 return Ok(None);
             };
             if exists(&self.data(number)) {
                 return Ok(Some(self.guard(number, lock)));
             }
             drop(lock);
-            let alone = lock_path_while(&self.lock_file(number), Mode::Exclusive, keep_waiting)?;
+            let alone = self.lock(number, Mode::Exclusive, keep_waiting)?;
             let Some(_alone) = alone else { return Ok(None) };
             self.fill(number, init.as_deref_mut())?;
         }
@@ -214,12 +219,12 @@ impl Slot<'_> {
     fn lock_alone(&self, keep_waiting: &mut dyn FnMut() -> bool) -> Result<Option<(u32, LockGuard)>> {
         if self.sharing != Sharing::Locked {
             for number in 0..MAX_SLOTS {
-                if let Some(lock) = try_lock_path(self.lock_file(number), Mode::Exclusive)? {
+                if let Some(lock) = self.store.try_mount_lock(&self.key.hash(), &number.to_string())? {
                     return Ok(Some((number, lock)));
                 }
             }
         }
-        let lock = lock_path_while(&self.lock_file(0), Mode::Exclusive, keep_waiting)?;
+        let lock = self.lock(0, Mode::Exclusive, keep_waiting)?;
         Ok(lock.map(|lock| (0, lock)))
     }
 
@@ -253,8 +258,15 @@ impl Slot<'_> {
         CacheMountGuard { path: self.data(number), _slot: Arc::new(slot) }
     }
 
-    fn lock_file(&self, number: u32) -> PathBuf {
-        self.store.mount_lock(&self.key.hash(), &number.to_string())
+    /// Waits for a folder's lock.
+    fn lock(
+        &self,
+        number: u32,
+        mode: Mode,
+        keep_waiting: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<LockGuard>> {
+        let name = mount_lock(&self.key.hash(), &number.to_string());
+        try_while(&self.store.inner.layout, &name, mode, keep_waiting)
     }
 
     fn dir(&self, number: u32) -> PathBuf {

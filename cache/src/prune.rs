@@ -12,7 +12,6 @@ use oci_spec::image::Digest;
 use crate::error::{DbContext, IoContext};
 use crate::files::names_in;
 use crate::layer::layer_id;
-use crate::lock::{Mode, try_lock_path};
 use crate::remove::remove_tree;
 use crate::session::GcLock;
 use crate::usage::{Census, Counted};
@@ -188,7 +187,7 @@ impl Store {
             }
             (UsageKind::CacheMount, id) => {
                 let (hash, slot) = id.split_once('/').unwrap_or((id, "0"));
-                let Some(_lock) = try_lock_path(self.mount_lock(hash, slot), Mode::Exclusive)? else {
+                let Some(_lock) = self.try_mount_lock(hash, slot)? else {
                     return Ok(false);
                 };
                 trash.extend(self.inner.session.discard(&layout.cache_mounts().join(id))?);

@@ -1,29 +1,43 @@
 //! What belongs to one process: its folder under `tmp/`, and clearing away those of dead processes.
 //!
-//! A process holds a file lock on `alive` in its folder. Folders are made while the store's `gc` lock is shared and
-//! taken from dead processes while it is held alone, so a folder is never seen between its making and its locking.
+//! A process holds the lock that its folder's name stands for, from before it makes the folder. A folder whose lock is
+//! free is a dead process's.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::Result;
 use crate::error::IoContext;
-use crate::files::{exists, make_dir, names_in, random_name};
+use crate::files::{make_dir, names_in, random_name};
 use crate::layout::Layout;
-use crate::lock::{Mode, open_lock_file, try_now, wait_for};
+use crate::lock::{LockGuard, Mode, open_lock_file, try_now, wait_for};
 use crate::remove::remove_tree;
 
-const ALIVE: &str = "alive";
+/// Folders that are kept for later use, of each sort.
+const MAX_SPARE: usize = 8;
 
 /// This process's folder.
 #[derive(Debug)]
 pub(crate) struct Session {
     dir: PathBuf,
     counter: AtomicU64,
-    /// Holds the lock that says that the process lives.
-    _alive: File,
+    spare: Mutex<Vec<(Spare, PathBuf)>>,
+    /// Says that the process lives.
+    _alive: LockGuard,
+}
+
+/// Folders that are used again, as making one is the dearest part of a small layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spare {
+    /// A layer to be, with an empty `fs` in it.
+    Layer,
+    /// An overlay's work folder.
+    Work,
 }
 
 /// Holds the store's `gc` lock; closing the file releases it.
@@ -35,40 +49,42 @@ pub(crate) struct GcLock {
 impl GcLock {
     /// To add or hold something: any number may have it.
     pub(crate) fn shared(layout: &Layout) -> Result<Self> {
-        Self::take(layout, Mode::Shared)
+        Self::take(layout, FlockOperation::LockShared)
     }
 
     /// To decide what is removed.
     pub(crate) fn exclusive(layout: &Layout) -> Result<Self> {
-        Self::take(layout, Mode::Exclusive)
+        Self::take(layout, FlockOperation::LockExclusive)
     }
 
-    /// To decide what is removed, if nobody is busy.
-    pub(crate) fn try_exclusive(layout: &Layout) -> Result<Option<Self>> {
+    // `flock`, unlike record locks, doesn't make those who share wait behind one who wants it alone: a thread that has
+    // it may take it a second time.
+    fn take(layout: &Layout, operation: FlockOperation) -> Result<Self> {
         let path = layout.gc_lock();
         let file = open_lock_file(&path)?;
-        Ok(try_now(&file, &path, Mode::Exclusive)?.then_some(Self { _file: file }))
+        loop {
+            match flock(&file, operation) {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e).on("lock", &path),
+            }
+        }
     }
+}
 
-    fn take(layout: &Layout, mode: Mode) -> Result<Self> {
-        let path = layout.gc_lock();
-        let file = open_lock_file(&path)?;
-        wait_for(&file, &path, mode)?;
-        Ok(Self { _file: file })
-    }
+/// The lock of a folder under `tmp/`.
+fn lock_name(folder: &str) -> String {
+    format!("session {folder}")
 }
 
 impl Session {
     /// Makes this process's folder.
     pub(crate) fn start(layout: &Layout) -> Result<Self> {
         let name = format!("{}-{}", std::process::id(), random_name()?);
+        let alive = wait_for(layout, &lock_name(&name), Mode::Exclusive)?;
         let dir = layout.tmp().join(name);
-        let _gc = GcLock::shared(layout)?;
         make_dir(&dir)?;
-        let path = dir.join(ALIVE);
-        let alive = open_lock_file(&path).inspect_err(|_| drop(fs::remove_dir(&dir)))?;
-        wait_for(&alive, &path, Mode::Exclusive)?;
-        Ok(Self { dir, counter: AtomicU64::new(0), _alive: alive })
+        Ok(Self { dir, counter: AtomicU64::new(0), spare: Mutex::default(), _alive: alive })
     }
 
     /// A path in the folder that nothing has yet.
@@ -86,6 +102,23 @@ impl Session {
         }
     }
 
+    /// A folder that was given back.
+    pub(crate) fn take_spare(&self, sort: Spare) -> Option<PathBuf> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = spare.iter().position(|(s, _)| *s == sort)?;
+        Some(spare.swap_remove(at).1)
+    }
+
+    /// Keeps a folder that is as good as new for later use. Returns it if there are enough.
+    pub(crate) fn give_spare(&self, sort: Spare, path: PathBuf) -> Option<PathBuf> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.iter().filter(|(s, _)| *s == sort).count() >= MAX_SPARE {
+            return Some(path);
+        }
+        spare.push((sort, path));
+        None
+    }
+
     /// The folder's name under `tmp/`.
     pub(crate) fn name(&self) -> &str {
         self.dir.file_name().and_then(|n| n.to_str()).unwrap_or_default()
@@ -99,42 +132,31 @@ impl Drop for Session {
     }
 }
 
-/// The folders of live processes, this one's included. For a holder of the `gc` lock.
+/// The folders of live processes, this one's included.
 pub(crate) fn live_sessions(layout: &Layout, own: &Session) -> Result<Vec<PathBuf>> {
     let mut live = Vec::new();
     for name in names_in(&layout.tmp())? {
-        let dir = layout.tmp().join(&name);
-        if name == own.name() || !is_dead(&dir)? {
-            live.push(dir);
+        if name == own.name() || !is_dead(layout, &name)? {
+            live.push(layout.tmp().join(&name));
         }
     }
     Ok(live)
 }
 
 /// Whether nobody holds the folder's lock.
-fn is_dead(dir: &Path) -> Result<bool> {
-    let path = dir.join(ALIVE);
-    if !exists(&path) {
-        return Ok(true);
-    }
-    match File::open(&path) {
-        Ok(file) => try_now(&file, &path, Mode::Exclusive),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(e) => Err(e).on("open", &path),
-    }
+fn is_dead(layout: &Layout, name: &str) -> Result<bool> {
+    // Shared, so that those who ask don't see each other.
+    Ok(try_now(layout, &lock_name(name), Mode::Shared)?.is_some())
 }
 
-/// Takes the folders of dead processes into this one's. Returns where they are now. Does nothing while others are
-/// busy with the store; a later process will.
+/// Takes the folders of dead processes into this one's. Returns where they are now.
 pub(crate) fn take_from_the_dead(layout: &Layout, own: &Session) -> Result<Vec<PathBuf>> {
-    let seem_dead = |name: &String| *name != own.name() && is_dead(&layout.tmp().join(name)).unwrap_or(false);
-    if !names_in(&layout.tmp())?.iter().any(seem_dead) {
-        return Ok(Vec::new());
-    }
-    let Some(_gc) = GcLock::try_exclusive(layout)? else { return Ok(Vec::new()) };
     let mut taken = Vec::new();
-    for name in names_in(&layout.tmp())?.into_iter().filter(seem_dead) {
-        taken.extend(own.discard(&layout.tmp().join(name))?);
+    for name in names_in(&layout.tmp())? {
+        // No name is used twice, so that who is dead stays dead.
+        if name != own.name() && is_dead(layout, &name)? {
+            taken.extend(own.discard(&layout.tmp().join(name))?);
+        }
     }
     Ok(taken)
 }

@@ -4,6 +4,7 @@
 //! transaction that makes its rows. Killed in between, it is a folder without rows, which pruning removes.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,18 +13,19 @@ use oci_spec::image::Digest;
 use rusqlite::Transaction;
 
 use crate::error::{DbContext, IoContext};
-use crate::files::{TempFile, exists, make_dir, make_open_dir};
+use crate::files::{make_dir, make_open_dir, names_in};
 use crate::layer::{insert_blob, insert_layer, require_layer, same_diff_id};
 use crate::remove::remove_tree;
-use crate::toc::folder_size;
-use crate::usage::tree_size;
+use crate::session::Spare;
+use crate::toc::{TocBytes, folder_size};
+use crate::usage::{sync_file_system, tree_size};
 use crate::{CacheError, LayerBlob, LayerId, Result, Store};
 
 /// A folder for a layer that is being made; dropped without a commit it leaves nothing.
 #[derive(Debug)]
 pub struct Staging {
     store: Store,
-    dir: Scratch,
+    dir: PathBuf,
     fs: PathBuf,
     work: PathBuf,
 }
@@ -45,16 +47,21 @@ pub struct NewLayer {
 }
 
 impl NewLayer {
-    fn is_empty(&self) -> bool {
-        self.toc.as_ref().is_some_and(|toc| toc.entries().is_empty())
+    fn check(&self) -> Result<()> {
+        let is_empty = self.toc.as_ref().is_some_and(|toc| toc.entries().is_empty());
+        if self.keep_folder || self.blob.is_some() || is_empty {
+            Ok(())
+        } else {
+            Err(CacheError::NothingToKeep)
+        }
     }
 }
 
-/// A layer's folder and table of contents, in the process's folder, ready to be moved.
+/// A layer's forms in the process's folder, ready to be moved.
 struct Made<'a> {
-    dir: &'a Path,
-    folder_size: Option<u64>,
-    toc_size: Option<u64>,
+    /// The folder that has `fs` in it, and the size of that.
+    folder: Option<(&'a Path, u64)>,
+    toc: Option<TocBytes>,
 }
 
 impl Staging {
@@ -63,7 +70,7 @@ impl Staging {
         &self.fs
     }
 
-    /// An empty folder on the same file system (an overlay's work folder); removed at the commit.
+    /// An empty folder on the same file system (an overlay's work folder); not part of the layer.
     pub fn work(&self) -> &Path {
         &self.work
     }
@@ -73,27 +80,65 @@ impl Staging {
     /// # Errors
     /// [`CacheError::NothingToKeep`] if there is neither folder nor blob and the table of contents isn't empty.
     pub fn commit(self, layer: NewLayer) -> Result<LayerId> {
-        if !layer.keep_folder && layer.blob.is_none() && !layer.is_empty() {
-            return Err(CacheError::NothingToKeep);
-        }
-        let Self { store, dir, fs, work } = self;
-        remove_tree(&work, None)?;
-        let folder_size =
-            layer.keep_folder.then(|| layer.toc.as_deref().map_or_else(|| tree_size(&fs), folder_size));
-        if folder_size.is_none() {
-            remove_tree(&fs, None)?;
-        }
-        store.add_made_layer(dir.path(), folder_size, layer)
+        layer.check()?;
+        let size = || layer.toc.as_deref().map_or_else(|| tree_size(&self.fs), folder_size);
+        let folder = layer.keep_folder.then(|| (self.dir.as_path(), size()));
+        self.store.add_made_layer(folder, layer)
     }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let session = &self.store.inner.session;
+        // What can't be removed goes with the process's folder.
+        if let Some(work) = give_work(&self.work).then(|| self.work.clone()) {
+            session.give_spare(Spare::Work, work).map(|path| remove_tree(&path, None));
+        } else {
+            let _ = remove_tree(&self.work, None);
+        }
+        if is_pristine(&self.dir, &self.fs) {
+            session.give_spare(Spare::Layer, self.dir.clone()).map(|path| remove_tree(&path, None));
+        } else {
+            let _ = remove_tree(&self.dir, None);
+        }
+    }
+}
+
+/// Whether a work folder is empty, after removing what an overlay leaves in it.
+fn give_work(work: &Path) -> bool {
+    ["work", "index"].iter().all(|name| {
+        let gone = fs::remove_dir(work.join(name));
+        gone.is_ok() || gone.is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    }) && names_in(work).is_ok_and(|names| names.is_empty())
+}
+
+/// Whether the folder of a layer is as it was made.
+fn is_pristine(dir: &Path, fs: &Path) -> bool {
+    let (Ok(outer), Ok(inner)) = (fs::symlink_metadata(dir), fs::symlink_metadata(fs)) else { return false };
+    let as_made = inner.mode() & 0o7777 == 0o755 && (inner.uid(), inner.gid()) == (outer.uid(), outer.gid());
+    as_made
+        && fs::read_dir(fs).is_ok_and(|mut entries| entries.next().is_none())
+        && rustix::fs::llistxattr(fs, &mut [0; 0]).is_ok_and(|bytes| bytes == 0)
 }
 
 impl Store {
     /// Starts a layer.
     pub fn staging(&self) -> Result<Staging> {
-        let dir = self.scratch()?;
-        let (fs, work) = (dir.path().join("fs"), dir.path().join("work"));
-        make_open_dir(&fs)?;
-        make_dir(&work)?;
+        let session = &self.inner.session;
+        let spare = session.take_spare(Spare::Layer);
+        let is_new = spare.is_none();
+        let dir = spare.unwrap_or_else(|| session.new_path("layer"));
+        let fs = dir.join("fs");
+        if is_new {
+            make_dir(&dir)?;
+            make_open_dir(&fs)?;
+        }
+        let spare = session.take_spare(Spare::Work);
+        let is_new = spare.is_none();
+        let work = spare.unwrap_or_else(|| session.new_path("work"));
+        if is_new {
+            make_dir(&work)?;
+        }
         Ok(Staging { store: self.clone(), dir, fs, work })
     }
 
@@ -102,11 +147,9 @@ impl Store {
     /// # Errors
     /// [`CacheError::NothingToKeep`] if there is no blob and the table of contents isn't empty.
     pub fn add_layer(&self, layer: NewLayer) -> Result<LayerId> {
-        if layer.blob.is_none() && !layer.is_empty() {
-            return Err(CacheError::NothingToKeep);
-        }
-        let dir = self.scratch()?;
-        self.add_made_layer(dir.path(), None, layer)
+        let layer = NewLayer { keep_folder: false, ..layer };
+        layer.check()?;
+        self.add_made_layer(None, layer)
     }
 
     /// An empty folder that goes with the process: for clones, downloads, mount points.
@@ -118,33 +161,28 @@ impl Store {
 
     /// Gives a layer its folder form. If it has one already, `staging` is removed.
     pub fn attach_folder(&self, id: &LayerId, staging: Staging) -> Result<()> {
-        let Staging { dir, fs, .. } = staging;
-        let size = self.inner.tocs.get(id).map_or_else(|| tree_size(&fs), |toc| folder_size(&toc));
-        let made = Made { dir: dir.path(), folder_size: Some(size), toc_size: None };
+        let size = self.inner.tocs.get(id).map_or_else(|| tree_size(&staging.fs), |toc| folder_size(&toc));
         self.hold_layer(id)?;
-        let _gc = self.gc_shared()?;
+        let gc = self.gc_shared()?;
         self.inner.db.write("attach folder", |tx| {
             require_layer(tx, id)?;
-            self.add_folder(tx, id, &made)
-        })
+            self.add_folder(tx, id, &staging.dir, size)
+        })?;
+        drop(gc);
+        drop(staging);
+        Ok(())
     }
 
-    /// `dir` has `fs` in it if there is a `folder_size`.
-    fn add_made_layer(&self, dir: &Path, folder_size: Option<u64>, layer: NewLayer) -> Result<LayerId> {
-        let toc_size = layer.toc.as_deref().map(|toc| write_toc(dir, toc)).transpose()?;
-        let made = Made { dir, folder_size, toc_size };
+    fn add_made_layer(&self, folder: Option<(&Path, u64)>, layer: NewLayer) -> Result<LayerId> {
+        let made = Made { folder, toc: layer.toc.as_deref().map(TocBytes::new) };
         let new = LayerId::random()?;
         let _gc = self.gc_shared()?;
         let result = self.inner.db.write("add layer", |tx| {
             let known =
                 layer.diff_id.as_ref().map(|d| same_diff_id(tx, d)).transpose().doing("add layer")?.flatten();
             let id = match known {
-                Some(id) => {
-                    self.add_folder(tx, &id, &made)?;
-                    self.add_toc(tx, &id, &made, layer.is_empty())?;
-                    id
-                }
-                None => self.insert_made_layer(tx, &new, &made, &layer)?,
+                Some(id) => self.extend_layer(tx, id, &made)?,
+                None => self.insert_made_layer(tx, new.clone(), &made, &layer)?,
             };
             if let Some(blob) = &layer.blob {
                 insert_blob(tx, &id, blob).doing("add layer")?;
@@ -167,28 +205,36 @@ impl Store {
     fn insert_made_layer(
         &self,
         tx: &Transaction<'_>,
-        id: &LayerId,
+        id: LayerId,
         made: &Made<'_>,
         layer: &NewLayer,
     ) -> Result<LayerId> {
         let now = self.now();
-        insert_layer(tx, id, layer.diff_id.as_ref(), layer.created.unwrap_or(now), now).doing("add layer")?;
-        if made.folder_size.is_some() || made.toc_size.is_some() {
-            let place = self.inner.layout.layer(id);
-            fs::rename(made.dir, &place).on("move layer to", &place)?;
+        insert_layer(tx, &id, layer.diff_id.as_ref(), layer.created.unwrap_or(now), now)
+            .doing("add layer")?;
+        if let Some((dir, size)) = made.folder {
+            let place = self.inner.layout.layer(&id);
+            fs::rename(dir, &place).on("move layer to", &place)?;
+            self.note_folder(tx, &id, size)?;
         }
-        if let Some(size) = made.folder_size {
-            self.note_folder(tx, id, size)?;
+        self.add_toc(tx, &id, made)?;
+        Ok(id)
+    }
+
+    /// Adds what a layer lacks.
+    fn extend_layer(&self, tx: &Transaction<'_>, id: LayerId, made: &Made<'_>) -> Result<LayerId> {
+        let Some(known) = self.load_layer(tx, &id).doing("look up layer")? else { return Ok(id) };
+        if let Some((dir, size)) = made.folder {
+            self.add_folder(tx, &id, dir, size)?;
         }
-        if let Some(size) = made.toc_size {
-            note_toc(tx, id, size, layer.is_empty())?;
+        if !known.has_toc {
+            self.add_toc(tx, &id, made)?;
         }
-        Ok(id.clone())
+        Ok(id)
     }
 
     /// Moves the made folder to a layer that is there already, unless it has one.
-    fn add_folder(&self, tx: &Transaction<'_>, id: &LayerId, made: &Made<'_>) -> Result<()> {
-        let Some(size) = made.folder_size else { return Ok(()) };
+    fn add_folder(&self, tx: &Transaction<'_>, id: &LayerId, dir: &Path, size: u64) -> Result<()> {
         if self.load_layer(tx, id).doing("look up layer")?.is_some_and(|info| info.folder.is_some()) {
             return Ok(());
         }
@@ -196,26 +242,24 @@ impl Store {
         make_dir(&self.inner.layout.layer(id))?;
         // What is there is from another boot, or from a process that was killed before its rows were written.
         self.inner.session.discard(&place)?;
-        fs::rename(made.dir.join("fs"), &place).on("move layer to", &place)?;
+        fs::rename(dir.join("fs"), &place).on("move layer to", &place)?;
         self.note_folder(tx, id, size)
     }
 
-    /// Moves the made table of contents to a layer that is there already, unless it has one.
-    fn add_toc(&self, tx: &Transaction<'_>, id: &LayerId, made: &Made<'_>, is_empty: bool) -> Result<()> {
-        let Some(size) = made.toc_size else { return Ok(()) };
-        let place = self.inner.layout.layer_toc(id);
-        if !exists(&place) {
+    fn add_toc(&self, tx: &Transaction<'_>, id: &LayerId, made: &Made<'_>) -> Result<()> {
+        let Some(toc) = &made.toc else { return Ok(()) };
+        if toc.is_big() {
             make_dir(&self.inner.layout.layer(id))?;
-            fs::rename(made.dir.join("toc"), &place).on("move table of contents to", &place)?;
+            toc.write(&self.inner.layout.layer_toc(id))?;
         }
-        note_toc(tx, id, size, is_empty)
+        toc.note(tx, id)
     }
 
     fn note_folder(&self, tx: &Transaction<'_>, id: &LayerId, size: u64) -> Result<()> {
-        // Without a name for the boot the folder is good for this transaction's readers only after a sync.
         let boot = self.inner.layout.boot();
         if boot.is_none() {
-            crate::usage::sync_file_system(&self.inner.layout.layer_fs(id))?;
+            // No later process could tell that it is of this boot.
+            sync_file_system(&self.inner.layout.layer_fs(id))?;
         }
         let sql = "UPDATE layers SET folder_boot = ?2, folder_size = ?3 WHERE id = ?1";
         let row = (id.as_str(), boot.unwrap_or_default(), size);
@@ -234,7 +278,7 @@ impl Store {
             return Ok(());
         }
         // One call for all of them; those that come meanwhile stay unsynced.
-        crate::usage::sync_file_system(&self.inner.layout.layers())?;
+        sync_file_system(&self.inner.layout.layers())?;
         self.inner.db.write("note synced folders", |tx| {
             let mut statement = tx
                 .prepare("UPDATE layers SET folder_boot = '' WHERE id = ?1 AND folder_boot = ?2")
@@ -242,22 +286,6 @@ impl Store {
             ids.iter().try_for_each(|id| statement.execute((id, boot)).map(drop)).doing("note synced folders")
         })
     }
-}
-
-/// Notes that a layer has a table of contents.
-pub(crate) fn note_toc(tx: &Transaction<'_>, id: &LayerId, size: u64, is_empty: bool) -> Result<()> {
-    let sql = "UPDATE layers SET has_toc = 1, toc_size = ?2, is_empty = ?3 WHERE id = ?1";
-    let row = (id.as_str(), size, is_empty);
-    tx.prepare_cached(sql).and_then(|mut s| s.execute(row)).map(drop).doing("note table of contents")
-}
-
-fn write_toc(dir: &Path, toc: &Toc) -> Result<u64> {
-    let place = dir.join("toc");
-    let bytes = toc.to_bytes();
-    let mut file = TempFile::create(dir.join("toc.new"))?;
-    file.write(&bytes)?;
-    file.move_to(&place)?;
-    Ok(bytes.len() as u64)
 }
 
 /// A folder that is removed when this is dropped, or when the process is dead.

@@ -253,7 +253,6 @@ mod tests {
         let staging = live.staging().unwrap();
         let dead = root.join("tmp/1-dead");
         fs::create_dir_all(dead.join("dir0/fs")).unwrap();
-        fs::write(dead.join("alive"), "").unwrap();
         drop(open(&root).unwrap());
         assert!(!dead.exists() && staging.fs().exists());
         drop(staging);

@@ -12,7 +12,6 @@ use crate::error::IoContext;
 use crate::files::{exists, names_in, read_if_there};
 use crate::layer::{digest, layer_id};
 use crate::lease::Held;
-use crate::lock::{Mode, try_lock_path};
 use crate::session::GcLock;
 use crate::{LayerId, Result, Store};
 
@@ -183,7 +182,7 @@ impl Store {
                 let dir = top.join(&hash).join(&slot);
                 let Ok(meta) = fs::metadata(dir.join("id")) else { continue };
                 let id = read_if_there(&dir.join("id"))?.unwrap_or_default();
-                let held = try_lock_path(self.mount_lock(&hash, &slot), Mode::Exclusive)?.is_none();
+                let held = self.try_mount_lock(&hash, &slot)?.is_none();
                 let item = UsageItem {
                     kind: UsageKind::CacheMount,
                     id: format!("{hash}/{slot}"),
