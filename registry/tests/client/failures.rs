@@ -102,3 +102,26 @@ async fn plain_http_to_an_https_server_is_named() {
     let error = client().resolve(&registry.reference("a")).await.unwrap_err();
     assert!(matches!(error, Error::ServerSpeaksHttps { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn proxies_are_used_where_they_should_be() {
+    let proxy = FakeRegistry::start().await;
+    proxy.add_manifest("a", "1", b"{}");
+    let mut config = config();
+    config.proxies.http = Some(format!("http://{}", proxy.host));
+    config.proxies.no_proxy = Some("excepted.invalid:80, .other.invalid".into());
+    for host in ["registry.invalid", "excepted.invalid", "a.other.invalid"] {
+        config.hosts.set(host, HostSettings { http: Some(true), ..HostSettings::default() });
+    }
+    let client = Client::new(config);
+    client.resolve(&"registry.invalid/a:1".parse().unwrap()).await.unwrap();
+    assert_eq!(proxy.take_log(), ["HEAD /v2/a/manifests/1"]);
+    for host in ["excepted.invalid", "a.other.invalid"] {
+        let error = client.resolve(&format!("{host}/a:1").parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, Error::Dns { .. }), "{error:?}");
+    }
+    let registry = FakeRegistry::start().await;
+    registry.add_manifest("a", "1", b"{}");
+    client.resolve(&registry.reference("a:1")).await.unwrap();
+    assert!(proxy.take_log().is_empty());
+}

@@ -461,6 +461,8 @@ async fn read_request(stream: &mut BufReader<impl AsyncRead + Unpin>) -> std::io
     }
     let mut words = line.split_whitespace();
     let (method, target) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default());
+    // a proxy is sent whole addresses
+    let target = target.strip_prefix("http://").map_or(target, |rest| &rest[rest.find('/').unwrap_or(0)..]);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (path, query) =
         (path.to_owned(), url::form_urlencoded::parse(query.as_bytes()).into_owned().collect());
