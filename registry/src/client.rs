@@ -74,6 +74,9 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// How long a registry may take to answer after it got the last byte of a blob; it may be copying it.
     pub commit_timeout: Duration,
+    /// A larger blob is uploaded in pieces from the start, in bytes: some registries end an upload after ten
+    /// minutes. Google's registries, which refuse pieces, get everything whole.
+    pub whole_upload: u64,
     /// Size of the pieces when a blob has to be uploaded in pieces, in bytes.
     pub chunk_size: u64,
 }
@@ -87,6 +90,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_mins(1),
             commit_timeout: Duration::from_mins(10),
+            whole_upload: 8 << 30,
             chunk_size: 64 << 20,
         }
     }

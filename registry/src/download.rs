@@ -14,6 +14,9 @@ use crate::transport::{Backoff, Call, Direction, Payload, Transport};
 use crate::types::Descriptor;
 use crate::verify::Hasher;
 
+/// An attempt that brought this many bytes does not count as failed; one that drips does.
+const PROGRESS: u64 = 256 << 10;
+
 /// How far a blob has come. Content is named by its digest, so what one place began another may finish.
 pub(crate) struct Download<'a> {
     action: String,
@@ -52,7 +55,7 @@ impl<'a> Download<'a> {
             let Err((error, retry_after)) = self.attempt(transport, endpoint, repository).await else {
                 continue;
             };
-            if self.done > before {
+            if self.done - before >= PROGRESS {
                 backoff.reset();
             }
             match backoff.next(&error, retry_after) {

@@ -221,7 +221,8 @@ async fn upload(
 ) -> Result<Pushed, Error> {
     let policy = target.transport.wire.retry.clone();
     let mut backoff = Backoff::new(policy.clone(), policy.attempts);
-    let mut in_pieces = false;
+    let takes_pieces = !refuses_pieces(&target.endpoint.host);
+    let mut in_pieces = takes_pieces && target.descriptor.size > target.limits.whole_upload;
     let mut broken = 0;
     loop {
         let started = match session.take() {
@@ -242,7 +243,8 @@ async fn upload(
             continue;
         }
         broken += 1;
-        in_pieces = in_pieces || (broken >= 2 && target.descriptor.size > target.limits.chunk_size);
+        in_pieces =
+            in_pieces || (takes_pieces && broken >= 2 && target.descriptor.size > target.limits.chunk_size);
         let error = if lost_session(&error) { as_broken(target) } else { error };
         let Some(wait) = backoff.next(&error, retry_after_of(&error)) else { return Err(error) };
         tracing::debug!(action = target.action, %error, ?wait, in_pieces, "uploading again");
@@ -284,6 +286,11 @@ fn lacks_blob(error: &Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Google's Artifact Registry and its forerunner only take whole blobs.
+fn refuses_pieces(host: &str) -> bool {
+    host.ends_with("-docker.pkg.dev") || host == "gcr.io" || host.ends_with(".gcr.io")
 }
 
 /// The wait that an error carries.

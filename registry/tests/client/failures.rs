@@ -1,7 +1,8 @@
 //! Retries, and errors that say what is wrong.
 use std::time::Duration;
 
-use garboard_registry::{Client, Error, HostConfig, HostSettings, Reference};
+use garboard_registry::{Client, Error, HostSettings, Reference};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{FakeRegistry, Fault, client, config};
 
@@ -77,15 +78,19 @@ async fn no_such_name() {
 
 #[tokio::test]
 async fn https_to_a_plain_server_is_named() {
-    let registry = FakeRegistry::start().await;
-    let mut hosts = HostConfig::default();
-    hosts.set(&registry.host, HostSettings { http: Some(false), ..HostSettings::default() });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut hello = [0; 64];
+        stream.read_exact(&mut hello).await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await.unwrap();
+        let _ = stream.read(&mut hello).await;
+    });
     let mut config = config();
-    config.hosts = hosts;
-    let error = Client::new(config).resolve(&registry.reference("a")).await.unwrap_err();
-    // the fake may just close the connection when it gets a handshake
-    let named = matches!(error, Error::ServerSpeaksHttp { .. } | Error::Connect { .. });
-    assert!(named, "{error:?}");
+    config.hosts.set(&host, HostSettings { http: Some(false), ..HostSettings::default() });
+    let error = Client::new(config).resolve(&format!("{host}/a").parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, Error::ServerSpeaksHttp { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -96,4 +101,27 @@ async fn plain_http_to_an_https_server_is_named() {
     registry.fault("GET", "", 1, Fault::Status(400, vec![], body));
     let error = client().resolve(&registry.reference("a")).await.unwrap_err();
     assert!(matches!(error, Error::ServerSpeaksHttps { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn proxies_are_used_where_they_should_be() {
+    let proxy = FakeRegistry::start().await;
+    proxy.add_manifest("a", "1", b"{}");
+    let mut config = config();
+    config.proxies.http = Some(format!("http://{}", proxy.host));
+    config.proxies.no_proxy = Some("excepted.invalid:80, .other.invalid".into());
+    for host in ["registry.invalid", "excepted.invalid", "a.other.invalid"] {
+        config.hosts.set(host, HostSettings { http: Some(true), ..HostSettings::default() });
+    }
+    let client = Client::new(config);
+    client.resolve(&"registry.invalid/a:1".parse().unwrap()).await.unwrap();
+    assert_eq!(proxy.take_log(), ["HEAD /v2/a/manifests/1"]);
+    for host in ["excepted.invalid", "a.other.invalid"] {
+        let error = client.resolve(&format!("{host}/a:1").parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, Error::Dns { .. }), "{error:?}");
+    }
+    let registry = FakeRegistry::start().await;
+    registry.add_manifest("a", "1", b"{}");
+    client.resolve(&registry.reference("a:1")).await.unwrap();
+    assert!(proxy.take_log().is_empty());
 }

@@ -1,4 +1,7 @@
 //! The client against a registry in this process, and against Debian's `docker-registry` where it is installed.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "all of this is tests and what they stand on")]
+#![forbid(unsafe_code)]
+
 mod auth;
 mod docker_registry;
 mod failures;
@@ -6,3 +9,4 @@ mod mirrors;
 mod pull;
 mod push;
 mod support;
+mod tls;

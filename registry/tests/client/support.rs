@@ -4,9 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use base64::Engine as _;
-use garboard_registry::{Client, ClientConfig, Digest, Reference, RetryPolicy, digest_of, media_type};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use garboard_registry::{
+    Client, ClientConfig, Digest, Limits, Reference, RetryPolicy, digest_of, media_type,
+};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// What to do instead of answering properly.
 #[derive(Clone, Debug)]
@@ -122,6 +127,15 @@ impl Response {
 
 impl FakeRegistry {
     pub(crate) async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// One that speaks HTTPS.
+    pub(crate) async fn start_tls(config: rustls::ServerConfig) -> Self {
+        Self::listen(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let state = State {
@@ -147,9 +161,15 @@ impl FakeRegistry {
         let server = registry.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
+                let (server, tls) = (server.clone(), tls.clone());
                 tokio::spawn(async move {
-                    let _ = server.serve(stream).await;
+                    let _ = match tls {
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => server.serve(stream).await,
+                            Err(error) => Err(error),
+                        },
+                        None => server.serve(stream).await,
+                    };
                 });
             }
         });
@@ -194,25 +214,24 @@ impl FakeRegistry {
         self.state().tokens.clear();
     }
 
-    async fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
+    /// Answers on one connection, whatever it is made of.
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         while let Some(request) = read_request(&mut stream).await? {
             let (fault, response) = self.answer(&request);
             let keep = match fault {
-                Some(Fault::Reset) => return stream.get_mut().set_zero_linger(),
+                Some(Fault::Reset) => return Ok(()),
                 Some(Fault::Silence) => std::future::pending().await,
                 Some(Fault::Short(bytes)) => Some(bytes),
                 _ => None,
             };
             let no_body = request.method == "HEAD" || response.status == 204;
-            let mut head = format!("HTTP/1.1 {} x\r\n", response.status);
+            let mut lines = vec![format!("HTTP/1.1 {} x", response.status)];
             if response.status != 204 && !response.headers.iter().any(|(name, _)| name == "Content-Length") {
-                head += &format!("Content-Length: {}\r\n", response.body.len());
+                lines.push(format!("Content-Length: {}", response.body.len()));
             }
-            for (name, value) in &response.headers {
-                head += &format!("{name}: {value}\r\n");
-            }
-            head += "\r\n";
+            lines.extend(response.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+            let head = lines.join("\r\n") + "\r\n\r\n";
             stream.write_all(head.as_bytes()).await?;
             if !no_body {
                 let end = keep.unwrap_or(response.body.len()).min(response.body.len());
@@ -345,10 +364,10 @@ impl State {
             return Response::error(404, "MANIFEST_UNKNOWN");
         };
         let response = Response::new(200).header("Content-Type", kind.clone()).body(bytes.clone());
-        match self.digest_headers {
-            true => response.header("Docker-Content-Digest", digest_of(bytes).to_string()),
-            false => response,
+        if self.digest_headers {
+            return response.header("Docker-Content-Digest", digest_of(bytes).to_string());
         }
+        response
     }
 
     fn blob(&self, request: &Request, repository: &str, digest: &str) -> Response {
@@ -435,13 +454,15 @@ fn repository(path: &str) -> &str {
     path.split("/manifests/").next().unwrap().split("/blobs/").next().unwrap()
 }
 
-async fn read_request(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
+async fn read_request(stream: &mut BufReader<impl AsyncRead + Unpin>) -> std::io::Result<Option<Request>> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
         return Ok(None);
     }
     let mut words = line.split_whitespace();
     let (method, target) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default());
+    // a proxy is sent whole addresses
+    let target = target.strip_prefix("http://").map_or(target, |rest| &rest[rest.find('/').unwrap_or(0)..]);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (path, query) =
         (path.to_owned(), url::form_urlencoded::parse(query.as_bytes()).into_owned().collect());
@@ -462,21 +483,20 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> std::io::Result<Opti
 
 /// A configuration whose waits are too short to notice.
 pub(crate) fn config() -> ClientConfig {
-    let mut config = ClientConfig::default();
-    config.retry = RetryPolicy {
+    let retry = RetryPolicy {
         base: Duration::from_millis(1),
         cap: Duration::from_millis(2),
         ..RetryPolicy::default()
     };
-    config.limits.stall_timeout = Duration::from_secs(20);
-    config
+    let limits = Limits { stall_timeout: Duration::from_secs(20), ..Limits::default() };
+    ClientConfig { retry, limits, ..ClientConfig::default() }
 }
 
 pub(crate) fn client() -> Client {
     Client::new(config())
 }
 
-/// Bytes that no two tests share.
+/// Bytes that don't repeat soon.
 pub(crate) fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 31 + i / 251) as u8).collect()
 }
