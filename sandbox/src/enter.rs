@@ -1,7 +1,19 @@
 //! Entering the namespaces that give this process the right to mount.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::thread::{CapabilitySet, UnshareFlags};
+
+use crate::sys;
+use idmap::Line;
+use mapper::{How, Plan};
+
+mod idmap;
+mod mapper;
 
 /// What [`enter`] may use. Everything comes from the caller; this crate reads no account database.
 #[derive(Clone, Debug)]
@@ -91,10 +103,114 @@ pub enum EnterError {
     },
 }
 
+impl EnterError {
+    /// What the user may do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::UserNamespace { .. } => Some(
+                "unprivileged user namespaces are off or forbidden here: see the sysctls `user.max_user_namespaces`, \
+                 `kernel.unprivileged_userns_clone` and `kernel.apparmor_restrict_unprivileged_userns`, and in a \
+                 container its seccomp profile; or run as root with CAP_SYS_ADMIN",
+            ),
+            Self::Maps { .. } => {
+                Some("a security policy such as AppArmor's may give user namespaces without any rights")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Gives this process the right to mount, in a mount namespace of its own.
 ///
 /// Root with `CAP_SYS_ADMIN` keeps its ids. Others enter a user namespace with the ranges that the request allows,
-/// else with their own id alone. Call it once, before any thread is started; a later call finds its rights in place.
-pub fn enter(_request: &Enter) -> Result<Identity, EnterError> {
-    Err(EnterError::UserNamespace { source: io::ErrorKind::Unsupported.into() })
+/// else with their own id alone. Call it once, before any thread is started.
+pub fn enter(request: &Enter) -> Result<Identity, EnterError> {
+    let effective = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let identity = if rustix::process::geteuid().is_root() && effective.contains(CapabilitySet::SYS_ADMIN) {
+        inherited()
+    } else {
+        enter_user_namespace(request, effective)?
+    };
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    sys::unshare(UnshareFlags::NEWNS)
+        .and_then(|()| mount_change("/", private))
+        .map_err(|e| EnterError::MountNamespace { source: e.into() })?;
+    Ok(identity)
+}
+
+/// What the ids known to this process make it.
+fn inherited() -> Identity {
+    let uids = count(&idmap::current("uid_map"));
+    let gids = count(&idmap::current("gid_map"));
+    match (uids, gids) {
+        (1, _) => Identity::Single { reason: SingleReason::Inherited },
+        (uids, gids) if uids >= u64::from(u32::MAX) && gids >= u64::from(u32::MAX) => Identity::Root,
+        (uids, gids) => Identity::Ranges { uids, gids },
+    }
+}
+
+fn enter_user_namespace(request: &Enter, effective: CapabilitySet) -> Result<Identity, EnterError> {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let plan = match plan(request, effective, uid, gid) {
+        Ok(plan) => plan,
+        Err(reason) => {
+            unshare_user()?;
+            map_single(uid, gid)?;
+            return Ok(Identity::Single { reason });
+        }
+    };
+    let (uids, gids) = (count(&plan.uids), count(&plan.gids));
+    match mapper::map_with_helper(plan, unshare_user)? {
+        Ok(()) => Ok(Identity::Ranges { uids, gids }),
+        Err(message) => {
+            map_single(uid, gid)?;
+            Ok(Identity::Single { reason: SingleReason::Helper { message } })
+        }
+    }
+}
+
+/// Decides how more than one id can be mapped.
+fn plan(request: &Enter, effective: CapabilitySet, uid: u32, gid: u32) -> Result<Plan, SingleReason> {
+    if !request.allow_ranges {
+        return Err(SingleReason::NotAllowed);
+    }
+    // Root without the right to mount, as in most containers, may still pass on the ids it has.
+    if effective.contains(CapabilitySet::SETUID | CapabilitySet::SETGID) && uid == 0 {
+        let same = |name| {
+            idmap::current(name).into_iter().map(|line| Line { outside: line.inside, ..line }).collect()
+        };
+        return Ok(Plan { uids: same("uid_map"), gids: same("gid_map"), how: How::Write });
+    }
+    let uids = idmap::plan(uid, &idmap::ranges(&request.subuid, &request.user_name, uid));
+    let gids = idmap::plan(gid, &idmap::ranges(&request.subgid, &request.user_name, uid));
+    if uids.len() < 2 || gids.len() < 2 {
+        return Err(SingleReason::NoRanges);
+    }
+    let how = How::Programs { uid: request.newuidmap.clone(), gid: request.newgidmap.clone() };
+    Ok(Plan { uids, gids, how })
+}
+
+fn unshare_user() -> Result<(), EnterError> {
+    sys::unshare(UnshareFlags::NEWUSER).map_err(|error| match error {
+        Errno::INVAL => EnterError::Threads,
+        error => EnterError::UserNamespace { source: error.into() },
+    })
+}
+
+/// Maps the caller's own ids to root; what anyone may do without help.
+fn map_single(uid: u32, gid: u32) -> Result<(), EnterError> {
+    // A range helper may have got half way: then the namespace can't be used with one id, and the writes fail.
+    for (file, text) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {uid} 1")),
+        ("gid_map", format!("0 {gid} 1")),
+    ] {
+        fs::write(format!("/proc/self/{file}"), text)
+            .map_err(|source| EnterError::Maps { step: format!("writing /proc/self/{file}"), source })?;
+    }
+    Ok(())
+}
+
+fn count(map: &[Line]) -> u64 {
+    map.iter().map(|line| u64::from(line.count)).sum()
 }

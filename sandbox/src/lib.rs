@@ -7,17 +7,28 @@
 //! this process ends, however that happens, and the kernel then kills every process below it.
 //!
 //! This crate decides nothing: no environment variable, no configuration file of the host is read.
-//! It is the only crate with `unsafe` code, all of it in the module `sys`.
+//! It is the only crate with `unsafe` code, in the module `sys` and where it forks.
 
+mod cgroup;
+mod channel;
 mod enter;
 mod error;
+mod init;
+mod launch;
+mod leftover;
+mod mnt;
+mod names;
 mod process;
+mod seccomp;
 mod spawn;
+mod sys;
 mod view;
+mod warden;
 mod wire;
 
 pub use enter::{Enter, EnterError, Identity, SingleReason, enter};
 pub use error::SpawnError;
+pub use names::{hosts_file, is_local_stub, resolv_conf};
 pub use process::{BindSource, Mount, MountKind, Network, Process, Root, Security, Ulimit};
 pub use spawn::{Child, Exit, Handle, Status, dispatch, spawn};
 pub use view::{View, mount_overlay_view, overlay_supported};

@@ -1,0 +1,188 @@
+//! Mounts as file descriptors: made detached, moved into place later.
+
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount, open_tree,
+    unmount,
+};
+
+/// No writes, set-id programs, devices, programs: `MOUNT_ATTR_*`.
+pub(crate) const RDONLY: u64 = 0x1;
+pub(crate) const NOSUID: u64 = 0x2;
+pub(crate) const NODEV: u64 = 0x4;
+pub(crate) const NOEXEC: u64 = 0x8;
+
+/// What the kernel allows for the value of one mount option.
+const MAX_OPTION: usize = 255;
+
+/// Layers to join.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layers<'a> {
+    /// Topmost first, at least one.
+    pub(crate) lowers: &'a [PathBuf],
+    /// Upper and work folder.
+    pub(crate) upper: Option<(&'a Path, &'a Path)>,
+    /// Whether `fsync` may do nothing.
+    pub(crate) volatile: bool,
+    /// `MOUNT_ATTR_*` flags.
+    pub(crate) attributes: u64,
+}
+
+/// Joins layers. `attach` is a folder that older kernels need for a moment, invisible to others.
+pub(crate) fn overlay(layers: Layers<'_>, attach: Option<&Path>) -> io::Result<OwnedFd> {
+    if let ([lone], None) = (layers.lowers, layers.upper) {
+        // The kernel wants two layers when none is writable; one needs no joining.
+        let folder = open_folder(lone)?;
+        return clone_tree(folder.as_fd(), layers.attributes | RDONLY);
+    }
+    match (overlay_by_options(layers), attach) {
+        // Kernels before 6.5 don't know `lowerdir+`.
+        (Err(Errno::INVAL), Some(attach)) => overlay_by_text(layers, attach),
+        (result, _) => Ok(result?),
+    }
+}
+
+fn overlay_by_options(layers: Layers<'_>) -> Result<OwnedFd, Errno> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_flag(&fs, "userxattr")?;
+    let mut short = ShortPaths::default();
+    for lower in layers.lowers {
+        fsconfig_set_string(&fs, "lowerdir+", &*short.of(lower)?)?;
+    }
+    if let Some((upper, work)) = layers.upper {
+        fsconfig_set_string(&fs, "upperdir", &*short.of(upper)?)?;
+        fsconfig_set_string(&fs, "workdir", &*short.of(work)?)?;
+        // Hard links between upper files would otherwise be tracked in the work folder.
+        fsconfig_set_string(&fs, "index", "off")?;
+        if layers.volatile {
+            fsconfig_set_flag(&fs, "volatile")?;
+        }
+    }
+    fsconfig_create(&fs)?;
+    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attr_flags(layers.attributes))
+}
+
+/// Paths that are too long for an option, through the descriptors of the folders.
+#[derive(Default)]
+struct ShortPaths(Vec<OwnedFd>);
+
+impl ShortPaths {
+    fn of<'p>(&mut self, path: &'p Path) -> Result<std::borrow::Cow<'p, Path>, Errno> {
+        if path.as_os_str().len() <= MAX_OPTION {
+            return Ok(path.into());
+        }
+        self.by_fd(path).map(Into::into)
+    }
+
+    fn by_fd(&mut self, path: &Path) -> Result<PathBuf, Errno> {
+        let folder = open_folder(path)?;
+        let name = fd_path(folder.as_fd());
+        self.0.push(folder);
+        Ok(name)
+    }
+}
+
+/// The classic way, whose options are one text of less than a page: names by descriptor keep it short.
+pub(crate) fn overlay_by_text(layers: Layers<'_>, attach: &Path) -> io::Result<OwnedFd> {
+    let mut short = ShortPaths::default();
+    let mut options = String::from("userxattr");
+    for (at, lower) in layers.lowers.iter().enumerate() {
+        options += if at == 0 { ",lowerdir=" } else { ":" };
+        let _ = write!(options, "{}", short.by_fd(lower)?.display());
+    }
+    if let Some((upper, work)) = layers.upper {
+        let (upper, work) = (short.by_fd(upper)?, short.by_fd(work)?);
+        let _ = write!(options, ",upperdir={},workdir={},index=off", upper.display(), work.display());
+        if layers.volatile {
+            options += ",volatile";
+        }
+    }
+    let options = std::ffi::CString::new(options).map_err(io::Error::other)?;
+    mount("overlay", attach, "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
+    let tree =
+        open_folder(attach).map_err(Into::into).and_then(|it| clone_tree(it.as_fd(), layers.attributes));
+    unmount(attach, UnmountFlags::DETACH)?;
+    tree
+}
+
+/// A new file system of a kind without a source, such as `tmpfs`, with its options.
+pub(crate) fn new_fs(kind: &str, options: &[(&str, &str)], attributes: u64) -> Result<OwnedFd, Errno> {
+    let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        if value.is_empty() {
+            fsconfig_set_flag(&fs, *key)?;
+        } else {
+            fsconfig_set_string(&fs, *key, *value)?;
+        }
+    }
+    fsconfig_create(&fs)?;
+    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attr_flags(attributes))
+}
+
+/// A new mount of what `file` is, which must be in a mounted tree.
+pub(crate) fn clone_tree(file: BorrowedFd<'_>, attributes: u64) -> io::Result<OwnedFd> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let (tree, recursive) = match open_tree(file, "", flags) {
+        Ok(tree) => (tree, false),
+        // In a user namespace a folder can't be shown without what an outer one mounted in it.
+        Err(Errno::INVAL) => (open_tree(file, "", flags | OpenTreeFlags::AT_RECURSIVE)?, true),
+        Err(error) => return Err(error.into()),
+    };
+    if attributes != 0 {
+        crate::sys::mount_setattr(tree.as_fd(), attributes, recursive)?;
+    }
+    Ok(tree)
+}
+
+/// A new mount of `path` and of everything mounted in it.
+pub(crate) fn clone_all(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    open_tree(CWD, path, flags)
+}
+
+/// Mounts a detached mount on the file or folder that `target` is.
+pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", target, "", flags)
+}
+
+/// Opens a host folder as a place, not for reading.
+pub(crate) fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens `path` as a place; links in it, also absolute ones, stay below `root`.
+pub(crate) fn open_in(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    open_in_with(root, path, OFlags::PATH)
+}
+
+/// As [`open_in`], with other flags.
+pub(crate) fn open_in_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        // EAGAIN: something was renamed meanwhile, the kernel could not be sure; EINTR: try again, too.
+        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// The path by which this process reaches a descriptor's file.
+pub(crate) fn fd_path(fd: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+fn attr_flags(attributes: u64) -> MountAttrFlags {
+    MountAttrFlags::from_bits_retain(attributes as _)
+}

@@ -1,0 +1,173 @@
+//! What a payload must not do.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use garboard_sandbox::{Network, Security};
+
+use super::cases;
+use crate::support::{Kind, Stage};
+
+cases! {
+    ALL: capabilities, system_calls, masked_paths, processes, devices, hostile_root, own_program, keyring;
+    ROOT: made_devices, insecure;
+    MANY: set_uid_programs;
+}
+
+fn capabilities(_: Kind) {
+    let stage = Stage::new();
+    let out = stage.output("grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status");
+    let expected = "CapInh:\t0000000000000000\nCapPrm:\t00000000a80425fb\nCapEff:\t00000000a80425fb\n\
+                    CapBnd:\t00000000a80425fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t2\n";
+    assert_eq!(out, expected);
+}
+
+fn system_calls(_: Kind) {
+    let stage = Stage::new();
+    for command in [
+        "unshare -m true",
+        "unshare -U true",
+        "unshare -n true",
+        "mount -t tmpfs x /etc",
+        "mount -o remount,rw /proc/sys",
+    ] {
+        let outcome = stage.run(&stage.sh(command));
+        assert_ne!(outcome.code, 0, "{command}");
+        let denied = ["not permitted", "permission denied", "must be superuser"];
+        assert!(
+            denied.iter().any(|text| outcome.err.to_lowercase().contains(text)),
+            "{command}: {outcome:?}"
+        );
+    }
+    assert_eq!(stage.output("mkdir /r; chroot / true && echo ok"), "ok\n");
+}
+
+fn masked_paths(kind: Kind) {
+    let stage = Stage::new();
+    assert_eq!(
+        stage.output(
+            "for f in kcore keys interrupts timer_list; do test -e /proc/$f && cat /proc/$f; done; :"
+        ),
+        ""
+    );
+    assert_eq!(stage.output("for d in acpi scsi; do test -d /proc/$d && ls /proc/$d; done; :"), "");
+    let outcome = stage.run(&stage.sh("echo x > /proc/sys/kernel/hostname"));
+    assert!(outcome.err.contains("Read-only file system"), "{outcome:?}");
+    let outcome = stage.run(&stage.sh("echo h > /proc/sysrq-trigger"));
+    assert!(outcome.err.contains("Read-only file system"), "{outcome:?}");
+    if kind == Kind::Root {
+        let outcome = stage.run(&stage.sh("mkdir /sys/x; ls /sys/firmware; ls /sys"));
+        assert!(
+            outcome.err.contains("Read-only file system") && outcome.out.contains("kernel"),
+            "{outcome:?}"
+        );
+    }
+}
+
+fn processes(_: Kind) {
+    let stage = Stage::new();
+    assert_eq!(stage.output("echo $$"), "1\n");
+    assert_eq!(stage.output("ps -o pid | wc -l"), "4\n", "the title, the shell, ps and wc");
+    let mut process = stage.sh("ls /proc/self/ns; readlink /proc/self/ns/net");
+    process.network = Network::None;
+    let inside = stage.run(&process).success();
+    let host = fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
+    assert!(!inside.contains(&host), "{inside}");
+}
+
+fn devices(_: Kind) {
+    let stage = Stage::new();
+    let out = stage.output("cd /dev; ls; stat -c %a . null shm; readlink ptmx; test -c pts/ptmx && echo pty");
+    let nodes: Vec<&str> = out.lines().filter(|line| *line != "core").collect();
+    let expected = "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero 755 666 1777 pts/ptmx pty";
+    assert_eq!(nodes.join(" "), expected);
+    let before = fs::metadata("/dev/null").unwrap().permissions();
+    stage.run(&stage.sh("chmod 600 /dev/null; rm -f /dev/null"));
+    assert_eq!(
+        fs::metadata("/dev/null").unwrap().permissions(),
+        before,
+        "the host's device is not the step's"
+    );
+    assert_eq!(stage.changes(), [""; 0]);
+}
+
+/// What a step makes with CAP_MKNOD is a part of the image, and of no use in the step.
+fn made_devices(_: Kind) {
+    let stage = Stage::new();
+    let places = ["", "/dev", "/dev/shm"];
+    for place in places {
+        let outcome = stage.run(&stage.sh(&format!("mknod {place}/disk b 254 0 && head -c 1 {place}/disk")));
+        assert!(outcome.err.contains("Permission denied") && outcome.code != 0, "{outcome:?}");
+    }
+    assert_eq!(stage.output("mknod /made c 1 3; stat -c %F /made"), "character special file\n");
+    assert_eq!(stage.changes(), ["made"]);
+}
+
+fn hostile_root(_: Kind) {
+    let stage = Stage::new();
+    let outside = stage.folder("outside");
+    fs::write(outside.join("file"), "host").unwrap();
+    symlink("/etc", stage.base("proc")).unwrap();
+    symlink("../../tmp", stage.base("dev")).unwrap();
+    symlink(&outside, stage.base("sys")).unwrap();
+    fs::create_dir(stage.base("tmp")).unwrap();
+    symlink(format!("../../../../../..{}/resolv.conf", outside.display()), stage.base("etc/resolv.conf"))
+        .unwrap();
+    let mut process = stage.sh("/bin/ls /dev/null; cat /etc/self/cmdline | head -c 2; ls -d /dev/pts");
+    let outcome = stage.run(&process);
+    assert_eq!((outcome.code, outcome.out.as_str()), (0, "/dev/null\nca/dev/pts\n"), "{outcome:?}");
+    process.cwd = outside.join("made");
+    stage.run(&process).success();
+    assert_eq!(crate::support::list(&outside), ["file"], "nothing outside was touched");
+    assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "host");
+}
+
+/// The program that set up the payload, found through `/proc`, can't be written to (CVE-2019-5736).
+fn own_program(_: Kind) {
+    let stage = Stage::new();
+    // Executed as the sandbox's payload, this program runs its tests' `main`, in a root without busybox.
+    let mut process = stage.args(&["/proc/self/exe", "--list"]);
+    process.env = vec!["PATH=/none".into()];
+    let outcome = stage.run(&process);
+    assert!(!outcome.out.contains("FAILED"), "{outcome:?}");
+    let mount = stage.output("cat /proc/1/maps | head -1");
+    assert!(mount.contains("/bin/busybox"), "{mount}");
+}
+
+fn keyring(_: Kind) {
+    let stage = Stage::new();
+    // /proc/keys is masked; that the step starts at all shows that a full quota or no support is no obstacle.
+    assert_eq!(stage.output("cat /proc/keys"), "");
+}
+
+fn insecure(_: Kind) {
+    let stage = Stage::new();
+    let mut process = stage
+        .sh("grep -E '^(CapEff|Seccomp:)' /proc/self/status; mkdir /m; mount -t tmpfs x /m && echo mounted");
+    process.security = Security::Insecure;
+    let out = stage.run(&process).success();
+    assert!(out.contains("Seccomp:\t0\nmounted\n") && !out.contains("CapEff:\t00000000a80425fb"), "{out}");
+    process.user = "app".into();
+    process.args[2] = "grep CapEff /proc/self/status; cat /proc/kcore | head -c 1 | wc -c; test -w /proc/sys/kernel && echo w".into();
+    let out = stage.run(&process).success();
+    assert!(!out.contains("CapEff:\t0000000000000000"), "{out}");
+}
+
+fn set_uid_programs(_: Kind) {
+    let stage = Stage::new();
+    fs::copy(stage.base("bin/busybox"), stage.base("bin/id2")).unwrap();
+    let mut process = stage.sh("/bin/su.real root -c id || true");
+    process.args = vec!["/bin/rootid".into(), "-u".into()];
+    process.user = "app".into();
+    let program = stage.base("bin/rootid");
+    fs::create_dir_all(stage.base("sbin")).unwrap();
+    // busybox picks its applet by name; `id -u` of a set-uid copy tells the effective user.
+    fs::rename(stage.base("bin/id2"), stage.base("sbin/id")).unwrap();
+    fs::set_permissions(stage.base("sbin/id"), std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
+    process.args[0] = "/sbin/id".into();
+    assert_eq!(stage.run(&process).code, 0);
+    assert!(!program.exists());
+    process.args = vec!["/bin/sh".into(), "-c".into(), "/sbin/id; grep -i nonew /proc/self/status".into()];
+    let out = stage.run(&process).success();
+    assert!(out.contains("NoNewPrivs:\t0"), "{out}");
+}
