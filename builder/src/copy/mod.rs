@@ -32,6 +32,8 @@ mod needed;
 mod op;
 mod path;
 mod plan;
+#[cfg(test)]
+mod properties;
 mod select;
 mod target;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use garboard_layer::{ContentDigest, Entry, EntryKind, Found, Mtime, TreeView};
 use super::filter::Filters;
 use super::finish::finish;
 use super::path::{base, clean, display, join, parent};
-use super::select::selection;
+use super::select::{holder, selection};
 use super::target::{Added, NewFolder, Target};
 use super::visit::{Item, Role, visit};
 use super::{CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selected, Selection, SourceContent};
@@ -193,7 +193,7 @@ impl Planner<'_> {
     }
 
     fn take_file(&mut self, found: Found<'_>, path: Vec<u8>) -> Result<(), CopyError> {
-        let holder = self.source.content_entry(found).map_err(CopyError::Source)?;
+        let holder = holder(self.source, found)?;
         let content = matches!(holder.entry.kind, EntryKind::File { .. })
             .then(|| SourceContent::Tree { path: holder.entry.path.clone(), layer: holder.layer });
         let linked = matches!(found.entry.kind, EntryKind::Hardlink { .. });

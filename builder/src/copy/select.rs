@@ -1,6 +1,6 @@
 //! Finds what the sources of a COPY name.
 
-use garboard_layer::{EntryKind, LayerError, TreeView};
+use garboard_layer::{EntryKind, Found, LayerError, TreeView};
 
 use super::filter::component_matches;
 use super::path::{clean, components, display, join};
@@ -86,6 +86,19 @@ fn resolve(source: &TreeView, path: &[u8]) -> Result<Option<Vec<u8>>, CopyError>
         // A circle of links leads nowhere.
         Err(LayerError::TooManyLinks { .. }) => Ok(None),
         Err(error) => Err(CopyError::Source(error)),
+    }
+}
+
+/// The entry that holds what is found: for a hard link its target, which in a broken table could be anything.
+pub(crate) fn holder<'a>(source: &'a TreeView, found: Found<'a>) -> Result<Found<'a>, CopyError> {
+    let holder = source.content_entry(found).map_err(CopyError::Source)?;
+    let wrong = matches!(holder.entry.kind, EntryKind::Dir { .. } | EntryKind::Whiteout);
+    match &found.entry.kind {
+        EntryKind::Hardlink { target } if wrong => Err(CopyError::Source(LayerError::BrokenHardlink {
+            path: display(&found.entry.path),
+            target: display(target),
+        })),
+        _ => Ok(holder),
     }
 }
 
