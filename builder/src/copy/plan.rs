@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use garboard_layer::{ContentDigest, Entry, EntryKind, Found, Mtime, TreeView};
+use garboard_parser::chmod::Mode;
 
 use super::filter::Filters;
 use super::finish::finish;
@@ -151,7 +152,8 @@ impl Planner<'_> {
     }
 
     fn make_folders(&mut self, path: &[u8]) -> Result<(), CopyError> {
-        let mode = self.op.chmod.as_ref().and_then(super::Chmod::for_new_folders).unwrap_or(0o755);
+        // Only modes in numbers go for these folders, and only their lowest nine bits.
+        let mode = self.op.chmod.as_ref().and_then(Mode::octal).map_or(0o755, |mode| mode & 0o777);
         let new = NewFolder { mode, owner: self.op.chown.unwrap_or_default(), mtime: self.now };
         self.target.make_folders(path, new)
     }
