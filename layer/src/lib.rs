@@ -23,15 +23,18 @@ mod path;
 mod pgz;
 mod place;
 mod planned;
+mod scan;
 mod sha256;
 mod stat_cache;
 mod tar_borders;
 mod tar_format;
+mod tar_read;
 #[cfg(test)]
 mod testing;
 mod toc;
 mod toc_codec;
 mod unpack;
+mod unpack_tree;
 mod view;
 mod walk;
 mod write;

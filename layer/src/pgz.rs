@@ -5,8 +5,9 @@
 //! reset one keeps traces of what it did before, and each block is given in one call, because zlib-rs makes other
 //! bytes of other write sizes. The blocks and one header and trailer are a gzip member as any other.
 //!
-//! Blocks are cut where tar entries begin, at names that a hash picks, so that after a changed file the cuts fall
-//! where they fell before and the [`BlockCache`] finds the rest of the layer unchanged.
+//! Blocks are cut where tar entries begin. Of the entries that begin in reach the one whose name has the least hash is
+//! taken: wherever a block began, that one is mostly the same, so that soon after a changed file the cuts fall where
+//! they fell before and the [`BlockCache`] finds the rest of the layer unchanged.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -24,12 +25,10 @@ pub(crate) const ID: &str = "pgz1/zlib-rs";
 
 /// The most input of a block.
 const MAX_BLOCK: usize = 512 * 1024;
-/// Input that a block has at least before it is cut at a name picked by hash.
-const MIN_BLOCK: usize = 128 * 1024;
-/// Input that a block has at least before it is cut in front of a big file.
+/// Input that a block has at least, unless it is the last.
+const MIN_BLOCK: usize = 64 * 1024;
+/// Input that a block has at least before it is cut in front of a big file, whose blocks then lie as they always do.
 const MIN_BEFORE_BIG: usize = 16 * 1024;
-/// One name in so many is a place to cut.
-const CUT_EVERY: u32 = 8;
 /// What deflate can look back.
 const WINDOW: usize = 32 * 1024;
 /// Smaller blocks are compressed faster than looked up.
@@ -44,6 +43,8 @@ pub(crate) struct Pgz<'a> {
     level: u32,
     borders: Option<Borders>,
     block: Vec<u8>,
+    /// Where in the block entries begin, and the hashes of their names.
+    entries: Vec<(usize, u32)>,
     dictionary: Arc<[u8]>,
     crc: crc32fast::Hasher,
     size: u64,
@@ -86,6 +87,7 @@ impl<'a> Pgz<'a> {
             level,
             borders: Some(Borders::new()),
             block: Vec::new(),
+            entries: Vec::new(),
             dictionary: Arc::new([]),
             crc: crc32fast::Hasher::new(),
             size: 0,
@@ -104,7 +106,8 @@ impl<'a> Pgz<'a> {
         if let Some(borders) = self.borders.take() {
             self.fill(borders.rest())?;
         }
-        self.cut(true)?;
+        let rest = std::mem::take(&mut self.block);
+        self.dispatch(rest, true)?;
         while self.collect()? {}
         let crc = self.crc.finalize().to_le_bytes();
         let size = (self.size as u32).to_le_bytes();
@@ -117,10 +120,10 @@ impl<'a> Pgz<'a> {
             Piece::Data(data) => self.fill(data),
             Piece::Entry { header, hash, size } => {
                 let filled = self.block.len();
-                let big = size >= MAX_BLOCK as u64 && filled >= MIN_BEFORE_BIG;
-                if big || (filled >= MIN_BLOCK && hash.is_multiple_of(CUT_EVERY)) {
-                    self.cut(false)?;
+                if size >= MAX_BLOCK as u64 && filled >= MIN_BEFORE_BIG {
+                    self.cut(filled)?;
                 }
+                self.entries.push((self.block.len(), hash));
                 self.fill(header)
             }
         }
@@ -132,15 +135,27 @@ impl<'a> Pgz<'a> {
             self.block.extend_from_slice(&data[..n]);
             data = &data[n..];
             if self.block.len() == MAX_BLOCK {
-                self.cut(false)?;
+                let begins = self.entries.iter().filter(|(at, _)| *at >= MIN_BLOCK);
+                let least = begins.min_by_key(|(_, hash)| *hash).map_or(MAX_BLOCK, |(at, _)| *at);
+                self.cut(least)?;
             }
         }
         Ok(())
     }
 
-    /// Ends the block that is being filled and has it compressed.
-    fn cut(&mut self, last: bool) -> Result<(), LayerError> {
-        let data = std::mem::take(&mut self.block);
+    /// Ends the block after so many bytes; what is behind them begins the next.
+    fn cut(&mut self, at: usize) -> Result<(), LayerError> {
+        let rest = self.block.split_off(at);
+        let data = std::mem::replace(&mut self.block, rest);
+        self.entries.retain(|(begin, _)| *begin > at);
+        for (begin, _) in &mut self.entries {
+            *begin -= at;
+        }
+        self.dispatch(data, false)
+    }
+
+    /// Has a block compressed.
+    fn dispatch(&mut self, data: Vec<u8>, last: bool) -> Result<(), LayerError> {
         let next = window(&self.dictionary, &data);
         let dictionary = std::mem::replace(&mut self.dictionary, next);
         let job = Job { dictionary, data, level: self.level, last, cache: self.encoder.cache().cloned() };

@@ -1,4 +1,4 @@
-//! Makes files in a folder, one name at a time, and never through a symbolic link.
+//! Makes files in a folder, one name at a time, and never outside of it.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,6 +23,8 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLIN
 /// entries in them would change it, or be forbidden by it.
 pub(crate) struct Placer {
     root: OwnedFd,
+    /// How the way to a folder is found: through no link at all, or as if the root were `/`.
+    resolve: ResolveFlags,
     ids: Ids,
     /// The folder of the entry before: sorted entries mostly share it.
     parent: Option<(Vec<u8>, OwnedFd)>,
@@ -33,7 +35,15 @@ impl Placer {
     pub(crate) fn new(root: &Path, ids: Ids) -> Result<Self, LayerError> {
         let fd = rustix::fs::open(root, OFlags::RDONLY | DIR, Mode::empty())
             .map_err(|e| LayerError::io("open", root.as_os_str().as_bytes(), e))?;
-        Ok(Self { root: fd, ids, parent: None, dirs: Vec::new() })
+        Ok(Self { root: fd, resolve: INSIDE, ids, parent: None, dirs: Vec::new() })
+    }
+
+    /// Places entries in `dest` below `root` as if `dest` were `/`: links are followed, but lead nowhere else.
+    pub(crate) fn chrooted(root: &Path, dest: &[u8], ids: Ids) -> Result<Self, LayerError> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let outer = Self { resolve, ..Self::new(root, ids)? };
+        let inner = outer.open_dir(dest, OFlags::RDONLY).map_err(|e| LayerError::io("open", dest, e))?;
+        Ok(Self { root: inner, ..outer })
     }
 
     /// Makes a folder; one that is there is taken over, anything else that is there is replaced.
@@ -112,10 +122,12 @@ impl Placer {
         // The innermost first: a folder may not let us pass once its mode is set.
         self.dirs.sort_by(|a, b| b.path.cmp(&a.path));
         for entry in &self.dirs {
-            let fd =
-                rustix::fs::openat2(&self.root, os(&entry.path), OFlags::RDONLY | DIR, Mode::empty(), INSIDE)
-                    .map_err(|e| LayerError::io("open", &entry.path, e))?;
-            self.set_all(fd.as_fd(), entry)?;
+            match self.open_dir(&entry.path, OFlags::RDONLY | OFlags::NOFOLLOW) {
+                Ok(fd) => self.set_all(fd.as_fd(), entry)?,
+                // An archive may name a folder and later put something else on the way to it.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if self.resolve != INSIDE => {}
+                Err(e) => return Err(LayerError::io("open", &entry.path, e)),
+            }
         }
         Ok(())
     }
@@ -123,7 +135,7 @@ impl Placer {
     fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), LayerError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (dir, name) = split(target);
-        let dir = self.open_dir(dir).map_err(|e| LayerError::io("open", dir, e))?;
+        let dir = self.open_dir(dir, OFlags::PATH).map_err(|e| LayerError::io("open", dir, e))?;
         // Linking by name would be a race if others wrote here; checking that it is no folder is enough for us.
         rustix::fs::openat(&dir, os(name), flags, Mode::empty())
             .map_err(|e| LayerError::io("open the target of a hard link", target, e))?;
@@ -168,10 +180,10 @@ impl Placer {
     fn parent<'s, 'p>(&'s mut self, path: &'p [u8]) -> Result<(BorrowedFd<'s>, &'p Path), LayerError> {
         let (dir, name) = split(path);
         if self.parent.as_ref().is_none_or(|(at, _)| at != dir) {
-            let fd = match self.open_dir(dir) {
+            let fd = match self.open_dir(dir, OFlags::PATH) {
                 Err(Errno::NOENT) => {
                     self.make_parents(path)?;
-                    self.open_dir(dir)
+                    self.open_dir(dir, OFlags::PATH)
                 }
                 fd => fd,
             };
@@ -183,7 +195,7 @@ impl Placer {
     }
 
     fn existing_parent(&self, path: &[u8]) -> Result<Option<OwnedFd>, LayerError> {
-        match self.open_dir(split(path).0) {
+        match self.open_dir(split(path).0, OFlags::PATH) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(e) => Err(LayerError::io("open", split(path).0, e)),
@@ -193,22 +205,21 @@ impl Placer {
     fn make_parents(&self, path: &[u8]) -> Result<(), LayerError> {
         for dir in ancestors(path) {
             let (above, name) = split(dir);
-            let above = self.open_dir(above).map_err(|e| LayerError::io("open", above, e))?;
-            match rustix::fs::mkdirat(
-                &above,
-                os(name),
-                Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH,
-            ) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            let above = self.open_dir(above, OFlags::PATH).map_err(|e| LayerError::io("open", above, e))?;
+            match rustix::fs::mkdirat(&above, os(name), Mode::RWXU) {
+                // A second call, because the first obeys the umask.
+                Ok(()) => rustix::fs::chmodat(&above, os(name), Mode::from_raw_mode(0o755), AtFlags::empty())
+                    .map_err(|e| LayerError::io("change the mode of", dir, e))?,
+                Err(Errno::EXIST) => {}
                 Err(e) => return Err(LayerError::io("create folder", dir, e)),
             }
         }
         Ok(())
     }
 
-    fn open_dir(&self, dir: &[u8]) -> rustix::io::Result<OwnedFd> {
+    fn open_dir(&self, dir: &[u8], how: OFlags) -> rustix::io::Result<OwnedFd> {
         let dir = if dir.is_empty() { b"." } else { dir };
-        rustix::fs::openat2(&self.root, os(dir), OFlags::PATH | DIR, Mode::empty(), INSIDE)
+        rustix::fs::openat2(&self.root, os(dir), how | DIR, Mode::empty(), self.resolve)
     }
 
     fn set_all(&self, fd: BorrowedFd<'_>, entry: &Entry) -> Result<(), LayerError> {

@@ -1,0 +1,293 @@
+//! Reads a folder's metadata on several threads.
+
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use crate::digest::CAPABILITY;
+use crate::path::{component_order, join, os, within};
+use crate::{ContentDigest, Entry, EntryKind, FileStamp, LayerError, Mtime, Verdict};
+
+/// What is scanned.
+#[derive(Clone, Copy)]
+pub(crate) struct Scan<'a> {
+    pub(crate) filter: &'a (dyn Fn(&[u8], bool) -> Verdict + Sync),
+    pub(crate) only: Option<&'a [Vec<u8>]>,
+    pub(crate) threads: usize,
+    /// Whether folders are asked for their overlay markers.
+    pub(crate) overlay: bool,
+}
+
+/// What was found at a path. Files have no digest yet.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub(crate) entry: Entry,
+    pub(crate) stamp: FileStamp,
+    /// Whether the inode has more names.
+    pub(crate) linked: bool,
+    pub(crate) socket: bool,
+    /// Whether it stays even if nothing in it does.
+    taken: bool,
+}
+
+/// A folder that is to be read.
+struct Job {
+    path: Vec<u8>,
+    /// Whether everything in it is wanted, or only what leads to the wanted paths.
+    inside: bool,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: Vec<Job>,
+    busy: usize,
+    failed: Option<LayerError>,
+}
+
+struct Scanner<'a> {
+    root: OwnedFd,
+    root_path: PathBuf,
+    scan: Scan<'a>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Everything in a folder that the filter lets through, sorted; owners and modes as they are.
+pub(crate) fn scan(root: &Path, scan: Scan<'_>) -> Result<Vec<Scanned>, LayerError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(root, flags, Mode::empty())
+        .map_err(|e| LayerError::io("open folder", root.as_os_str().as_bytes(), e))?;
+    let inside = scan.only.is_none_or(|only| only.iter().any(Vec::is_empty));
+    let state = State { jobs: vec![Job { path: Vec::new(), inside }], ..State::default() };
+    let scanner = Scanner {
+        root: fd,
+        root_path: root.to_path_buf(),
+        scan,
+        state: Mutex::new(state),
+        changed: Condvar::new(),
+    };
+    let mut found = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..scan.threads).map(|_| scope.spawn(|| scanner.work())).collect();
+        let mut found = scanner.work();
+        for other in others {
+            found.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        found
+    });
+    if let Some(error) = scanner.lock().failed.take() {
+        return Err(error);
+    }
+    found.sort_by(|a, b| component_order(&a.entry.path, &b.entry.path));
+    Ok(prune(found))
+}
+
+/// Drops folders that were only looked into and in which nothing was found.
+fn prune(found: Vec<Scanned>) -> Vec<Scanned> {
+    let mut kept: Vec<Scanned> = Vec::with_capacity(found.len());
+    for item in found.into_iter().rev() {
+        let leads_on = |last: &Scanned| within(&last.entry.path, &item.entry.path);
+        if item.taken || kept.last().is_some_and(leads_on) {
+            kept.push(item);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+impl Scanner<'_> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads folders until there are none left.
+    fn work(&self) -> Vec<Scanned> {
+        let mut found = Vec::new();
+        let mut buffer = Vec::with_capacity(32 * 1024);
+        while let Some(job) = self.next_job() {
+            let read = self.folder(&job, &mut found, buffer.spare_capacity_mut());
+            let mut state = self.lock();
+            state.busy -= 1;
+            match read {
+                Ok(jobs) => state.jobs.extend(jobs),
+                Err(error) => drop(state.failed.get_or_insert(error)),
+            }
+            drop(state);
+            self.changed.notify_all();
+        }
+        found
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if state.failed.is_some() {
+                return None;
+            }
+            if let Some(job) = state.jobs.pop() {
+                state.busy += 1;
+                return Some(job);
+            }
+            if state.busy == 0 {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Reads one folder; returns those in it.
+    fn folder(
+        &self,
+        job: &Job,
+        found: &mut Vec<Scanned>,
+        buffer: &mut [MaybeUninit<u8>],
+    ) -> Result<Vec<Job>, LayerError> {
+        let fail = |e: Errno| LayerError::io("read folder", &job.path, e);
+        let fd = match self.open(&job.path) {
+            // Gone since its parent was read, or replaced by something else.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !job.path.is_empty() => return Ok(Vec::new()),
+            fd => fd.map_err(fail)?,
+        };
+        let mut jobs = Vec::new();
+        let mut names = RawDir::new(fd.as_fd(), buffer);
+        while let Some(name) = names.next() {
+            let name = name.map_err(fail)?;
+            let bytes = name.file_name().to_bytes();
+            if matches!(bytes, b"." | b"..") {
+                continue;
+            }
+            let path = join(&job.path, bytes);
+            self.name(&fd, bytes, name.file_type(), path, job.inside, found, &mut jobs)?;
+        }
+        Ok(jobs)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the two lists are outputs; a struct for one caller says no more"
+    )]
+    fn name(
+        &self,
+        folder: &OwnedFd,
+        name: &[u8],
+        kind: FileType,
+        path: Vec<u8>,
+        inside: bool,
+        found: &mut Vec<Scanned>,
+        jobs: &mut Vec<Job>,
+    ) -> Result<(), LayerError> {
+        let inside = inside || self.scan.only.is_some_and(|only| only.iter().any(|p| within(&path, p)));
+        if !inside && !self.scan.only.is_some_and(|only| only.iter().any(|p| within(p, &path))) {
+            return Ok(());
+        }
+        let stat = || match rustix::fs::statat(folder, os(name), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            stat => stat.map(Some).map_err(|e| LayerError::io("stat", &path, e)),
+        };
+        let mut known = None;
+        let mut is_dir = kind == FileType::Directory;
+        if kind == FileType::Unknown {
+            let Some(stat) = stat()? else { return Ok(()) };
+            is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            known = Some(stat);
+        }
+        let verdict = (self.scan.filter)(&path, is_dir);
+        if verdict == Verdict::Skip || (verdict == Verdict::Descend && !is_dir) {
+            return Ok(());
+        }
+        let Some(stat) = known.map_or_else(stat, |stat| Ok(Some(stat)))? else { return Ok(()) };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            jobs.push(Job { path: path.clone(), inside });
+        }
+        found.extend(self.scanned(folder, name, path, &stat, verdict == Verdict::Take)?);
+        Ok(())
+    }
+
+    fn scanned(
+        &self,
+        folder: &OwnedFd,
+        name: &[u8],
+        path: Vec<u8>,
+        stat: &Stat,
+        taken: bool,
+    ) -> Result<Option<Scanned>, LayerError> {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let device = || (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        let mut mode = stat.st_mode & 0o7777;
+        let mut xattrs = BTreeMap::new();
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let kind = match kind {
+            FileType::RegularFile => {
+                // Only programs have capabilities; asking every file costs as much as stat does.
+                if mode & 0o111 != 0
+                    && let Some(value) = self.xattr(&path, CAPABILITY)
+                {
+                    xattrs.insert(CAPABILITY.to_vec(), value);
+                }
+                EntryKind::File { size, digest: ContentDigest::ZERO }
+            }
+            FileType::Socket => EntryKind::File { size: 0, digest: ContentDigest::ZERO },
+            FileType::Directory => EntryKind::Dir { opaque: self.scan.overlay && self.is_opaque(&path) },
+            FileType::Symlink => {
+                mode = 0o777;
+                let target = match rustix::fs::readlinkat(folder, os(name), Vec::new()) {
+                    Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
+                    target => target.map_err(|e| LayerError::io("read link", &path, e))?,
+                };
+                EntryKind::Symlink { target: target.into_bytes() }
+            }
+            FileType::CharacterDevice => EntryKind::Char { major: device().0, minor: device().1 },
+            FileType::BlockDevice => EntryKind::Block { major: device().0, minor: device().1 },
+            FileType::Fifo => EntryKind::Fifo,
+            FileType::Unknown => return Ok(None),
+        };
+        let socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+        let mtime = Mtime { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 };
+        let entry = Entry { path, kind, mode, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs };
+        Ok(Some(Scanned { entry, stamp: stamp(stat), linked: stat.st_nlink > 1, socket, taken }))
+    }
+
+    fn open(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+        let path = if path.is_empty() { b"." } else { path };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        rustix::fs::openat2(&self.root, os(path), flags, Mode::empty(), resolve)
+    }
+
+    /// An attribute, if it is there and can be read. There is no call that takes a folder and a name.
+    fn xattr(&self, path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+        let mut value = vec![0; 256];
+        let len = rustix::fs::lgetxattr(self.root_path.join(os(path)), os(name), &mut value[..]).ok()?;
+        value.truncate(len);
+        Some(value)
+    }
+
+    fn is_opaque(&self, path: &[u8]) -> bool {
+        [&b"user.overlay.opaque"[..], b"trusted.overlay.opaque"]
+            .iter()
+            .any(|name| self.xattr(path, name).is_some_and(|value| value == b"y"))
+    }
+}
+
+/// What tells whether a file has changed.
+pub(crate) fn stamp(stat: &Stat) -> FileStamp {
+    let nanos = |secs: i64, nanos: u64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
+    FileStamp {
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: nanos(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: nanos(stat.st_ctime, stat.st_ctime_nsec),
+    }
+}
+
+/// Nanoseconds since 1970. Never part of a result: it only decides whether a file is read again.
+pub(crate) fn now() -> i128 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| i128::try_from(d.as_nanos()).unwrap_or(i128::MAX))
+}
