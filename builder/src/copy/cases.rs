@@ -1,12 +1,13 @@
 //! Runs the cases in `testdata/copy`.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use garboard_layer::{Mtime, Toc, TreeView};
 
 use super::testing::{operation, show, tree};
-use super::{CopyError, plan, plan_folder};
+use super::{plan, plan_folder};
 
 const NOW: Mtime = Mtime { secs: 99, nanos: 0 };
 
@@ -55,7 +56,7 @@ fn read_case(text: &str) -> Case {
     case
 }
 
-fn run(case: &Case) -> Result<Vec<String>, CopyError> {
+fn run(case: &Case) -> Result<Vec<String>, Box<dyn Error>> {
     let source = tree(&case.source);
     let mut dest = tree(&case.dest);
     let mut shown = Vec::new();

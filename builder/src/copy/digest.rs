@@ -6,6 +6,7 @@ use garboard_layer::{ContentDigest, Entry, EntryKind, Mtime, TreeHasher, TreeVie
 
 use super::filter::Filters;
 use super::path::{base, clean, display, within};
+use super::select::holder;
 use super::visit::{Item, Role, visit};
 use super::{CopyError, CopyOp, CopySource, Selected, selection};
 
@@ -51,7 +52,7 @@ fn add(
             add_plain("root", &plain(EntryKind::Dir { opaque: false }, 0), hasher);
             return Ok(());
         };
-        let holder = source.content_entry(found).map_err(CopyError::Source)?.entry;
+        let holder = holder(source, found)?.entry;
         if matches!(holder.kind, EntryKind::File { digest: ContentDigest(d), .. } if d == [0; 32]) {
             return Err(CopyError::NotDigested { path: display(&found.entry.path) });
         }

@@ -1,6 +1,8 @@
 //! What can be wrong with a COPY.
 
 use garboard_layer::LayerError;
+use garboard_parser::glob::BadPattern;
+use garboard_parser::ignore::IgnoreError;
 
 /// Errors of planning a COPY. Paths are absolute in their tree.
 #[derive(Debug, thiserror::Error)]
@@ -13,12 +15,12 @@ pub enum CopyError {
         /// Why, if `.dockerignore` is the reason; see [`CopyError::explain`].
         ignored: Option<IgnoreReason>,
     },
-    /// A source pattern, or one of `--exclude`, is malformed.
-    #[error("syntax error in pattern `{pattern}`")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-    },
+    /// A source is a malformed pattern.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
+    /// An argument of `--exclude`, or of `--parents`, is a malformed pattern.
+    #[error(transparent)]
+    Filter(#[from] IgnoreError),
     /// A file, link or device has the name of a folder that is there.
     #[error("cannot replace to directory {path} with file")]
     FileOverFolder {
@@ -54,12 +56,6 @@ pub enum CopyError {
     /// `--chown` has a number that is no id.
     #[error("invalid owner `{text}`: ids are between 0 and 4294967294")]
     BadOwner {
-        /// The argument.
-        text: String,
-    },
-    /// `--chmod` is no mode.
-    #[error("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")]
-    BadMode {
         /// The argument.
         text: String,
     },

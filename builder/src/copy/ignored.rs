@@ -1,25 +1,26 @@
 //! Which line of `.dockerignore` excludes a path.
 
-use super::IgnoreReason;
-use super::filter::Patterns;
+use garboard_parser::ignore::{Matcher, read};
 
-/// The line of a `.dockerignore` that excludes a path (in the form of [`garboard_layer::Entry::path`]), if one does.
-/// A file that can't be read as one excludes nothing.
+use super::IgnoreReason;
+
+/// The line of a `.dockerignore` that excludes a path (in the form of [`garboard_layer::Entry::path`]), if one does: the
+/// last one that matches it or a folder above it, unless that one begins with `!`.
+/// A line that is no pattern excludes nothing.
 pub fn ignore_reason(text: &[u8], path: &[u8]) -> Option<IgnoreReason> {
     let mut reason = None;
     for (number, line) in text.split(|b| *b == b'\n').enumerate() {
-        let line = String::from_utf8_lossy(line).trim().trim_start_matches('/').to_owned();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let Ok(pattern) = Patterns::new(&[line.trim_start_matches('!').to_owned()]) else { continue };
-        if pattern.matches(path) {
-            reason = (!line.starts_with('!')).then(|| IgnoreReason { line: number + 1, pattern: line });
+        // Read by itself, a line gives its pattern, or none if it is blank or a comment.
+        let Some(pattern) = read(line).ok().and_then(|mut patterns| patterns.pop()) else { continue };
+        let (exception, body) = pattern.strip_prefix('!').map_or((false, &*pattern), |body| (true, body));
+        let matches = Matcher::new(&[body]).is_ok_and(|matcher| matcher.matches(path).unwrap_or(false));
+        if matches {
+            let pattern = body.to_owned();
+            reason = (!exception).then_some(IgnoreReason { line: number + 1, pattern });
         }
     }
     reason
 }
-
 #[cfg(test)]
 mod tests {
     use crate::copy::CopyError;

@@ -32,6 +32,8 @@ mod needed;
 mod op;
 mod path;
 mod plan;
+#[cfg(test)]
+mod properties;
 mod select;
 mod target;
 #[cfg(test)]
@@ -43,6 +45,6 @@ pub use digest::selection_digest;
 pub use error::{CopyError, IgnoreReason};
 pub use ignored::ignore_reason;
 pub use needed::{followed_paths, needed_paths};
-pub use op::{Chmod, CopyOp, CopySource, Owner, PlannedEntry, SourceContent, join_destination};
+pub use op::{CopyOp, CopySource, Owner, PlannedEntry, SourceContent, join_destination};
 pub use plan::{plan, plan_folder, plan_selected};
 pub use select::{Selected, Selection, selection};

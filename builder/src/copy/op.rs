@@ -1,8 +1,8 @@
 //! What a COPY is told to do, and what comes out.
 
 use garboard_layer::{ContentDigest, Entry, Mtime};
+use garboard_parser::chmod::Mode;
 
-use super::CopyError;
 use super::path::clean;
 
 /// One COPY (or ADD of plain files), with variables expanded and names of users resolved.
@@ -15,7 +15,7 @@ pub struct CopyOp {
     /// `--chown`, see [`super::resolve_chown`].
     pub chown: Option<Owner>,
     /// `--chmod`.
-    pub chmod: Option<Chmod>,
+    pub chmod: Option<Mode>,
     /// `--parents`: the folders of the source path are kept.
     pub parents: bool,
     /// `--exclude`, in order, as written.
@@ -81,44 +81,6 @@ pub struct Owner {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-}
-
-/// `--chmod`.
-#[derive(Clone, Debug)]
-pub struct Chmod(Mode);
-
-/// The two notations, which BuildKit treats differently: only numbers go for folders made on the way.
-#[derive(Clone, Debug)]
-enum Mode {
-    Octal(u32),
-}
-
-impl Chmod {
-    /// Permission bits as a number, below `0o10000`.
-    pub fn octal(bits: u32) -> Self {
-        Self(Mode::Octal(bits & 0o7777))
-    }
-
-    /// Reads the argument of `--chmod`.
-    pub fn parse(text: &str) -> Result<Self, CopyError> {
-        let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o7777);
-        bits.map(Self::octal).ok_or_else(|| CopyError::BadMode { text: text.to_owned() })
-    }
-
-    /// The mode of a copied entry that has `mode` in the source.
-    pub(crate) fn apply(&self, _mode: u32, _is_dir: bool) -> u32 {
-        match self.0 {
-            Mode::Octal(bits) => bits,
-        }
-    }
-
-    /// The mode of folders that are made on the way, if it says anything about them. Setuid, setgid and sticky bits
-    /// don't go for them.
-    pub(crate) fn for_new_folders(&self) -> Option<u32> {
-        match self.0 {
-            Mode::Octal(bits) => Some(bits & 0o777),
-        }
-    }
 }
 
 /// Where the bytes of a planned file come from.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use garboard_layer::{ContentDigest, Entry, EntryKind, Found, Mtime, TreeView};
+use garboard_parser::chmod::Mode;
 
 use super::filter::Filters;
 use super::finish::finish;
 use super::path::{base, clean, display, join, parent};
-use super::select::selection;
+use super::select::{holder, selection};
 use super::target::{Added, NewFolder, Target};
 use super::visit::{Item, Role, visit};
 use super::{CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selected, Selection, SourceContent};
@@ -151,7 +152,8 @@ impl Planner<'_> {
     }
 
     fn make_folders(&mut self, path: &[u8]) -> Result<(), CopyError> {
-        let mode = self.op.chmod.as_ref().and_then(super::Chmod::for_new_folders).unwrap_or(0o755);
+        // Only modes in numbers go for these folders, and only their lowest nine bits.
+        let mode = self.op.chmod.as_ref().and_then(Mode::octal).map_or(0o755, |mode| mode & 0o777);
         let new = NewFolder { mode, owner: self.op.chown.unwrap_or_default(), mtime: self.now };
         self.target.make_folders(path, new)
     }
@@ -193,7 +195,7 @@ impl Planner<'_> {
     }
 
     fn take_file(&mut self, found: Found<'_>, path: Vec<u8>) -> Result<(), CopyError> {
-        let holder = self.source.content_entry(found).map_err(CopyError::Source)?;
+        let holder = holder(self.source, found)?;
         let content = matches!(holder.entry.kind, EntryKind::File { .. })
             .then(|| SourceContent::Tree { path: holder.entry.path.clone(), layer: holder.layer });
         let linked = matches!(found.entry.kind, EntryKind::Hardlink { .. });

@@ -1,8 +1,8 @@
 //! Finds what the sources of a COPY name.
 
-use garboard_layer::{EntryKind, LayerError, TreeView};
+use garboard_layer::{EntryKind, Found, LayerError, TreeView};
+use garboard_parser::glob::Pattern;
 
-use super::filter::component_matches;
 use super::path::{clean, components, display, join};
 use super::{CopyError, CopyOp, CopySource};
 
@@ -89,6 +89,19 @@ fn resolve(source: &TreeView, path: &[u8]) -> Result<Option<Vec<u8>>, CopyError>
     }
 }
 
+/// The entry that holds what is found: for a hard link its target, which in a broken table could be anything.
+pub(crate) fn holder<'a>(source: &'a TreeView, found: Found<'a>) -> Result<Found<'a>, CopyError> {
+    let holder = source.content_entry(found).map_err(CopyError::Source)?;
+    let wrong = matches!(holder.entry.kind, EntryKind::Dir { .. } | EntryKind::Whiteout);
+    match &found.entry.kind {
+        EntryKind::Hardlink { target } if wrong => Err(CopyError::Source(LayerError::BrokenHardlink {
+            path: display(&found.entry.path),
+            target: display(target),
+        })),
+        _ => Ok(holder),
+    }
+}
+
 fn missing(path: &[u8]) -> CopyError {
     CopyError::NotFound { path: display(path), ignored: None }
 }
@@ -104,33 +117,33 @@ pub(crate) fn expand(path: &[u8], source: &TreeView) -> Result<Vec<Vec<u8>>, Cop
         return Ok(vec![base]);
     }
     let Some(base) = resolve(source, &base)? else { return Ok(Vec::new()) };
-    let pattern: Vec<&[u8]> = components(&pattern).collect();
+    let pattern: Vec<Pattern> = components(&pattern).map(compile).collect::<Result<_, _>>()?;
     let mut out = Vec::new();
-    expand_in(&base, &pattern, source, &mut out)?;
+    expand_in(&base, &pattern, source, &mut out);
     Ok(out)
+}
+
+/// Reads one component of a pattern.
+fn compile(component: &[u8]) -> Result<Pattern, CopyError> {
+    // A pattern is cut at `/` only, so that text stays text.
+    Ok(Pattern::new(&String::from_utf8_lossy(component))?)
 }
 
 /// Adds what matches the pattern's components below a folder, in the order of names. Links on the way are not
 /// followed.
-fn expand_in(
-    folder: &[u8],
-    pattern: &[&[u8]],
-    source: &TreeView,
-    out: &mut Vec<Vec<u8>>,
-) -> Result<(), CopyError> {
-    let Some((first, rest)) = pattern.split_first() else { return Ok(()) };
+fn expand_in(folder: &[u8], pattern: &[Pattern], source: &TreeView, out: &mut Vec<Vec<u8>>) {
+    let Some((first, rest)) = pattern.split_first() else { return };
     for (name, _) in source.children(folder) {
-        if !component_matches(first, name)? {
+        if !first.matches(name) {
             continue;
         }
         let path = join(folder, name);
         if rest.is_empty() {
             out.push(path);
         } else {
-            expand_in(&path, rest, source, out)?;
+            expand_in(&path, rest, source, out);
         }
     }
-    Ok(())
 }
 
 /// A cleaned path's components before the first one with wildcards, and from there on.

@@ -2,7 +2,7 @@
 
 use garboard_layer::{EntryKind, Found, TreeView};
 
-use super::filter::{Filters, State};
+use super::filter::{Filters, Verdict};
 use super::path::within;
 use super::{CopyError, Selected};
 
@@ -32,7 +32,7 @@ pub(crate) enum Role {
 struct Open<'a> {
     rel: &'a [u8],
     found: Found<'a>,
-    states: (State, State),
+    verdict: Verdict,
     taken: bool,
 }
 
@@ -51,6 +51,7 @@ pub(crate) fn visit<'a>(
     let skip = if selected.resolved.is_empty() { 0 } else { selected.resolved.len() + 1 };
     let mut open: Vec<Open<'a>> = Vec::new();
     let mut excluded: Option<&'a [u8]> = None;
+    let top = Verdict::default();
     for found in view.walk(&selected.resolved) {
         let Some(rel) = found.entry.path.get(skip..).filter(|rel| !rel.is_empty()) else { continue };
         if excluded.is_some_and(|folder| within(rel, folder)) {
@@ -59,13 +60,13 @@ pub(crate) fn visit<'a>(
         while open.last().is_some_and(|folder| !within(rel, folder.rel)) {
             open.pop();
         }
-        let verdict = filters.check(open.last().map(|folder| &folder.states), rel)?;
+        let verdict = filters.check(open.last().map_or(&top, |folder| &folder.verdict), rel)?;
         let is_dir = matches!(found.entry.kind, EntryKind::Dir { .. });
-        if is_dir && verdict.excluded && !filters.excludes_have_exceptions() {
+        if is_dir && verdict.is_excluded() && !filters.may_take_back_in(rel) {
             excluded = Some(rel);
             continue;
         }
-        if verdict.taken() {
+        if verdict.is_taken() {
             for folder in open.iter_mut().filter(|folder| !folder.taken) {
                 take(Item { rel: folder.rel, found: Some(folder.found), role: Role::Parent })?;
                 folder.taken = true;
@@ -73,7 +74,7 @@ pub(crate) fn visit<'a>(
             take(Item { rel, found: Some(found), role: Role::Entry })?;
         }
         if is_dir {
-            open.push(Open { rel, found, taken: verdict.taken(), states: verdict.states });
+            open.push(Open { rel, found, taken: verdict.is_taken(), verdict });
         }
     }
     Ok(())
