@@ -64,7 +64,10 @@ impl Failure {
 
 impl From<ArgsError> for Failure {
     fn from(error: ArgsError) -> Self {
-        Self::Usage(error)
+        if error.is_usage() {
+            return Self::Usage(error);
+        }
+        Self::Other(Complaint { message: chain(&error), hint: error.hint() })
     }
 }
 

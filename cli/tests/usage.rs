@@ -1,6 +1,7 @@
 //! Wrong command lines, and help.
 #![forbid(unsafe_code)]
 
+#[expect(clippy::unwrap_used, reason = "tests fail by it")]
 mod support;
 
 use support::TestContext;
@@ -104,13 +105,11 @@ fn bad_tag() {
 fn missing_context() {
     insta::assert_snapshot!(TestContext::new().run(&["build", "no-such-folder"]), @r"
     $ garboard build no-such-folder
-    exit code: 2
+    exit code: 1
     ----- stdout -----
 
     ----- stderr -----
-    error: can't use `no-such-folder` as the build context: no such file or directory
-
-    For more information, try '--help'.
+    ERROR: can't use `no-such-folder` as the build context: no such file or directory
     ");
 }
 

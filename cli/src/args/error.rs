@@ -86,14 +86,6 @@ pub(crate) enum ArgsError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Flags that exclude each other.
-    #[error("`{one}` and `{other}` exclude each other")]
-    Conflict {
-        /// One of them.
-        one: String,
-        /// The other.
-        other: String,
-    },
     /// An image is to be pushed but has no name.
     #[error("can't push an image without a name")]
     PushWithoutName,
@@ -113,6 +105,11 @@ impl ArgsError {
     /// Something that is not supported yet, and what to do instead.
     pub(crate) fn unsupported_but(what: impl Into<String>, hint: &'static str) -> Self {
         Self::NotSupported { what: what.into(), hint: Some(hint) }
+    }
+
+    /// Whether the command line itself is wrong, rather than what it names.
+    pub(crate) fn is_usage(&self) -> bool {
+        !matches!(self, Self::Stdin { .. } | Self::Context { .. } | Self::SecretFile { .. })
     }
 
     /// What to do about it.

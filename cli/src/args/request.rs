@@ -35,7 +35,7 @@ pub(crate) struct BuildPlan {
     /// Warnings about the command line.
     pub(crate) warnings: Vec<String>,
     /// Holds the archive that standard input was, as long as the build needs it.
-    pub(crate) spool: Option<NamedTempFile>,
+    pub(crate) _spool: Option<NamedTempFile>,
 }
 
 /// What is asked of the Dockerfile.
@@ -127,7 +127,7 @@ impl BuildArgs {
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,
             warnings,
-            spool: sources.spool,
+            _spool: sources.spool,
         })
     }
 
