@@ -37,6 +37,14 @@ def run(argv, env=None, log=None):
     return Cost(seconds, usage.ru_maxrss * 1024)
 
 
+def unmount_below(folder):
+    """Takes away what a builder left mounted in its folder, so that the folder can be removed."""
+    with open("/proc/mounts", encoding="utf-8") as f:
+        points = [line.split()[1] for line in f]
+    for point in reversed([p for p in points if p.startswith(folder + "/")]):
+        subprocess.run(["umount", point], check=False)
+
+
 class Garboard:
     """The program of this repository."""
 
@@ -118,9 +126,7 @@ class Buildah:
                     run(self.common() + ["rmi", "--all", "--force"], log=self.log)
                 except Failed:
                     pass  # the folders go with the work folder
-                # The overlay driver leaves its own folder bind-mounted on itself.
-                subprocess.run(["umount", "-q", os.path.join(self.work, setup[0], "root", "overlay")], check=False,
-                               stderr=subprocess.DEVNULL)
+        unmount_below(self.work)
 
 
 class Docker:
@@ -183,3 +189,4 @@ class Docker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        unmount_below(self.work)
