@@ -58,7 +58,7 @@ impl Store {
         }
         let mut linked = false;
         for part in &parts.all {
-            linked |= self.make_durable(part)?;
+            linked |= self.make_durable(part, false)?;
         }
         if linked {
             sync_dir(&self.inner.layout.blobs())?;

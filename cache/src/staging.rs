@@ -14,7 +14,7 @@ use rusqlite::Transaction;
 
 use crate::error::{DbContext, IoContext};
 use crate::files::{make_dir, make_open_dir, names_in};
-use crate::layer::{insert_blob, insert_layer, require_layer, same_diff_id};
+use crate::layer::{insert_blob, insert_layer, layer_id, require_layer, same_diff_id};
 use crate::remove::remove_tree;
 use crate::session::Spare;
 use crate::toc::{TocBytes, folder_size};
@@ -266,24 +266,28 @@ impl Store {
         tx.prepare_cached(sql).and_then(|mut s| s.execute(row)).map(drop).doing("note folder")
     }
 
-    /// Makes the folders of layers durable.
-    pub(crate) fn sync_folders(&self) -> Result<()> {
-        let Some(boot) = self.inner.layout.boot() else { return Ok(()) };
-        let ids = self.inner.db.read("look for folders to sync", |db| {
+    /// Layers with a folder that was written in this boot and not synced since.
+    pub(crate) fn unsynced_folders(&self) -> Result<Vec<LayerId>> {
+        let Some(boot) = self.inner.layout.boot() else { return Ok(Vec::new()) };
+        self.inner.db.read("look for folders to sync", |db| {
             let mut statement = db.prepare("SELECT id FROM layers WHERE folder_boot = ?1")?;
-            let rows = statement.query_map([boot], |r| r.get::<_, String>(0))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+            let rows = statement.query_map([boot], |r| layer_id(r, 0))?;
+            rows.collect()
+        })
+    }
+
+    /// Notes that folders of this boot are durable.
+    pub(crate) fn note_synced(&self, ids: &[LayerId]) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
-        // One call for all of them; those that come meanwhile stay unsynced.
-        sync_file_system(&self.inner.layout.layers())?;
+        let boot = self.inner.layout.boot();
         self.inner.db.write("note synced folders", |tx| {
             let mut statement = tx
                 .prepare("UPDATE layers SET folder_boot = '' WHERE id = ?1 AND folder_boot = ?2")
                 .doing("note synced folders")?;
-            ids.iter().try_for_each(|id| statement.execute((id, boot)).map(drop)).doing("note synced folders")
+            let mut note = |id: &LayerId| statement.execute((id.as_str(), boot)).map(drop);
+            ids.iter().try_for_each(&mut note).doing("note synced folders")
         })
     }
 }
