@@ -196,7 +196,7 @@ impl Store {
     }
 
     fn start_blob(&self, hasher: Option<Sha256>) -> Result<BlobWriter> {
-        let temp = TempFile::create(self.inner.session.new_path("blob"))?;
+        let temp = TempFile::create(self.inner.own.new_path("blob"))?;
         Ok(BlobWriter { store: self.clone(), temp, hasher, size: 0 })
     }
 

@@ -12,8 +12,8 @@ use oci_spec::image::Digest;
 use crate::error::{DbContext, IoContext};
 use crate::files::names_in;
 use crate::layer::layer_id;
+use crate::process::GcLock;
 use crate::remove::remove_tree;
-use crate::session::GcLock;
 use crate::usage::{Census, Counted};
 use crate::{LayerId, Result, Store, UsageItem, UsageKind, reserve};
 
@@ -162,9 +162,9 @@ impl Store {
         for name in &names {
             let dir = layout.layers().join(name);
             match rows.get(name) {
-                None => trash.extend(self.inner.session.discard(&dir)?),
+                None => trash.extend(self.inner.own.discard(&dir)?),
                 Some(state) if !state.has_folder => {
-                    trash.extend(self.inner.session.discard(&dir.join("fs"))?);
+                    trash.extend(self.inner.own.discard(&dir.join("fs"))?);
                 }
                 Some(_) => {}
             }
@@ -178,7 +178,7 @@ impl Store {
         }
         self.delete_layer_rows(gone.iter().copied())?;
         for id in gone {
-            trash.extend(self.inner.session.discard(&layout.layer(id))?);
+            trash.extend(self.inner.own.discard(&layout.layer(id))?);
         }
         Ok(trash)
     }
@@ -212,17 +212,17 @@ impl Store {
                 let Some(_lock) = self.try_mount_lock(hash, slot)? else {
                     return Ok(false);
                 };
-                trash.extend(self.inner.session.discard(&layout.cache_mounts().join(id))?);
+                trash.extend(self.inner.own.discard(&layout.cache_mounts().join(id))?);
                 // Fails when the mount has other folders, as it should.
                 let _ = fs::remove_dir(layout.cache_mounts().join(hash));
             }
             (UsageKind::Internal, "blocks") => {
                 for shard in names_in(&layout.blocks())? {
-                    trash.extend(self.inner.session.discard(&layout.blocks().join(shard))?);
+                    trash.extend(self.inner.own.discard(&layout.blocks().join(shard))?);
                 }
             }
             (UsageKind::Internal | UsageKind::Layer, id) => {
-                trash.extend(self.inner.session.discard(&layout.root().join(id))?);
+                trash.extend(self.inner.own.discard(&layout.root().join(id))?);
             }
         }
         Ok(true)
@@ -232,7 +232,7 @@ impl Store {
         let ids: HashSet<LayerId> = items.iter().filter_map(|i| i.id.parse().ok()).collect();
         self.delete_layer_rows(&ids)?;
         for id in &ids {
-            trash.extend(self.inner.session.discard(&self.inner.layout.layer(id))?);
+            trash.extend(self.inner.own.discard(&self.inner.layout.layer(id))?);
         }
         let staying: HashSet<&Digest> =
             census.layer_blobs.iter().filter(|(id, _)| !ids.contains(*id)).flat_map(|(_, b)| b).collect();

@@ -15,8 +15,8 @@ use rusqlite::Transaction;
 use crate::error::{DbContext, IoContext};
 use crate::files::{make_dir, make_open_dir, names_in};
 use crate::layer::{insert_blob, insert_layer, layer_id, require_layer, same_diff_id};
+use crate::process::Spare;
 use crate::remove::remove_tree;
-use crate::session::Spare;
 use crate::toc::{TocBytes, folder_size};
 use crate::usage::{sync_file_system, tree_size};
 use crate::{CacheError, LayerBlob, LayerId, Result, Store};
@@ -89,15 +89,15 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        let session = &self.store.inner.session;
+        let own = &self.store.inner.own;
         // What can't be removed goes with the process's folder.
         if let Some(work) = give_work(&self.work).then(|| self.work.clone()) {
-            session.give_spare(Spare::Work, work).map(|path| remove_tree(&path, None));
+            own.give_spare(Spare::Work, work).map(|path| remove_tree(&path, None));
         } else {
             let _ = remove_tree(&self.work, None);
         }
         if is_pristine(&self.dir, &self.fs) {
-            session.give_spare(Spare::Layer, self.dir.clone()).map(|path| remove_tree(&path, None));
+            own.give_spare(Spare::Layer, self.dir.clone()).map(|path| remove_tree(&path, None));
         } else {
             let _ = remove_tree(&self.dir, None);
         }
@@ -124,18 +124,18 @@ fn is_pristine(dir: &Path, fs: &Path) -> bool {
 impl Store {
     /// Starts a layer.
     pub fn staging(&self) -> Result<Staging> {
-        let session = &self.inner.session;
-        let spare = session.take_spare(Spare::Layer);
+        let own = &self.inner.own;
+        let spare = own.take_spare(Spare::Layer);
         let is_new = spare.is_none();
-        let dir = spare.unwrap_or_else(|| session.new_path("layer"));
+        let dir = spare.unwrap_or_else(|| own.new_path("layer"));
         let fs = dir.join("fs");
         if is_new {
             make_dir(&dir)?;
             make_open_dir(&fs)?;
         }
-        let spare = session.take_spare(Spare::Work);
+        let spare = own.take_spare(Spare::Work);
         let is_new = spare.is_none();
-        let work = spare.unwrap_or_else(|| session.new_path("work"));
+        let work = spare.unwrap_or_else(|| own.new_path("work"));
         if is_new {
             make_dir(&work)?;
         }
@@ -154,7 +154,7 @@ impl Store {
 
     /// An empty folder that goes with the process: for clones, downloads, mount points.
     pub fn scratch(&self) -> Result<Scratch> {
-        let path = self.inner.session.new_path("dir");
+        let path = self.inner.own.new_path("dir");
         make_dir(&path)?;
         Ok(Scratch { path, _store: self.clone() })
     }
@@ -191,7 +191,7 @@ impl Store {
         });
         if result.is_err() {
             // Back to where it is removed with the process's folder; without rows it is nothing.
-            let _ = self.inner.session.discard(&self.inner.layout.layer(&new));
+            let _ = self.inner.own.discard(&self.inner.layout.layer(&new));
         }
         let id = result?;
         // Still under the lock: nothing is pruned before it is held.
@@ -241,7 +241,7 @@ impl Store {
         let place = self.inner.layout.layer_fs(id);
         make_dir(&self.inner.layout.layer(id))?;
         // What is there is from another boot, or from a process that was killed before its rows were written.
-        self.inner.session.discard(&place)?;
+        self.inner.own.discard(&place)?;
         fs::rename(dir.join("fs"), &place).on("move layer to", &place)?;
         self.note_folder(tx, id, size)
     }

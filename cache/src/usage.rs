@@ -12,7 +12,7 @@ use crate::error::IoContext;
 use crate::files::{exists, names_in, read_if_there};
 use crate::layer::{digest, layer_id};
 use crate::lease::Held;
-use crate::session::GcLock;
+use crate::process::GcLock;
 use crate::{LayerId, Result, Store};
 
 /// What a [`UsageItem`] is.
