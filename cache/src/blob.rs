@@ -6,7 +6,7 @@
 //! modification time is its time of last use.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Digest, DigestAlgorithm};
@@ -14,10 +14,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::IoContext;
 use crate::files::{TempFile, exists, hex, make_dir, make_open_dir, names_in, sync_dir};
+use crate::usage::sync_file_system;
 use crate::{CacheError, Result, Store};
 
 /// Links in `fresh/` to blobs that are durable stay this long (seconds), for those who have the path.
 const FRESH_LINK_LIFE: i64 = 3600;
+
+/// Blobs that are synced one by one when they are all there is to sync.
+const MAX_SINGLE_SYNCS: usize = 8;
 
 /// Writes one blob; dropped without a commit it leaves nothing. Not buffered: write big pieces.
 #[derive(Debug)]
@@ -92,6 +96,8 @@ impl BlobWriter {
             store.touch_blob(digest, store.now());
             return Ok(size);
         }
+        // One of another size is damaged and would hide this one.
+        let _ = fs::remove_file(store.inner.layout.blob(digest));
         if let Some(place) = store.inner.layout.fresh_blob(digest) {
             store.make_fresh_dir()?;
             temp.move_to(&place)?;
@@ -119,7 +125,7 @@ pub(crate) fn hash_file(path: &Path) -> Result<Digest> {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(sha256_digest(&hasher.finalize())),
             Ok(n) => hasher.update(&buffer[..n]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => return Err(e).on("read", path),
         }
     }
@@ -158,7 +164,7 @@ impl Store {
         for path in [Some(layout.blob(digest)), layout.fresh_blob(digest), Some(layout.blob(digest))] {
             let Some(path) = path else { continue };
             match File::open(&path) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
                 other => return other.on("open blob", &path),
             }
         }
@@ -190,7 +196,7 @@ impl Store {
     }
 
     fn start_blob(&self, hasher: Option<Sha256>) -> Result<BlobWriter> {
-        let temp = TempFile::create(self.inner.session.new_path("blob"))?;
+        let temp = TempFile::create(self.inner.own.new_path("blob"))?;
         Ok(BlobWriter { store: self.clone(), temp, hasher, size: 0 })
     }
 
@@ -206,43 +212,60 @@ impl Store {
     /// never loses anything). Cheap when the kernel has written it already. Worth calling when a build is over;
     /// after a restart of the machine only what was flushed is left, and blobs of named images, which always are.
     pub fn flush(&self) -> Result<()> {
-        if let Some(dir) = self.inner.layout.fresh() {
-            let mut linked = false;
-            for name in names_in(&dir)? {
-                // Not ours if it is no digest.
-                if let Ok(digest) = format!("sha256:{name}").parse() {
-                    linked |= self.make_durable(&digest)?;
-                    self.drop_old_link(&digest);
-                }
-            }
-            if linked {
-                sync_dir(&self.inner.layout.blobs())?;
+        let mut waiting = Vec::new();
+        for digest in self.fresh_blobs()? {
+            if exists(&self.inner.layout.blob(&digest)) {
+                self.drop_old_link(&digest);
+            } else {
+                waiting.push(digest);
             }
         }
-        self.sync_folders()
+        let folders = self.unsynced_folders()?;
+        // One call for all that was written so far is dearer than a few single ones and cheaper than many.
+        let all_at_once = !folders.is_empty() || waiting.len() > MAX_SINGLE_SYNCS;
+        if all_at_once {
+            sync_file_system(self.root())?;
+        }
+        for digest in &waiting {
+            self.make_durable(digest, all_at_once)?;
+        }
+        if !waiting.is_empty() {
+            sync_dir(&self.inner.layout.blobs())?;
+        }
+        self.note_synced(&folders)
     }
 
-    /// Puts a blob into `blobs/`, without waiting for the folder. Whether it wasn't there before.
-    pub(crate) fn make_durable(&self, digest: &Digest) -> Result<bool> {
+    /// Blobs of this boot that were not durable when they came, some of which may be by now.
+    fn fresh_blobs(&self) -> Result<Vec<Digest>> {
+        let Some(dir) = self.inner.layout.fresh() else { return Ok(Vec::new()) };
+        // A name that is no digest isn't ours.
+        Ok(names_in(&dir)?.iter().filter_map(|name| format!("sha256:{name}").parse().ok()).collect())
+    }
+
+    /// Puts a blob into `blobs/`, without waiting for the folder; first waits for its bytes if they are not
+    /// `is_synced`. Whether it wasn't there before.
+    pub(crate) fn make_durable(&self, digest: &Digest, is_synced: bool) -> Result<bool> {
         let place = self.inner.layout.blob(digest);
         let Some(fresh) = self.inner.layout.fresh_blob(digest) else { return Ok(false) };
         if exists(&place) {
             return Ok(false);
         }
-        let file = match File::open(&fresh) {
-            Ok(file) => file,
-            // Pruned, or moved by another process.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            Err(e) => return Err(e).on("open blob", &fresh),
-        };
-        file.sync_all().on("sync blob", &fresh)?;
+        if !is_synced {
+            match File::open(&fresh) {
+                Ok(file) => file.sync_all().on("sync blob", &fresh)?,
+                // Pruned meanwhile.
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+                Err(e) => return Err(e).on("open blob", &fresh),
+            }
+        }
         let _gc = self.gc_shared()?;
         match fs::hard_link(&fresh, &place) {
             Ok(()) => Ok(true),
-            Err(e)
-                if matches!(e.kind(), std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::NotFound) =>
-            {
-                Ok(false)
+            Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Ok(false),
+            // A file system without links. Who has the old path must open it again.
+            Err(e) if matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+                fs::rename(&fresh, &place).on("move blob to", &place)?;
+                Ok(true)
             }
             Err(e) => Err(e).on("link blob", &place),
         }
@@ -332,6 +355,27 @@ mod tests {
         drop(first);
         let second = open("two");
         assert!(second.blob_size(&kept).is_some() && second.blob_size(&lost).is_none());
+    }
+
+    #[test]
+    fn a_cut_off_blob_is_replaced() {
+        let (_dir, store) = test_store();
+        let (digest, _) = store.put_bytes(b"hello").unwrap();
+        store.flush().unwrap();
+        for place in [store.inner.layout.blob(&digest), store.inner.layout.fresh_blob(&digest).unwrap()] {
+            fs::write(place, "hel").unwrap();
+        }
+        store.put_bytes(b"hello").unwrap();
+        assert_eq!(store.read_blob(&digest, 9).unwrap(), b"hello");
+        assert_eq!(store.fsck().unwrap(), []);
+    }
+
+    #[test]
+    fn many_blobs_are_flushed() {
+        let (_dir, store) = test_store();
+        (0..30u8).for_each(|n| drop(store.put_bytes(&[n]).unwrap()));
+        store.flush().unwrap();
+        assert_eq!(names_in(&store.inner.layout.blobs()).unwrap().len(), 30);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl BlockStore {
             return Ok(());
         }
         place.parent().map_or(Ok(()), make_dir)?;
-        let mut file = TempFile::create(self.store.inner.session.new_path("block"))?;
+        let mut file = TempFile::create(self.store.inner.own.new_path("block"))?;
         file.write(block)?;
         self.touch(file.file());
         file.move_to(&place)?;

@@ -10,7 +10,7 @@ use crate::blob::hash_file;
 use crate::files::names_in;
 use crate::layer::layer_id;
 use crate::layout::ROOT_NAMES;
-use crate::session::GcLock;
+use crate::process::GcLock;
 use crate::{LayerId, Result, Store};
 
 /// Something wrong with the store.

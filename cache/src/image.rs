@@ -58,7 +58,7 @@ impl Store {
         }
         let mut linked = false;
         for part in &parts.all {
-            linked |= self.make_durable(part)?;
+            linked |= self.make_durable(part, false)?;
         }
         if linked {
             sync_dir(&self.inner.layout.blobs())?;
@@ -175,7 +175,7 @@ impl Store {
         change(&mut manifests);
         manifests.sort_by(|a, b| entry_name(a).cmp(&entry_name(b)));
         index["manifests"] = manifests.into();
-        let mut file = TempFile::create(self.inner.session.new_path("index"))?;
+        let mut file = TempFile::create(self.inner.own.new_path("index"))?;
         file.write(index.to_string().as_bytes())?;
         file.sync()?;
         file.move_to(&layout.index())?;

@@ -14,7 +14,9 @@ pub(crate) struct Layout {
 }
 
 /// Every name that the root folder may have in it.
-pub(crate) const ROOT_NAMES: [&str; 15] = [
+pub(crate) const ROOT_NAMES: [&str; 16] = [
+    // A file system's own, when the store has one to itself.
+    "lost+found",
     "version",
     "oci-layout",
     "index.json",

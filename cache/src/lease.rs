@@ -14,7 +14,7 @@ use oci_spec::image::Digest;
 
 use crate::error::{DbContext, IoContext};
 use crate::layout::Layout;
-use crate::session::{GcLock, live_sessions};
+use crate::process::{GcLock, live_folders};
 use crate::{LayerId, Result, Store};
 
 /// Names of lease files begin so.
@@ -132,7 +132,7 @@ impl Drop for Lease {
 impl Store {
     /// Opens a lease.
     pub fn lease(&self) -> Result<Lease> {
-        let path = self.inner.session.new_path(PREFIX);
+        let path = self.inner.own.new_path(PREFIX);
         let file = File::options().append(true).create_new(true).open(&path).on("create lease", &path)?;
         let state = Mutex::new(LeaseState { file, held: HashSet::new() });
         let file = Arc::new(LeaseFile { path, state });
@@ -153,7 +153,7 @@ impl Store {
     /// What all processes hold. For a holder of the exclusive `gc` lock.
     pub(crate) fn held_by_all(&self) -> Result<HashSet<Held>> {
         let mut held = HashSet::new();
-        for dir in live_sessions(&self.inner.layout, &self.inner.session)? {
+        for dir in live_folders(&self.inner.layout, &self.inner.own)? {
             for name in crate::files::names_in(&dir)?.iter().filter(|n| n.starts_with(PREFIX)) {
                 let bytes = crate::files::read_if_there(&dir.join(name))?.unwrap_or_default();
                 held.extend(String::from_utf8_lossy(&bytes).lines().filter_map(Held::from_line));

@@ -13,12 +13,13 @@
 //! blobs/sha256/HEX       blobs that are safely on disk
 //! fresh/BOOT/sha256/HEX  blobs that are only as durable as this boot of the machine, see [`Store::flush`]
 //! layers/ID/fs           a layer as a folder (overlay form)
-//! layers/ID/toc          its table of contents
+//! layers/ID/toc          its table of contents, unless that is small
 //! cachemounts/HASH/N/    contents of cache mounts
 //! stat/ blocks/          digests of context files; compressed blocks
-//! tmp/PID-RANDOM/        what a live process is making, and its leases; held by a file lock
+//! tmp/PID-RANDOM/        what a live process is making, and its leases; held by a lock
 //! locks/                 files that locks are taken on
-//! db.sqlite              layers, build records, small facts
+//! reserve                takes up space, to be given up when the disk is full
+//! db.sqlite              layers, small tables of contents, build records, small facts
 //! ```
 #![forbid(unsafe_code)]
 
@@ -34,11 +35,11 @@ mod layout;
 mod lease;
 mod lock;
 mod mount;
+mod process;
 mod prune;
 mod record;
 mod remove;
 mod reserve;
-mod session;
 mod staging;
 mod store;
 #[cfg(test)]

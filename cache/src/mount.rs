@@ -281,7 +281,7 @@ impl Slot<'_> {
 impl Store {
     /// Moves something out of sight and removes it.
     pub(crate) fn discard_now(&self, path: &Path) -> Result<()> {
-        match self.inner.session.discard(path)? {
+        match self.inner.own.discard(path)? {
             Some(trash) => remove_tree(&trash, None),
             None => Ok(()),
         }

@@ -3,7 +3,7 @@
 //! What goes is decided while the store's `gc` lock is held alone, against the leases of all live processes; rows and
 //! names vanish then, and the folders' contents afterwards.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -12,8 +12,8 @@ use oci_spec::image::Digest;
 use crate::error::{DbContext, IoContext};
 use crate::files::names_in;
 use crate::layer::layer_id;
+use crate::process::GcLock;
 use crate::remove::remove_tree;
-use crate::session::GcLock;
 use crate::usage::{Census, Counted};
 use crate::{LayerId, Result, Store, UsageItem, UsageKind, reserve};
 
@@ -85,6 +85,15 @@ pub struct PruneReport {
     pub kept: u64,
 }
 
+/// What a layer's row promises.
+struct LayerState {
+    id: LayerId,
+    /// A folder that can be trusted.
+    has_folder: bool,
+    /// It is empty, or a registry has it.
+    needs_no_form: bool,
+}
+
 /// Picks what goes: of what may go, the least recently used, until the rest is small enough. `counted` is in that order.
 fn select<'a>(counted: &'a [Counted], options: &PruneOptions, now: i64, free: u64) -> Vec<&'a UsageItem> {
     let mut total: u64 = counted.iter().map(|c| c.item.size).sum();
@@ -118,6 +127,7 @@ impl Store {
     }
 
     fn prune_once(&self, options: &PruneOptions) -> Result<PruneReport> {
+        self.measure_mounts()?;
         let gc = GcLock::exclusive(&self.inner.layout)?;
         let mut trash = self.sweep()?;
         let census = self.census()?;
@@ -146,34 +156,46 @@ impl Store {
     /// which nothing is left. Returns where the folders are. For a holder of the exclusive `gc` lock.
     fn sweep(&self) -> Result<Vec<PathBuf>> {
         let layout = &self.inner.layout;
-        let rows = self.inner.db.read("list layers", |db| {
-            let mut statement = db.prepare("SELECT id, folder_boot FROM layers")?;
-            let rows = statement.query_map([], |r| {
-                let boot: Option<String> = r.get(1)?;
-                Ok((layer_id(r, 0)?.to_string(), boot.is_some_and(|b| self.is_trusted(&b))))
-            })?;
-            rows.collect::<rusqlite::Result<BTreeMap<String, bool>>>()
-        })?;
+        let rows = self.layer_states()?;
+        let names: BTreeSet<String> = names_in(&layout.layers())?.into_iter().collect();
         let mut trash = Vec::new();
-        for name in names_in(&layout.layers())? {
-            let dir = layout.layers().join(&name);
-            match rows.get(&name) {
-                None => trash.extend(self.inner.session.discard(&dir)?),
-                Some(false) => trash.extend(self.inner.session.discard(&dir.join("fs"))?),
-                Some(true) => {}
+        for name in &names {
+            let dir = layout.layers().join(name);
+            match rows.get(name) {
+                None => trash.extend(self.inner.own.discard(&dir)?),
+                Some(state) if !state.has_folder => {
+                    trash.extend(self.inner.own.discard(&dir.join("fs"))?);
+                }
+                Some(_) => {}
             }
         }
         let mut gone = Vec::new();
-        for id in rows.keys().filter_map(|id| id.parse::<LayerId>().ok()) {
-            if self.peek_layer(&id)?.is_none() {
-                gone.push(id);
+        for (name, state) in &rows {
+            let is_there = state.needs_no_form || (state.has_folder && names.contains(name));
+            if !is_there && self.peek_layer(&state.id)?.is_none() {
+                gone.push(&state.id);
             }
         }
-        self.delete_layer_rows(&gone)?;
+        self.delete_layer_rows(gone.iter().copied())?;
         for id in gone {
-            trash.extend(self.inner.session.discard(&layout.layer(&id))?);
+            trash.extend(self.inner.own.discard(&layout.layer(id))?);
         }
         Ok(trash)
+    }
+
+    /// What the rows of layers promise, by id.
+    fn layer_states(&self) -> Result<BTreeMap<String, LayerState>> {
+        let sql =
+            "SELECT id, folder_boot, is_empty OR EXISTS(SELECT 1 FROM origins WHERE layer = id) FROM layers";
+        self.inner.db.read("list layers", |db| {
+            let mut statement = db.prepare(sql)?;
+            let rows = statement.query_map([], |r| {
+                let (id, boot) = (layer_id(r, 0)?, r.get::<_, Option<String>>(1)?);
+                let has_folder = boot.is_some_and(|b| self.is_trusted(&b));
+                Ok((id.to_string(), LayerState { id, has_folder, needs_no_form: r.get(2)? }))
+            })?;
+            rows.collect()
+        })
     }
 
     /// Removes something that is no layer. Whether it could be.
@@ -190,17 +212,17 @@ impl Store {
                 let Some(_lock) = self.try_mount_lock(hash, slot)? else {
                     return Ok(false);
                 };
-                trash.extend(self.inner.session.discard(&layout.cache_mounts().join(id))?);
+                trash.extend(self.inner.own.discard(&layout.cache_mounts().join(id))?);
                 // Fails when the mount has other folders, as it should.
                 let _ = fs::remove_dir(layout.cache_mounts().join(hash));
             }
             (UsageKind::Internal, "blocks") => {
                 for shard in names_in(&layout.blocks())? {
-                    trash.extend(self.inner.session.discard(&layout.blocks().join(shard))?);
+                    trash.extend(self.inner.own.discard(&layout.blocks().join(shard))?);
                 }
             }
             (UsageKind::Internal | UsageKind::Layer, id) => {
-                trash.extend(self.inner.session.discard(&layout.root().join(id))?);
+                trash.extend(self.inner.own.discard(&layout.root().join(id))?);
             }
         }
         Ok(true)
@@ -210,7 +232,7 @@ impl Store {
         let ids: HashSet<LayerId> = items.iter().filter_map(|i| i.id.parse().ok()).collect();
         self.delete_layer_rows(&ids)?;
         for id in &ids {
-            trash.extend(self.inner.session.discard(&self.inner.layout.layer(id))?);
+            trash.extend(self.inner.own.discard(&self.inner.layout.layer(id))?);
         }
         let staying: HashSet<&Digest> =
             census.layer_blobs.iter().filter(|(id, _)| !ids.contains(*id)).flat_map(|(_, b)| b).collect();

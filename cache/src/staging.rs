@@ -14,9 +14,9 @@ use rusqlite::Transaction;
 
 use crate::error::{DbContext, IoContext};
 use crate::files::{make_dir, make_open_dir, names_in};
-use crate::layer::{insert_blob, insert_layer, require_layer, same_diff_id};
+use crate::layer::{insert_blob, insert_layer, layer_id, require_layer, same_diff_id};
+use crate::process::Spare;
 use crate::remove::remove_tree;
-use crate::session::Spare;
 use crate::toc::{TocBytes, folder_size};
 use crate::usage::{sync_file_system, tree_size};
 use crate::{CacheError, LayerBlob, LayerId, Result, Store};
@@ -89,15 +89,15 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        let session = &self.store.inner.session;
+        let own = &self.store.inner.own;
         // What can't be removed goes with the process's folder.
         if let Some(work) = give_work(&self.work).then(|| self.work.clone()) {
-            session.give_spare(Spare::Work, work).map(|path| remove_tree(&path, None));
+            own.give_spare(Spare::Work, work).map(|path| remove_tree(&path, None));
         } else {
             let _ = remove_tree(&self.work, None);
         }
         if is_pristine(&self.dir, &self.fs) {
-            session.give_spare(Spare::Layer, self.dir.clone()).map(|path| remove_tree(&path, None));
+            own.give_spare(Spare::Layer, self.dir.clone()).map(|path| remove_tree(&path, None));
         } else {
             let _ = remove_tree(&self.dir, None);
         }
@@ -124,18 +124,18 @@ fn is_pristine(dir: &Path, fs: &Path) -> bool {
 impl Store {
     /// Starts a layer.
     pub fn staging(&self) -> Result<Staging> {
-        let session = &self.inner.session;
-        let spare = session.take_spare(Spare::Layer);
+        let own = &self.inner.own;
+        let spare = own.take_spare(Spare::Layer);
         let is_new = spare.is_none();
-        let dir = spare.unwrap_or_else(|| session.new_path("layer"));
+        let dir = spare.unwrap_or_else(|| own.new_path("layer"));
         let fs = dir.join("fs");
         if is_new {
             make_dir(&dir)?;
             make_open_dir(&fs)?;
         }
-        let spare = session.take_spare(Spare::Work);
+        let spare = own.take_spare(Spare::Work);
         let is_new = spare.is_none();
-        let work = spare.unwrap_or_else(|| session.new_path("work"));
+        let work = spare.unwrap_or_else(|| own.new_path("work"));
         if is_new {
             make_dir(&work)?;
         }
@@ -154,7 +154,7 @@ impl Store {
 
     /// An empty folder that goes with the process: for clones, downloads, mount points.
     pub fn scratch(&self) -> Result<Scratch> {
-        let path = self.inner.session.new_path("dir");
+        let path = self.inner.own.new_path("dir");
         make_dir(&path)?;
         Ok(Scratch { path, _store: self.clone() })
     }
@@ -191,7 +191,7 @@ impl Store {
         });
         if result.is_err() {
             // Back to where it is removed with the process's folder; without rows it is nothing.
-            let _ = self.inner.session.discard(&self.inner.layout.layer(&new));
+            let _ = self.inner.own.discard(&self.inner.layout.layer(&new));
         }
         let id = result?;
         // Still under the lock: nothing is pruned before it is held.
@@ -241,7 +241,7 @@ impl Store {
         let place = self.inner.layout.layer_fs(id);
         make_dir(&self.inner.layout.layer(id))?;
         // What is there is from another boot, or from a process that was killed before its rows were written.
-        self.inner.session.discard(&place)?;
+        self.inner.own.discard(&place)?;
         fs::rename(dir.join("fs"), &place).on("move layer to", &place)?;
         self.note_folder(tx, id, size)
     }
@@ -266,24 +266,28 @@ impl Store {
         tx.prepare_cached(sql).and_then(|mut s| s.execute(row)).map(drop).doing("note folder")
     }
 
-    /// Makes the folders of layers durable.
-    pub(crate) fn sync_folders(&self) -> Result<()> {
-        let Some(boot) = self.inner.layout.boot() else { return Ok(()) };
-        let ids = self.inner.db.read("look for folders to sync", |db| {
+    /// Layers with a folder that was written in this boot and not synced since.
+    pub(crate) fn unsynced_folders(&self) -> Result<Vec<LayerId>> {
+        let Some(boot) = self.inner.layout.boot() else { return Ok(Vec::new()) };
+        self.inner.db.read("look for folders to sync", |db| {
             let mut statement = db.prepare("SELECT id FROM layers WHERE folder_boot = ?1")?;
-            let rows = statement.query_map([boot], |r| r.get::<_, String>(0))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+            let rows = statement.query_map([boot], |r| layer_id(r, 0))?;
+            rows.collect()
+        })
+    }
+
+    /// Notes that folders of this boot are durable.
+    pub(crate) fn note_synced(&self, ids: &[LayerId]) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
-        // One call for all of them; those that come meanwhile stay unsynced.
-        sync_file_system(&self.inner.layout.layers())?;
+        let boot = self.inner.layout.boot();
         self.inner.db.write("note synced folders", |tx| {
             let mut statement = tx
                 .prepare("UPDATE layers SET folder_boot = '' WHERE id = ?1 AND folder_boot = ?2")
                 .doing("note synced folders")?;
-            ids.iter().try_for_each(|id| statement.execute((id, boot)).map(drop)).doing("note synced folders")
+            let mut note = |id: &LayerId| statement.execute((id.as_str(), boot)).map(drop);
+            ids.iter().try_for_each(&mut note).doing("note synced folders")
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::files::{
 };
 use crate::layout::{Layout, ROOT_NAMES};
 use crate::lease::Leases;
-use crate::session::{Cleaner, GcLock, Session, take_from_the_dead};
+use crate::process::{Cleaner, GcLock, ProcessFolder, take_from_the_dead};
 use crate::toc::TocMemo;
 use crate::{CacheError, Result, reserve};
 
@@ -54,6 +54,29 @@ fn system_seconds() -> i64 {
 }
 
 /// An open store. Clones share everything; the last one to go removes the process's folder under `tmp/`.
+///
+/// ```
+/// use garboard_cache::{Key, NewLayer, OpenOptions, Record, Store};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let store = Store::open(&folder.path().join("store"), OpenOptions::default())?;
+/// let lease = store.lease()?; // what is used from here on is not pruned
+/// let key = Key([7; 32]);
+/// let step = store.lock(&key.to_string())?; // who wants the same step waits here, then finds the record
+/// if store.record(&key)?.is_none() {
+///     let staging = store.staging()?;
+///     std::fs::write(staging.fs().join("hello"), "world")?; // a RUN would write here
+///     let layer = staging.commit(NewLayer { keep_folder: true, ..NewLayer::default() })?;
+///     store.put_record(&[key], &Record { layer: Some(layer), ..Record::default() })?;
+/// }
+/// drop(step);
+/// let layer = store.record(&key)?.and_then(|record| record.layer).expect("just recorded");
+/// let folder = store.layer(&layer)?.and_then(|info| info.folder).expect("just made");
+/// assert_eq!(std::fs::read(folder.join("hello"))?, b"world");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
@@ -66,17 +89,14 @@ pub(crate) struct Inner {
     pub(crate) tocs: TocMemo,
     pub(crate) block_cache_bytes: u64,
     clock: Clock,
-    // Fields are dropped in this order: the cleaner works in the session's folder.
+    // Fields are dropped in this order: the cleaner works in the process's folder.
     _cleaner: Option<Cleaner>,
-    pub(crate) session: Session,
+    pub(crate) own: ProcessFolder,
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner")
-            .field("layout", &self.layout)
-            .field("session", &self.session)
-            .finish_non_exhaustive()
+        f.debug_struct("Inner").field("layout", &self.layout).field("own", &self.own).finish_non_exhaustive()
     }
 }
 
@@ -96,9 +116,9 @@ impl Store {
         if !known {
             create(&layout)?;
         }
-        let session = reserve::with_room(&layout, || Session::start(&layout))?;
-        let dead = take_from_the_dead(&layout, &session)?;
-        let stale = stale_boots(&layout, &session)?;
+        let own = reserve::with_room(&layout, || ProcessFolder::start(&layout))?;
+        let dead = take_from_the_dead(&layout, &own)?;
+        let stale = stale_boots(&layout, &own)?;
         let trash: Vec<_> = dead.into_iter().chain(stale).collect();
         let cleaner = (!trash.is_empty()).then(|| Cleaner::start(trash));
         Ok(Self {
@@ -110,7 +130,7 @@ impl Store {
                 block_cache_bytes: options.block_cache_bytes,
                 clock: options.clock,
                 _cleaner: cleaner,
-                session,
+                own,
             }),
         })
     }
@@ -200,11 +220,11 @@ fn write_new(layout: &Layout, place: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Moves away the unsynced blobs of earlier boots. Returns where they are.
-fn stale_boots(layout: &Layout, session: &Session) -> Result<Vec<PathBuf>> {
+fn stale_boots(layout: &Layout, own: &ProcessFolder) -> Result<Vec<PathBuf>> {
     let mut stale = Vec::new();
     for name in names_in(&layout.all_fresh())? {
         if layout.boot().is_some_and(|boot| boot != name) {
-            stale.extend(session.discard(&layout.all_fresh().join(name))?);
+            stale.extend(own.discard(&layout.all_fresh().join(name))?);
         }
     }
     Ok(stale)

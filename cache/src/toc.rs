@@ -125,7 +125,7 @@ impl Store {
     pub fn attach_toc(&self, id: &LayerId, toc: Arc<Toc>) -> Result<()> {
         let bytes = TocBytes::new(&toc);
         self.hold_layer(id)?;
-        let made = self.inner.session.new_path("toc");
+        let made = self.inner.own.new_path("toc");
         if bytes.is_big() {
             bytes.write(&made)?;
         }

@@ -12,7 +12,7 @@ use crate::error::IoContext;
 use crate::files::{exists, names_in, read_if_there};
 use crate::layer::{digest, layer_id};
 use crate::lease::Held;
-use crate::session::GcLock;
+use crate::process::GcLock;
 use crate::{LayerId, Result, Store};
 
 /// What a [`UsageItem`] is.
@@ -84,6 +84,7 @@ struct LayerRow {
 impl Store {
     /// Everything in the store, the least recently used first.
     pub fn usage(&self) -> Result<Vec<UsageItem>> {
+        self.measure_mounts()?;
         let _gc = GcLock::exclusive(&self.inner.layout)?;
         Ok(self.census()?.counted.into_iter().map(|c| c.item).collect())
     }
@@ -174,6 +175,24 @@ impl Store {
         })
     }
 
+    /// Notes the sizes of cache mounts that were used since they were measured. This can take long, so it comes before
+    /// the `gc` lock is taken.
+    pub(crate) fn measure_mounts(&self) -> Result<()> {
+        let top = self.inner.layout.cache_mounts();
+        for hash in names_in(&top)? {
+            for slot in names_in(&top.join(&hash))? {
+                let dir = top.join(&hash).join(&slot);
+                let Ok(meta) = fs::metadata(dir.join("id")) else { continue };
+                if noted_size(&dir).is_none_or(|(used, _)| used != meta.mtime()) {
+                    let size = tree_size(&dir.join("data"));
+                    // Only an estimate is lost if this fails.
+                    let _ = fs::write(dir.join("size"), format!("{} {size}", meta.mtime()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn count_mounts(&self) -> Result<Vec<Counted>> {
         let top = self.inner.layout.cache_mounts();
         let mut counted = Vec::new();
@@ -186,7 +205,7 @@ impl Store {
                 let item = UsageItem {
                     kind: UsageKind::CacheMount,
                     id: format!("{hash}/{slot}"),
-                    size: mount_size(&dir, &meta, held),
+                    size: noted_size(&dir).map_or(0, |(_, size)| size),
                     created: birth(&meta),
                     last_used: meta.mtime(),
                     description: String::from_utf8_lossy(&id).into_owned(),
@@ -259,22 +278,11 @@ fn birth(meta: &fs::Metadata) -> i64 {
     born.map_or(meta.mtime(), |d| d.as_secs().cast_signed())
 }
 
-/// A cache mount's size. It is written beside the folder, with the time of last use at which it was found.
-fn mount_size(dir: &Path, id: &fs::Metadata, in_use: bool) -> u64 {
-    let note = dir.join("size");
-    let known = read_if_there(&note).ok().flatten().and_then(|bytes| {
-        let text = String::from_utf8(bytes).ok()?;
-        let (used, size) = text.split_once(' ')?;
-        (used.parse() == Ok(id.mtime())).then(|| size.parse().ok())?
-    });
-    known.unwrap_or_else(|| {
-        let size = tree_size(&dir.join("data"));
-        if !in_use {
-            // Only saves the next count.
-            let _ = fs::write(&note, format!("{} {size}", id.mtime()));
-        }
-        size
-    })
+/// A cache mount's size as it was noted beside the folder, and the time of last use at which it was found.
+fn noted_size(dir: &Path) -> Option<(i64, u64)> {
+    let text = String::from_utf8(read_if_there(&dir.join("size")).ok()??).ok()?;
+    let (used, size) = text.split_once(' ')?;
+    Some((used.parse().ok()?, size.parse().ok()?))
 }
 
 /// Bytes on disk below a folder; what can't be read counts nothing.

@@ -23,7 +23,7 @@ const MAX_SPARE: usize = 8;
 
 /// This process's folder.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct ProcessFolder {
     dir: PathBuf,
     counter: AtomicU64,
     spare: Mutex<Vec<(Spare, PathBuf)>>,
@@ -74,10 +74,10 @@ impl GcLock {
 
 /// The lock of a folder under `tmp/`.
 fn lock_name(folder: &str) -> String {
-    format!("session {folder}")
+    format!("process {folder}")
 }
 
-impl Session {
+impl ProcessFolder {
     /// Makes this process's folder.
     pub(crate) fn start(layout: &Layout) -> Result<Self> {
         let name = format!("{}-{}", std::process::id(), random_name()?);
@@ -125,7 +125,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for ProcessFolder {
     fn drop(&mut self) {
         // What can't be removed now is found by the next process.
         let _ = remove_tree(&self.dir, None);
@@ -133,7 +133,7 @@ impl Drop for Session {
 }
 
 /// The folders of live processes, this one's included.
-pub(crate) fn live_sessions(layout: &Layout, own: &Session) -> Result<Vec<PathBuf>> {
+pub(crate) fn live_folders(layout: &Layout, own: &ProcessFolder) -> Result<Vec<PathBuf>> {
     let mut live = Vec::new();
     for name in names_in(&layout.tmp())? {
         if name == own.name() || !is_dead(layout, &name)? {
@@ -150,7 +150,7 @@ fn is_dead(layout: &Layout, name: &str) -> Result<bool> {
 }
 
 /// Takes the folders of dead processes into this one's. Returns where they are now.
-pub(crate) fn take_from_the_dead(layout: &Layout, own: &Session) -> Result<Vec<PathBuf>> {
+pub(crate) fn take_from_the_dead(layout: &Layout, own: &ProcessFolder) -> Result<Vec<PathBuf>> {
     let mut taken = Vec::new();
     for name in names_in(&layout.tmp())? {
         // No name is used twice, so that who is dead stays dead.
