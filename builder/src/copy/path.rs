@@ -53,7 +53,11 @@ pub(crate) fn within(path: &[u8], dir: &[u8]) -> bool {
 
 /// The order of a table of contents: a folder is followed by all that is in it.
 pub(crate) fn order(a: &[u8], b: &[u8]) -> Ordering {
-    a.split(|b| *b == b'/').cmp(b.split(|b| *b == b'/'))
+    let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
+    match a.iter().zip(b).position(|(x, y)| x != y) {
+        Some(at) => rank(a[at]).cmp(&rank(b[at])),
+        None => a.len().cmp(&b.len()),
+    }
 }
 
 /// The path as messages show it, from the root.

@@ -9,7 +9,7 @@ use super::filter::Filters;
 use super::finish::finish;
 use super::path::{base, clean, display, join, parent};
 use super::select::{holder, selection};
-use super::target::{Added, NewFolder, Target};
+use super::target::{New, NewFolder, Target};
 use super::visit::{Item, Role, visit};
 use super::{CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selected, Selection, SourceContent};
 
@@ -78,8 +78,8 @@ pub fn plan_folder(
     Ok((path, finish(target.into_added(), dest)))
 }
 
-/// The metadata that a copied entry gets. The path is still that of the source.
-pub(crate) fn outcome(op: &CopyOp, entry: &Entry) -> Entry {
+/// The entry at `path` that a copied entry becomes.
+fn outcome(op: &CopyOp, entry: &Entry, path: Vec<u8>) -> Entry {
     let own = Owner { uid: entry.uid, gid: entry.gid };
     let owner = op.chown.unwrap_or(if op.owner_from_source { own } else { Owner::default() });
     let is_dir = matches!(entry.kind, EntryKind::Dir { .. });
@@ -91,7 +91,7 @@ pub(crate) fn outcome(op: &CopyOp, entry: &Entry) -> Entry {
     };
     let xattrs = entry.xattrs.iter().filter(|(name, _)| name.as_slice() == CAPABILITY);
     Entry {
-        path: entry.path.clone(),
+        path,
         kind: if is_dir { EntryKind::Dir { opaque: false } } else { entry.kind.clone() },
         mode,
         uid: owner.uid,
@@ -131,8 +131,8 @@ impl Planner<'_> {
         self.call += 1;
         let cleaned = clean(name.as_bytes());
         let path = self.place(base(&cleaned), false)?;
-        let entry = Entry { path, kind, mode, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new() };
-        self.put_file(outcome(self.op, &entry), Some(content), false)
+        let entry = Entry { path: Vec::new(), kind, mode, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new() };
+        self.put_file(outcome(self.op, &entry, path), Some(content), false)
     }
 
     /// Where something of this name goes, after making the folders that lead there. A folder's place is where its
@@ -174,9 +174,8 @@ impl Planner<'_> {
             // BuildKit gives a folder on the way that is there already the plain mode of the source.
             (Role::Parent, true) => self.target.change(&path, |entry| entry.mode = found.entry.mode),
             _ => {
-                let mut entry = outcome(self.op, found.entry);
-                entry.path = path;
-                self.target.put(Added { entry, content: None, call: self.call, linked: false });
+                let entry = outcome(self.op, found.entry, path);
+                self.target.put(New { entry, content: None, call: self.call, linked: false });
             }
         }
         Ok(())
@@ -199,9 +198,7 @@ impl Planner<'_> {
         let content = matches!(holder.entry.kind, EntryKind::File { .. })
             .then(|| SourceContent::Tree { path: holder.entry.path.clone(), layer: holder.layer });
         let linked = matches!(found.entry.kind, EntryKind::Hardlink { .. });
-        let mut entry = outcome(self.op, holder.entry);
-        entry.path = path;
-        self.put_file(entry, content, linked)
+        self.put_file(outcome(self.op, holder.entry, path), content, linked)
     }
 
     fn put_file(
@@ -213,7 +210,7 @@ impl Planner<'_> {
         if self.target.folder(&entry.path) == Some(true) {
             return Err(CopyError::FileOverFolder { path: display(&entry.path) });
         }
-        self.target.put(Added { entry, content, call: self.call, linked });
+        self.target.put(New { entry, content, call: self.call, linked });
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! The destination tree while a COPY is planned: what was there, and what has been added so far.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
-use garboard_layer::{Entry, EntryKind, Mtime, TreeView};
+use garboard_layer::{Entry, EntryKind, Found, Mtime, TreeView};
 
-use super::path::{ancestors, components, display, join, parent};
+use super::path::{ancestors, base, components, display, join, parent};
 use super::{CopyError, Owner, SourceContent};
 
 /// The most symbolic links that are followed on the way to one path.
@@ -12,7 +13,7 @@ const MAX_LINKS: usize = 255;
 
 /// An entry that the layer may get.
 #[derive(Clone, Debug)]
-pub(crate) struct Added {
+pub(crate) struct Added<'a> {
     /// The entry.
     pub(crate) entry: Entry,
     /// Its bytes, for regular files.
@@ -21,21 +22,59 @@ pub(crate) struct Added {
     pub(crate) call: u32,
     /// Whether it was a hard link in the source.
     pub(crate) linked: bool,
+    /// What the destination has in its place.
+    pub(crate) old: Option<Found<'a>>,
+}
+
+/// An entry to be added.
+#[derive(Debug)]
+pub(crate) struct New {
+    /// As [`Added::entry`].
+    pub(crate) entry: Entry,
+    /// As [`Added::content`].
+    pub(crate) content: Option<SourceContent>,
+    /// As [`Added::call`].
+    pub(crate) call: u32,
+    /// As [`Added::linked`].
+    pub(crate) linked: bool,
+}
+
+impl New {
+    /// A folder.
+    fn folder(entry: Entry) -> Self {
+        Self { entry, content: None, call: 0, linked: false }
+    }
 }
 
 /// The destination with the additions on top.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
-    dest: &'a TreeView,
-    added: Vec<Slot>,
+    dest: Dest<'a>,
+    added: Vec<Added<'a>>,
     index: HashMap<Vec<u8>, usize>,
 }
 
+/// The destination, with the folders remembered that were looked into: thousands of files may go to one of them.
 #[derive(Debug)]
-struct Slot {
-    added: Added,
-    /// Nothing was there before, so nothing can be below it but additions.
-    fresh: bool,
+struct Dest<'a> {
+    view: &'a TreeView,
+    folders: RefCell<HashMap<Vec<u8>, Vec<Named<'a>>>>,
+}
+
+/// An entry of a folder by name.
+type Named<'a> = (&'a [u8], Found<'a>);
+
+impl<'a> Dest<'a> {
+    fn lookup(&self, path: &[u8]) -> Option<Found<'a>> {
+        let mut folders = self.folders.borrow_mut();
+        let folder = parent(path);
+        if !folders.contains_key(folder) {
+            folders.insert(folder.to_vec(), self.view.children(folder));
+        }
+        let children = &folders[folder];
+        let at = children.binary_search_by(|(name, _)| (*name).cmp(base(path))).ok()?;
+        Some(children[at].1)
+    }
 }
 
 /// Metadata of folders that are made on the way.
@@ -48,19 +87,23 @@ pub(crate) struct NewFolder {
 
 impl<'a> Target<'a> {
     pub(crate) fn new(dest: &'a TreeView) -> Self {
+        let dest = Dest { view: dest, folders: RefCell::default() };
         Self { dest, added: Vec::new(), index: HashMap::new() }
     }
 
     /// What is at a path, the root excepted. Links are not followed.
     pub(crate) fn get(&self, path: &[u8]) -> Option<&Entry> {
-        if let Some(slot) = self.index.get(path) {
-            return Some(&self.added[*slot].added.entry);
+        match self.index.get(path) {
+            Some(at) => Some(&self.added[*at].entry),
+            None => self.old(path).map(|found| found.entry),
         }
-        let folder = self.index.get(parent(path)).map(|slot| &self.added[*slot]);
-        if folder.is_some_and(|slot| slot.fresh) {
-            return None;
-        }
-        self.dest.lookup(path).map(|found| found.entry)
+    }
+
+    /// What the destination has at a path.
+    fn old(&self, path: &[u8]) -> Option<Found<'a>> {
+        let folder = self.index.get(parent(path)).map(|at| &self.added[*at]);
+        // Where a folder is new there is nothing in it but additions.
+        if folder.is_some_and(|folder| folder.old.is_none()) { None } else { self.dest.lookup(path) }
     }
 
     /// Whether something is at a path, and whether it is a folder.
@@ -72,15 +115,16 @@ impl<'a> Target<'a> {
     }
 
     /// Adds an entry, or replaces what is there.
-    pub(crate) fn put(&mut self, added: Added) {
-        let path = &added.entry.path;
-        if let Some(slot) = self.index.get(path) {
-            self.added[*slot].added = added;
+    pub(crate) fn put(&mut self, new: New) {
+        let New { entry, content, call, linked } = new;
+        if let Some(at) = self.index.get(&entry.path) {
+            let added = &mut self.added[*at];
+            *added = Added { entry, content, call, linked, old: added.old };
             return;
         }
-        let fresh = self.get(path).is_none();
-        self.index.insert(path.clone(), self.added.len());
-        self.added.push(Slot { added, fresh });
+        let old = self.old(&entry.path);
+        self.index.insert(entry.path.clone(), self.added.len());
+        self.added.push(Added { entry, content, call, linked, old });
     }
 
     /// Changes a folder that is there, keeping the rest of its metadata. The root can't be changed.
@@ -89,7 +133,7 @@ impl<'a> Target<'a> {
         change(&mut entry);
         // What lies below stays: the new layer hides nothing.
         entry.kind = EntryKind::Dir { opaque: false };
-        self.put(Added { entry, content: None, call: 0, linked: false });
+        self.put(New::folder(entry));
     }
 
     /// Where a path leads inside the root, links followed; it need not exist.
@@ -136,7 +180,7 @@ impl<'a> Target<'a> {
                         mtime: new.mtime,
                         xattrs: BTreeMap::new(),
                     };
-                    self.put(Added { entry, content: None, call: 0, linked: false });
+                    self.put(New::folder(entry));
                 }
             }
         }
@@ -144,7 +188,7 @@ impl<'a> Target<'a> {
     }
 
     /// All that was added, in any order.
-    pub(crate) fn into_added(self) -> Vec<Added> {
-        self.added.into_iter().map(|slot| slot.added).collect()
+    pub(crate) fn into_added(self) -> Vec<Added<'a>> {
+        self.added
     }
 }
