@@ -74,19 +74,8 @@ impl UnpackTree {
         self.links.insert(first.clone(), rest.to_vec());
     }
 
-    /// The table of contents; of a file's names the first in order holds the content.
-    pub(crate) fn into_toc(mut self) -> Toc {
-        for (target, mut names) in std::mem::take(&mut self.links) {
-            names.push(target.clone());
-            names.sort_by_key(|name| key(name));
-            if names[0] != target
-                && let Some(file) = self.entries.remove(&key(&target))
-            {
-                let link = EntryKind::Hardlink { target: names[0].clone() };
-                self.entries.insert(key(&target), Entry { kind: link, ..file.clone() });
-                self.promote(file, names);
-            }
-        }
-        Toc::from_sorted(self.entries.into_values().collect())
+    /// The table of contents.
+    pub(crate) fn into_toc(self) -> Toc {
+        Toc::new(self.entries.into_values().collect())
     }
 }
