@@ -57,13 +57,13 @@ impl UnpackTree {
         }
         for entry in doomed {
             if let Some(names) = self.links.remove(&entry.path) {
-                self.promote(entry, names);
+                self.promote(entry, &names);
             }
         }
     }
 
     /// Makes the first of a removed file's names its main name.
-    fn promote(&mut self, file: Entry, names: Vec<Vec<u8>>) {
+    fn promote(&mut self, file: Entry, names: &[Vec<u8>]) {
         let Some((first, rest)) = names.split_first() else { return };
         self.entries.insert(key(first), Entry { path: first.clone(), ..file });
         for name in rest {

@@ -1,4 +1,5 @@
 //! What a RUN changed, under a real overlay and by comparing trees: both must say the same.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Writing and reading layers gives back what was planned, in every form.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod common;
 
