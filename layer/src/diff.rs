@@ -94,7 +94,7 @@ pub fn diff_overlay(
         changed.push(diff.is_changed(item)?);
     }
     let mut found: Vec<Scanned> = found.into_iter().filter(|item| !is_whiteout(item)).collect();
-    diff.finish(&mut found, &changed, gone)
+    Ok(diff.finish(&mut found, &changed, gone))
 }
 
 /// The changes between `before` and the whole tree at `after`, with the result that [`diff_overlay`] would have.
@@ -126,7 +126,7 @@ pub fn diff_trees(
             gone.insert(entry.path.clone());
         }
     }
-    diff.finish(&mut found, &changed, gone)
+    Ok(diff.finish(&mut found, &changed, gone))
 }
 
 fn everything(threads: usize, overlay: bool) -> Scan<'static> {
@@ -193,12 +193,7 @@ impl<'a> Diff<'a> {
     }
 
     /// Adds the folders above changes, gives names of one inode their form, and sorts whiteouts in.
-    fn finish(
-        &self,
-        found: &mut Vec<Scanned>,
-        changed: &[bool],
-        gone: BTreeSet<Vec<u8>>,
-    ) -> Result<Vec<Planned>, LayerError> {
+    fn finish(&self, found: &mut Vec<Scanned>, changed: &[bool], gone: BTreeSet<Vec<u8>>) -> Vec<Planned> {
         let mut above: BTreeSet<&[u8]> = gone.iter().flat_map(|path| ancestors(path)).collect();
         let changes = found.iter().zip(changed).filter(|(_, changed)| **changed);
         above.extend(changes.flat_map(|(item, _)| ancestors(&item.entry.path)));
@@ -213,7 +208,7 @@ impl<'a> Diff<'a> {
         let mut planned: Vec<Planned> = found.drain(..).map(|item| self.planned(item)).collect();
         planned.extend(gone.into_iter().map(|path| Planned::bare(whiteout(path))));
         planned.sort_by(|a, b| component_order(&a.entry.path, &b.entry.path));
-        Ok(planned)
+        planned
     }
 
     fn planned(&self, item: Scanned) -> Planned {

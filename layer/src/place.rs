@@ -133,12 +133,8 @@ impl Placer {
     }
 
     fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), LayerError> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (dir, name) = split(target);
         let dir = self.open_dir(dir, OFlags::PATH).map_err(|e| LayerError::io("open", dir, e))?;
-        // Linking by name would be a race if others wrote here; checking that it is no folder is enough for us.
-        rustix::fs::openat(&dir, os(name), flags, Mode::empty())
-            .map_err(|e| LayerError::io("open the target of a hard link", target, e))?;
         self.replacing("create hard link", path, |parent, new| {
             rustix::fs::linkat(&dir, os(name), parent, new, AtFlags::empty())
         })

@@ -1,6 +1,6 @@
 //! Reads a folder's metadata on several threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use crate::digest::CAPABILITY;
-use crate::path::{component_order, join, os, within};
+use crate::path::{ancestors, component_order, join, os, within};
 use crate::{ContentDigest, Entry, EntryKind, FileStamp, LayerError, Mtime, Verdict};
 
 /// What is scanned.
@@ -50,10 +50,27 @@ struct State {
     failed: Option<LayerError>,
 }
 
+/// The paths that are wanted, for quick answers.
+struct Only<'a> {
+    wanted: HashSet<&'a [u8]>,
+    /// The folders above them.
+    above: HashSet<&'a [u8]>,
+}
+
+impl<'a> Only<'a> {
+    fn new(paths: &'a [Vec<u8>]) -> Self {
+        Self {
+            wanted: paths.iter().map(Vec::as_slice).collect(),
+            above: paths.iter().flat_map(|path| ancestors(path)).collect(),
+        }
+    }
+}
+
 struct Scanner<'a> {
     root: OwnedFd,
     root_path: PathBuf,
     scan: Scan<'a>,
+    only: Option<Only<'a>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -63,12 +80,14 @@ pub(crate) fn scan(root: &Path, scan: Scan<'_>) -> Result<Vec<Scanned>, LayerErr
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(root, flags, Mode::empty())
         .map_err(|e| LayerError::io("open folder", root.as_os_str().as_bytes(), e))?;
-    let inside = scan.only.is_none_or(|only| only.iter().any(Vec::is_empty));
+    let only = scan.only.map(Only::new);
+    let inside = only.as_ref().is_none_or(|only| only.wanted.contains(&b""[..]));
     let state = State { jobs: vec![Job { path: Vec::new(), inside }], ..State::default() };
     let scanner = Scanner {
         root: fd,
         root_path: root.to_path_buf(),
         scan,
+        only,
         state: Mutex::new(state),
         changed: Condvar::new(),
     };
@@ -181,8 +200,8 @@ impl Scanner<'_> {
         found: &mut Vec<Scanned>,
         jobs: &mut Vec<Job>,
     ) -> Result<(), LayerError> {
-        let inside = inside || self.scan.only.is_some_and(|only| only.iter().any(|p| within(&path, p)));
-        if !inside && !self.scan.only.is_some_and(|only| only.iter().any(|p| within(p, &path))) {
+        let inside = inside || self.only.as_ref().is_some_and(|only| only.wanted.contains(&path[..]));
+        if !inside && !self.only.as_ref().is_some_and(|only| only.above.contains(&path[..])) {
             return Ok(());
         }
         let stat = || match rustix::fs::statat(folder, os(name), AtFlags::SYMLINK_NOFOLLOW) {

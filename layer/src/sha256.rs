@@ -10,7 +10,8 @@ use crate::BlobInfo;
 
 /// The OCI digest of what was hashed.
 pub(crate) fn oci_digest(hasher: Sha256) -> Digest {
-    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hasher.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')).collect();
     Sha256Digest::from_str(&hex).expect("64 lower-case hexadecimal digits").into()
 }
 

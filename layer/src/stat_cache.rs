@@ -62,7 +62,8 @@ impl StatCache {
         let wanted = stamp_bytes(stamp)?;
         let found = |record: &[u8]| {
             let (stamp, digest) = record.split_at(RECORD - 32);
-            (stamp == wanted).then(|| ContentDigest(digest.try_into().expect("records end with 32 bytes")))
+            let digest = digest.try_into().ok()?;
+            (stamp == wanted).then_some(ContentDigest(digest))
         };
         let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(record) = added.get(&(stamp.dev, stamp.ino)) {
@@ -140,8 +141,8 @@ fn records(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Device and inode of a record.
 fn identity(record: &[u8]) -> (u64, u64) {
-    let number = |at: usize| u64::from_le_bytes(record[at..at + 8].try_into().expect("8 bytes"));
-    (number(0), number(8))
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    (number(&record[..8]), number(&record[8..16]))
 }
 
 /// A record's first 40 bytes; none for times that don't fit.

@@ -5,6 +5,7 @@
 use crate::tar_format::BLOCK;
 
 /// A piece of the stream.
+#[derive(Clone, Copy)]
 pub(crate) enum Piece<'a> {
     /// The first header of an entry.
     Entry {

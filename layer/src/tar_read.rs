@@ -243,7 +243,7 @@ impl<R: Read> TarReader<R> {
         let device = (device(header.device_major()), device(header.device_minor()));
         let [uid, gid] = ids;
         let mut raw = RawEntry { path, link, kind, mode, uid, gid, mtime, size, device, xattrs };
-        self.expand_sparse(header, &mut raw, ext)?;
+        self.expand_sparse(header, &mut raw, &ext)?;
         Ok(raw)
     }
 
@@ -258,7 +258,7 @@ impl<R: Read> TarReader<R> {
         &mut self,
         header: &Header,
         raw: &mut RawEntry,
-        ext: Extensions,
+        ext: &Extensions,
     ) -> Result<(), LayerError> {
         let record = |name: &str| ext.records.get(format!("GNU.sparse.{name}").as_bytes());
         let (pieces, size) = if raw.kind == EntryType::GNUSparse {

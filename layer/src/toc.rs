@@ -1,6 +1,6 @@
 //! The table of contents of one layer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::path::component_order;
 
@@ -116,7 +116,8 @@ pub struct Toc {
 }
 
 impl Toc {
-    /// Sorts the entries; of two with the same path the later one stays.
+    /// Sorts the entries; of two with the same path the later one stays. Of a file's names the first in order becomes
+    /// the entry that holds the content, the others its hard links.
     pub fn new(mut entries: Vec<Entry>) -> Self {
         entries.sort_by(|a, b| component_order(&a.path, &b.path));
         // `dedup_by` drops its first argument, the later entry: keep that one's value.
@@ -127,6 +128,7 @@ impl Toc {
             }
             same
         });
+        put_content_first(&mut entries);
         Self { entries }
     }
 
@@ -144,5 +146,50 @@ impl Toc {
     /// The entry of exactly this path.
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
         self.entries.binary_search_by(|e| component_order(&e.path, path)).ok().map(|i| &self.entries[i])
+    }
+}
+
+/// Makes the first of a file's names the file, in sorted entries: the same tree has the same table, whichever of the
+/// names was written first.
+fn put_content_first(entries: &mut [Entry]) {
+    let mut moved: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    for at in 0..entries.len() {
+        let EntryKind::Hardlink { target } = &entries[at].kind else { continue };
+        if let Some(first) = moved.get(target) {
+            entries[at].kind = EntryKind::Hardlink { target: first.clone() };
+            continue;
+        }
+        let Ok(file) = entries.binary_search_by(|e| component_order(&e.path, target)) else { continue };
+        if file > at && matches!(entries[file].kind, EntryKind::File { .. }) {
+            let link = EntryKind::Hardlink { target: entries[at].path.clone() };
+            entries[at] = Entry { path: entries[at].path.clone(), ..entries[file].clone() };
+            entries[file].kind = link;
+            moved.insert(entries[file].path.clone(), entries[at].path.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{dir, file, hardlink};
+
+    #[test]
+    fn later_entries_win_and_folders_come_before_their_content() {
+        let toc =
+            Toc::new(vec![file("a!", "1").entry, file("a/b", "1").entry, dir("a"), file("a/b", "22").entry]);
+        let paths: Vec<_> = toc.entries().iter().map(|e| e.path.as_slice()).collect();
+        assert_eq!(paths, [&b"a"[..], b"a/b", b"a!"]);
+        assert!(matches!(toc.get(b"a/b").unwrap().kind, EntryKind::File { size: 2, .. }));
+        assert!(toc.get(b"a/").is_none() && toc.get(b"b").is_none());
+    }
+
+    #[test]
+    fn the_first_name_holds_the_content() {
+        let sorted =
+            Toc::new(vec![file("a", "1").entry, hardlink("b", "a"), hardlink("c", "a"), hardlink("d", "a")]);
+        let other =
+            Toc::new(vec![hardlink("a", "c"), hardlink("b", "c"), file("c", "1").entry, hardlink("d", "c")]);
+        assert_eq!(sorted, other);
     }
 }

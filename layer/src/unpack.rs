@@ -83,7 +83,7 @@ pub fn unpack_layer(tar: impl Read, dest: &Path, options: UnpackOptions<'_>) -> 
     };
     let mut reader = TarReader::new(tar, options.limits.bytes);
     while let Some(raw) = reader.next_entry()? {
-        unpacker.entry(raw, &mut reader)?;
+        unpacker.entry(&raw, &mut reader)?;
         if unpacker.tree.len() as u64 > options.limits.entries {
             return Err(LayerError::Limit { what: "entries", limit: options.limits.entries });
         }
@@ -104,7 +104,7 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn entry(&mut self, raw: RawEntry, content: &mut impl Read) -> Result<(), LayerError> {
+    fn entry(&mut self, raw: &RawEntry, content: &mut impl Read) -> Result<(), LayerError> {
         let named = clean(&raw.path);
         if named.is_empty() {
             return Ok(()); // the root keeps what it has
@@ -115,7 +115,7 @@ impl Unpacker<'_> {
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             return self.marker(&dir, name, hidden, raw.mtime);
         }
-        let mut entry = to_entry(&raw, join(&dir, name))?;
+        let mut entry = to_entry(raw, join(&dir, name))?;
         check(&entry.path)?;
         self.make_dirs(&dir)?;
         match &entry.kind {

@@ -57,13 +57,13 @@ impl UnpackTree {
         }
         for entry in doomed {
             if let Some(names) = self.links.remove(&entry.path) {
-                self.promote(entry, names);
+                self.promote(entry, &names);
             }
         }
     }
 
     /// Makes the first of a removed file's names its main name.
-    fn promote(&mut self, file: Entry, names: Vec<Vec<u8>>) {
+    fn promote(&mut self, file: Entry, names: &[Vec<u8>]) {
         let Some((first, rest)) = names.split_first() else { return };
         self.entries.insert(key(first), Entry { path: first.clone(), ..file });
         for name in rest {
@@ -74,19 +74,8 @@ impl UnpackTree {
         self.links.insert(first.clone(), rest.to_vec());
     }
 
-    /// The table of contents; of a file's names the first in order holds the content.
-    pub(crate) fn into_toc(mut self) -> Toc {
-        for (target, mut names) in std::mem::take(&mut self.links) {
-            names.push(target.clone());
-            names.sort_by_key(|name| key(name));
-            if names[0] != target
-                && let Some(file) = self.entries.remove(&key(&target))
-            {
-                let link = EntryKind::Hardlink { target: names[0].clone() };
-                self.entries.insert(key(&target), Entry { kind: link, ..file.clone() });
-                self.promote(file, names);
-            }
-        }
-        Toc::from_sorted(self.entries.into_values().collect())
+    /// The table of contents.
+    pub(crate) fn into_toc(self) -> Toc {
+        Toc::new(self.entries.into_values().collect())
     }
 }

@@ -1,4 +1,5 @@
 //! What a RUN changed, under a real overlay and by comparing trees: both must say the same.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod common;
 
@@ -133,7 +134,8 @@ fn overlay_and_tree_agree_with_what_is_expected() {
 /// Applying a diff on the lower tree must give the tree that the RUN left behind.
 #[test]
 fn the_written_layer_makes_the_same_tree() {
-    for (commands, _) in CASES {
+    // `.wh.x` is a plain file while building and a whiteout once it is in a layer.
+    for (commands, _) in CASES.iter().filter(|(commands, _)| !commands.contains(".wh.")) {
         let Some(overlay) = Overlay::new() else { return };
         script(&overlay.path("tree"), commands);
         let changes = diff_overlay(&overlay.path("upper"), &overlay.view, DiffOptions::default()).unwrap();
@@ -157,10 +159,7 @@ fn the_written_layer_makes_the_same_tree() {
             };
             text.lines().map(cut).collect::<Vec<_>>()
         };
-        // `.wh.x` is a plain file while building and a whiteout once it is in a layer.
-        if !commands.contains(".wh.") {
-            assert_eq!(list_of(&flat), list_of(&overlay.path("tree")), "{commands}");
-        }
+        assert_eq!(list_of(&flat), list_of(&overlay.path("tree")), "{commands}");
     }
 }
 

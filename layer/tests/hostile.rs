@@ -1,4 +1,5 @@
 //! Nothing in a tar reaches outside the folder it is unpacked to, and nothing makes the reader panic.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod common;
 
@@ -6,14 +7,17 @@ use std::path::Path;
 
 use common::{unpack, view};
 use garboard_layer::{
-    ArchiveOptions, Devices, Form, Ids, LayerError, Limits, Toc, TreeView, UnpackOptions, is_archive,
-    unpack_archive, unpack_layer,
+    ArchiveOptions, Devices, DiffOptions, Form, Ids, LayerError, Limits, Toc, TreeView, UnpackOptions,
+    is_archive, unpack_archive, unpack_layer,
 };
 use proptest::prelude::*;
 use tar::{EntryType, Header};
 
-/// A tar of entries as an attacker writes them: name, type, link, content.
-fn raw(entries: &[(&str, EntryType, &str, &str)]) -> Vec<u8> {
+/// Name, type, link and content of an entry.
+type Raw<'a> = (&'a str, EntryType, &'a str, &'a str);
+
+/// A tar of entries as an attacker writes them.
+fn raw(entries: &[Raw]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, kind, link, content) in entries {
         let mut header = Header::new_gnu();
@@ -131,7 +135,7 @@ fn whiteout_names_are_checked() {
 
 #[test]
 fn later_entries_replace_earlier_ones() {
-    let cases: &[(&[(&str, EntryType, &str, &str)], &str)] = &[
+    let cases: &[(&[Raw], &str)] = &[
         (&[("a", F, "", "1"), ("a", D, "", ""), ("a/b", F, "", "2")], "a/ a/b"),
         (&[("a", D, "", ""), ("a/b", F, "", "2"), ("a", F, "", "1")], "a"),
         (&[("a", D, "", ""), ("a/b", F, "", "2"), (".wh.a", F, "", "")], "-a"),
@@ -348,7 +352,7 @@ proptest! {
                         let path = String::from_utf8_lossy(&found.entry.path).into_owned();
                         prop_assert!(cage.root().join(&path).symlink_metadata().is_ok(), "{} {}", path, common::paths(&toc));
                     }
-                    prop_assert!(garboard_layer::diff_trees(&there, &cage.root(), None, Default::default()).unwrap().is_empty());
+                    prop_assert!(garboard_layer::diff_trees(&there, &cage.root(), None, DiffOptions::default()).unwrap().is_empty());
                 }
             }
             cage.check();

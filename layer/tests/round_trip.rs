@@ -1,4 +1,5 @@
 //! Writing and reading layers gives back what was planned, in every form.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod common;
 
@@ -64,7 +65,7 @@ fn late_hard_link_targets_are_waited_for() {
     let toc = unpack(&tar, folder.path(), Form::Overlay, &TreeView::default()).unwrap();
     // What is read has the content under the first name.
     assert_eq!(common::paths(&toc), "a b=a c");
-    assert_eq!(common::paths(&written.toc), "a=b b c");
+    assert_eq!(toc, written.toc);
     assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"1");
     let broken = write_layer([Ok(hardlink("a", "b"))], Targets::default());
     assert!(matches!(broken, Err(LayerError::BrokenHardlink { .. })));

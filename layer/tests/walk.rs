@@ -1,4 +1,5 @@
 //! Walking a context.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod common;
 
@@ -24,7 +25,7 @@ fn tree(files: &[&str]) -> tempfile::TempDir {
     folder
 }
 
-fn options<'a>(filter: &'a (dyn Fn(&[u8], bool) -> Verdict + Sync)) -> WalkOptions<'a> {
+fn options(filter: &(dyn Fn(&[u8], bool) -> Verdict + Sync)) -> WalkOptions<'_> {
     WalkOptions { filter, only: None, threads: 2, stat_cache: None, digests: true }
 }
 

@@ -1,5 +1,5 @@
 //! What the tests of the public interface share.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![expect(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
