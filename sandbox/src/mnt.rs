@@ -186,3 +186,35 @@ pub(crate) fn fd_path(fd: BorrowedFd<'_>) -> PathBuf {
 fn attr_flags(attributes: u64) -> MountAttrFlags {
     MountAttrFlags::from_bits_retain(attributes as _)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Kernels before 6.5 join layers this way only.
+    #[test]
+    fn the_classic_way_gives_the_same_tree() {
+        if crate::sys::unshare(rustix::thread::UnshareFlags::NEWNS).is_err() {
+            println!("skipped: joining layers the classic way: no right to mount");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["a", "b", "upper", "work", "point"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        fs::write(path("a/f"), "top").unwrap();
+        fs::write(path("b/f"), "below").unwrap();
+        fs::write(path("b/g"), "g").unwrap();
+        let (lowers, upper, work) = ([path("a"), path("b")], path("upper"), path("work"));
+        let layers =
+            Layers { lowers: &lowers, upper: Some((&upper, &work)), volatile: true, attributes: NODEV };
+        let tree = overlay_by_text(layers, &path("point")).unwrap();
+        let tree_path = fd_path(tree.as_fd());
+        assert_eq!(fs::read_to_string(tree_path.join("f")).unwrap(), "top");
+        fs::write(tree_path.join("g"), "new").unwrap();
+        assert_eq!(fs::read_to_string(path("upper/g")).unwrap(), "new");
+        assert_eq!(fs::read_dir(path("point")).unwrap().count(), 0, "nothing stays mounted there");
+    }
+}

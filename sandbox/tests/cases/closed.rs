@@ -3,15 +3,14 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use garboard_sandbox::{Network, Security};
+use garboard_sandbox::{Network, Security, spawn};
 
 use super::cases;
-use crate::support::{Kind, Stage};
+use crate::support::{Kind, Stage, finish};
 
 cases! {
     ALL: capabilities, system_calls, masked_paths, processes, devices, hostile_root, own_program, keyring;
     ROOT: made_devices, insecure;
-    MANY: set_uid_programs;
 }
 
 fn capabilities(_: Kind) {
@@ -53,8 +52,10 @@ fn masked_paths(kind: Kind) {
     assert_eq!(stage.output("for d in acpi scsi; do test -d /proc/$d && ls /proc/$d; done; :"), "");
     let outcome = stage.run(&stage.sh("echo x > /proc/sys/kernel/hostname"));
     assert!(outcome.err.contains("Read-only file system"), "{outcome:?}");
-    let outcome = stage.run(&stage.sh("echo h > /proc/sysrq-trigger"));
-    assert!(outcome.err.contains("Read-only file system"), "{outcome:?}");
+    if std::path::Path::new("/proc/sysrq-trigger").exists() {
+        let outcome = stage.run(&stage.sh("echo h > /proc/sysrq-trigger"));
+        assert!(outcome.err.contains("Read-only file system"), "{outcome:?}");
+    }
     if kind == Kind::Root {
         let outcome = stage.run(&stage.sh("mkdir /sys/x; ls /sys/firmware; ls /sys"));
         assert!(
@@ -122,16 +123,16 @@ fn hostile_root(_: Kind) {
     assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "host");
 }
 
-/// The program that set up the payload, found through `/proc`, can't be written to (CVE-2019-5736).
+/// The program that set the payload up is reached by the payload's name for itself, and then can't run or is this one;
+/// that it can't be written to (CVE-2019-5736) is tested where it is opened.
 fn own_program(_: Kind) {
     let stage = Stage::new();
-    // Executed as the sandbox's payload, this program runs its tests' `main`, in a root without busybox.
-    let mut process = stage.args(&["/proc/self/exe", "--list"]);
-    process.env = vec!["PATH=/none".into()];
-    let outcome = stage.run(&process);
-    assert!(!outcome.out.contains("FAILED"), "{outcome:?}");
-    let mount = stage.output("cat /proc/1/maps | head -1");
-    assert!(mount.contains("/bin/busybox"), "{mount}");
+    match spawn(&stage.args(&["/proc/self/exe", "--list"])) {
+        Ok(child) => assert_ne!(finish(child).code, 125),
+        Err(error) => assert!(error.to_string().contains("interpreter or loader is missing"), "{error}"),
+    }
+    let maps = stage.output("cat /proc/1/maps | head -n 1");
+    assert!(maps.contains("/bin/busybox"), "{maps}");
 }
 
 fn keyring(_: Kind) {
@@ -151,23 +152,4 @@ fn insecure(_: Kind) {
     process.args[2] = "grep CapEff /proc/self/status; cat /proc/kcore | head -c 1 | wc -c; test -w /proc/sys/kernel && echo w".into();
     let out = stage.run(&process).success();
     assert!(!out.contains("CapEff:\t0000000000000000"), "{out}");
-}
-
-fn set_uid_programs(_: Kind) {
-    let stage = Stage::new();
-    fs::copy(stage.base("bin/busybox"), stage.base("bin/id2")).unwrap();
-    let mut process = stage.sh("/bin/su.real root -c id || true");
-    process.args = vec!["/bin/rootid".into(), "-u".into()];
-    process.user = "app".into();
-    let program = stage.base("bin/rootid");
-    fs::create_dir_all(stage.base("sbin")).unwrap();
-    // busybox picks its applet by name; `id -u` of a set-uid copy tells the effective user.
-    fs::rename(stage.base("bin/id2"), stage.base("sbin/id")).unwrap();
-    fs::set_permissions(stage.base("sbin/id"), std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
-    process.args[0] = "/sbin/id".into();
-    assert_eq!(stage.run(&process).code, 0);
-    assert!(!program.exists());
-    process.args = vec!["/bin/sh".into(), "-c".into(), "/sbin/id; grep -i nonew /proc/self/status".into()];
-    let out = stage.run(&process).success();
-    assert!(out.contains("NoNewPrivs:\t0"), "{out}");
 }

@@ -111,7 +111,8 @@ impl Stage {
         list(&self.path("upper"))
     }
 
-    fn clear(&self) {
+    /// Makes the upper a fresh one.
+    pub(crate) fn clear(&self) {
         for name in ["upper", "work"] {
             fs::remove_dir_all(self.path(name)).unwrap();
             fs::create_dir(self.path(name)).unwrap();
