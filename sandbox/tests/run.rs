@@ -2,6 +2,11 @@
 //!
 //! No ordinary test harness: the program under test executes itself and enters namespaces before it has threads. As
 //! root it runs all tests as root and then itself as `nobody`, twice. An argument selects tests by a part of the name.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test program, though without the usual harness"
+)]
 
 mod cases;
 mod support;

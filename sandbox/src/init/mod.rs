@@ -74,7 +74,7 @@ pub(crate) struct Stdio {
 pub(crate) fn run(
     order: &Order,
     foreign_proc: bool,
-    stdio: Stdio,
+    stdio: &Stdio,
     report: &File,
     filter: Option<&[Instruction]>,
 ) {
@@ -90,7 +90,7 @@ fn tell(mut report: &File, message: &Report) {
 fn start(
     order: &Order,
     foreign_proc: bool,
-    stdio: Stdio,
+    stdio: &Stdio,
     report: &File,
     filter: Option<&[Instruction]>,
 ) -> Result<Infallible, Failure> {
@@ -124,7 +124,7 @@ fn start(
 }
 
 /// Standard input is at its end; nothing else of ours is seen by the program.
-fn connect(stdio: Stdio) -> Result<(), Errno> {
+fn connect(stdio: &Stdio) -> Result<(), Errno> {
     let (nothing, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     drop(end);
     rustix::stdio::dup2_stdin(&nothing)?;

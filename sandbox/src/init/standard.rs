@@ -80,7 +80,7 @@ fn proc_fs(foreign: bool) -> io::Result<OwnedFd> {
     Ok(mnt::new_fs("proc", &[], NOSUID | NODEV | NOEXEC)?)
 }
 
-/// `/dev` itself. Devices are mounted into it one by one, so that it can be `nodev`: what a step with CAP_MKNOD makes
+/// `/dev` itself. Devices are mounted into it one by one, so that it can be `nodev`: what a step with `CAP_MKNOD` makes
 /// there, or in any other place, can't be opened.
 fn dev(security: Security) -> io::Result<OwnedFd> {
     let nodev = if security == Security::Sandbox { NODEV } else { 0 };

@@ -92,7 +92,7 @@ fn devices(_: Kind) {
     assert_eq!(stage.changes(), [""; 0]);
 }
 
-/// What a step makes with CAP_MKNOD is a part of the image, and of no use in the step.
+/// What a step makes with `CAP_MKNOD` is a part of the image, and of no use in the step.
 fn made_devices(_: Kind) {
     let stage = Stage::new();
     let places = ["", "/dev", "/dev/shm"];
