@@ -22,6 +22,9 @@ pub(crate) const NOEXEC: u64 = 0x8;
 /// What the kernel allows for the value of one mount option.
 const MAX_OPTION: usize = 255;
 
+/// How often a path is looked up that others keep renaming.
+const MAX_TRIES: u32 = 1000;
+
 /// Layers to join.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layers<'a> {
@@ -169,13 +172,14 @@ pub(crate) fn open_in(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errn
 pub(crate) fn open_in_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        // EAGAIN: something was renamed meanwhile, the kernel could not be sure; EINTR: try again, too.
+    for _ in 0..MAX_TRIES {
         match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // Something was renamed meanwhile, and the kernel could not be sure that the path stayed inside.
             Err(Errno::AGAIN | Errno::INTR) => {}
             result => return result,
         }
     }
+    Err(Errno::AGAIN)
 }
 
 /// The path by which this process reaches a descriptor's file.

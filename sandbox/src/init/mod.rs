@@ -133,11 +133,12 @@ fn connect(stdio: &Stdio) -> Result<(), Errno> {
 }
 
 fn join_cgroup(order: &Order) {
-    if order.cgroup.as_os_str().is_empty() {
-        return;
+    // Groups are an extra: no step fails for want of one.
+    if !order.cgroup.as_os_str().is_empty() {
+        let _ = std::fs::write(order.cgroup.join("cgroup.procs"), "0");
     }
-    // Groups are an extra. With one, the program sees it as the top of the hierarchy.
-    if std::fs::write(order.cgroup.join("cgroup.procs"), "0").is_ok() {
+    if standard::unified_cgroups() {
+        // The program sees its group as the top of the hierarchy.
         let _ = sys::unshare(UnshareFlags::NEWCGROUP);
     }
 }

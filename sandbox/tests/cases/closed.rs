@@ -10,7 +10,8 @@ use crate::support::{Kind, Stage, finish};
 
 cases! {
     ALL: capabilities, system_calls, masked_paths, processes, devices, hostile_root, own_program, keyring;
-    ROOT: made_devices, insecure;
+    ROOT: made_devices, insecure, control_groups;
+    MASKED: foreign_proc;
 }
 
 fn capabilities(_: Kind) {
@@ -164,4 +165,42 @@ fn insecure(_: Kind) {
     process.args[2] = "grep CapEff /proc/self/status".into();
     let out = stage.run(&process).success();
     assert!(!out.contains("CapEff:\t0000000000000000"), "{out}");
+}
+
+/// Where `/proc` can't be mounted, the outer one is shown. Everything else stays as closed as it was.
+fn foreign_proc(_: Kind) {
+    let stage = Stage::new();
+    let process = stage.sh(
+        "echo $$; grep Seccomp: /proc/self/status; ls /proc/sys; readlink /proc/self/exe; sleep 100000 &",
+    );
+    let child = spawn(&process).unwrap();
+    assert!(child.foreign_proc);
+    assert_eq!(finish(child).success(), "1\nSeccomp:\t2\n/bin/busybox\n");
+    let outcome = stage.run(&stage.sh("for p in /proc/[0-9]*; do cat $p/environ $p/root/etc/shadow; done"));
+    assert!(!outcome.out.contains("root:"), "{outcome:?}");
+}
+
+fn control_groups(_: Kind) {
+    let unified = "/sys/fs/cgroup/unified";
+    if !std::path::Path::new(unified).join("cgroup.procs").exists() {
+        println!("skipped: control groups: no {unified} to use as /sys/fs/cgroup");
+        return;
+    }
+    let run = |args: &[&str]| {
+        assert!(std::process::Command::new(args[0]).args(&args[1..]).status().unwrap().success())
+    };
+    run(&["mount", "--bind", unified, "/sys/fs/cgroup"]);
+    let stage = Stage::new();
+    let mut process =
+        stage.sh("grep 0: /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x");
+    process.cgroup_parent = Some("/garboard-test/steps".into());
+    let outcome = stage.run(&process);
+    let left = std::path::Path::new("/sys/fs/cgroup/garboard-test/steps");
+    let groups = fs::read_dir(left).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    fs::remove_dir(left).unwrap();
+    fs::remove_dir(left.parent().unwrap()).unwrap();
+    run(&["umount", "/sys/fs/cgroup"]);
+    assert!(outcome.out.starts_with("0::/\n1\n"), "{outcome:?}");
+    assert!(outcome.err.contains("Read-only file system"), "{outcome:?}");
+    assert_eq!(groups, 0, "the group is removed");
 }
