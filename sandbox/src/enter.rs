@@ -160,7 +160,7 @@ fn enter_user_namespace(request: &Enter, effective: CapabilitySet) -> Result<Ide
         }
     };
     let (uids, gids) = (count(&plan.uids), count(&plan.gids));
-    match mapper::map_with_helper(plan, unshare_user)? {
+    match mapper::map_with_helper(&plan, unshare_user)? {
         Ok(()) => Ok(Identity::Ranges { uids, gids }),
         Err(message) => {
             map_single(uid, gid)?;

@@ -102,3 +102,31 @@ fn sealed_copy(mut running: File) -> io::Result<OwnedFd> {
     )?;
     Ok(memory)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_can_write_to_the_program() {
+        let running = File::open("/proc/self/exe").unwrap();
+        let copy = sealed_copy(running).unwrap();
+        let same = fs::read(mnt::fd_path(copy.as_fd())).unwrap() == fs::read("/proc/self/exe").unwrap();
+        assert!(same, "a true copy");
+        let write =
+            |program: &OwnedFd| fs::OpenOptions::new().write(true).open(mnt::fd_path(program.as_fd()));
+        let written = write(&copy).and_then(|mut file| file.write_all(b"x"));
+        assert!(written.is_err());
+
+        if crate::sys::unshare(rustix::thread::UnshareFlags::NEWNS).is_err() {
+            println!("skipped: the read-only mount of the program: no right to mount");
+            return;
+        }
+        // Not the program itself: that one is busy, and no test of the mount.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mounted = read_only(file.path(), file.as_file()).unwrap();
+        assert_eq!(write(&mounted).unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
+        let other = read_only(Path::new("/proc/self/status"), file.as_file());
+        assert!(other.is_err(), "another file under the name is noticed");
+    }
+}

@@ -22,6 +22,9 @@ pub(crate) const NOEXEC: u64 = 0x8;
 /// What the kernel allows for the value of one mount option.
 const MAX_OPTION: usize = 255;
 
+/// How often a path is looked up that others keep renaming.
+const MAX_TRIES: u32 = 1000;
+
 /// Layers to join.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layers<'a> {
@@ -169,13 +172,14 @@ pub(crate) fn open_in(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errn
 pub(crate) fn open_in_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        // EAGAIN: something was renamed meanwhile, the kernel could not be sure; EINTR: try again, too.
+    for _ in 0..MAX_TRIES {
         match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // Something was renamed meanwhile, and the kernel could not be sure that the path stayed inside.
             Err(Errno::AGAIN | Errno::INTR) => {}
             result => return result,
         }
     }
+    Err(Errno::AGAIN)
 }
 
 /// The path by which this process reaches a descriptor's file.
@@ -185,4 +189,36 @@ pub(crate) fn fd_path(fd: BorrowedFd<'_>) -> PathBuf {
 
 fn attr_flags(attributes: u64) -> MountAttrFlags {
     MountAttrFlags::from_bits_retain(attributes as _)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Kernels before 6.5 join layers this way only.
+    #[test]
+    fn the_classic_way_gives_the_same_tree() {
+        if crate::sys::unshare(rustix::thread::UnshareFlags::NEWNS).is_err() {
+            println!("skipped: joining layers the classic way: no right to mount");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["a", "b", "upper", "work", "point"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        fs::write(path("a/f"), "top").unwrap();
+        fs::write(path("b/f"), "below").unwrap();
+        fs::write(path("b/g"), "g").unwrap();
+        let (lowers, upper, work) = ([path("a"), path("b")], path("upper"), path("work"));
+        let layers =
+            Layers { lowers: &lowers, upper: Some((&upper, &work)), volatile: true, attributes: NODEV };
+        let tree = overlay_by_text(layers, &path("point")).unwrap();
+        let tree_path = fd_path(tree.as_fd());
+        assert_eq!(fs::read_to_string(tree_path.join("f")).unwrap(), "top");
+        fs::write(tree_path.join("g"), "new").unwrap();
+        assert_eq!(fs::read_to_string(path("upper/g")).unwrap(), "new");
+        assert_eq!(fs::read_dir(path("point")).unwrap().count(), 0, "nothing stays mounted there");
+    }
 }

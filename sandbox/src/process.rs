@@ -24,7 +24,8 @@ pub struct Process {
     /// The root file system.
     pub root: Root,
     /// Host folder that the sandbox keeps its mount point layers in. Made when missing; best on the file
-    /// system of the layers. What is in it is tiny, shared by all steps and may be deleted when nothing runs.
+    /// system of the layers. What is in it is tiny, shared by all steps and may be deleted when nothing runs;
+    /// `step-*` in it is left over only if this process was killed.
     #[serde(with = "one")]
     pub stubs: PathBuf,
     /// Mounts on top of the standard ones (`/proc`, `/dev`, `/sys`, `/etc/hosts`, `/etc/resolv.conf`);
@@ -93,7 +94,7 @@ pub enum Root {
         /// Lower layers, topmost first; may be empty.
         #[serde(with = "many")]
         lowers: Vec<PathBuf>,
-        /// Takes the changes.
+        /// Takes the changes; a fresh folder, whose mode and owner are those of `/` inside.
         #[serde(with = "one")]
         upper: PathBuf,
         /// Empty folder on the file system of `upper`, used by the kernel and useless afterwards.

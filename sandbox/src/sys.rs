@@ -127,9 +127,15 @@ pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
 
 /// Gives every signal its default action and blocks none, as a program expects to be started.
 pub(crate) fn reset_signals() {
+    // The C library keeps some signals to itself, so that it leaves them ignored where our caller ignored them.
+    const SET_BYTES: usize = 8;
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: the default action runs no code of ours; numbers that can't be set are refused.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: zeros are the kernel's `struct sigaction` for the default action, which runs no code of ours;
+        // numbers that can't be set are refused.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<u64>(), SET_BYTES)
+        };
     }
     // SAFETY: an all-zero `sigset_t` is valid memory, which `sigemptyset` then fills in.
     unsafe {

@@ -26,10 +26,7 @@ pub(crate) const MARKER: &str = "garboard-sandbox-warden";
 /// Turns this freshly executed process, whose standard input is the socket to the builder, into the warden.
 pub(crate) fn main() -> ! {
     // The socket gets a number of its own. 0 to 2 stay taken, so that nothing else gets what the steps replace.
-    let socket = match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) {
-        Ok(socket) => socket,
-        Err(_) => sys::exit(1),
-    };
+    let Ok(socket) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) else { sys::exit(1) };
     // Descriptors that the builder's own parent forgot to close.
     let _ = sys::close_on_exec_from(3);
     // A Ctrl-C at the terminal is the builder's to handle.
@@ -117,7 +114,7 @@ fn start(
     // SAFETY: the warden has one thread.
     match unsafe { sys::fork(namespaces) } {
         Ok(Fork::Child) => {
-            let run = || run_step(order, foreign_proc, Stdio { stdout, stderr }, report, filter);
+            let run = || run_step(order, foreign_proc, &Stdio { stdout, stderr }, report, filter);
             // A panic must end here and not go on as a second warden.
             let _ = catch_unwind(AssertUnwindSafe(run));
             sys::exit(125)
@@ -136,7 +133,7 @@ fn start(
 fn run_step(
     order: OwnedFd,
     foreign_proc: bool,
-    stdio: Stdio,
+    stdio: &Stdio,
     report: OwnedFd,
     filter: Option<&[Instruction]>,
 ) {

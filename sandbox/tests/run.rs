@@ -1,7 +1,12 @@
 //! Runs real processes in real sandboxes, as root, with ranges of ids, and with one id.
 //!
 //! No ordinary test harness: the program under test executes itself and enters namespaces before it has threads. As
-//! root it runs all tests as root and then itself as `nobody`, twice. An argument selects tests by a part of the name.
+//! root it runs all tests as root and then itself as others with less rights. An argument selects tests by a part of the name.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test program, though without the usual harness"
+)]
 
 mod cases;
 mod support;
@@ -11,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-use garboard_sandbox::{Enter, Identity};
+use garboard_sandbox::{Enter, Identity, SingleReason};
 use support::Kind;
 
 /// The user of the runs that are not root's, and the ids it gets.
@@ -29,7 +34,7 @@ fn main() -> ExitCode {
     let option = args.iter().find_map(|arg| arg.strip_prefix("--identity="));
     let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
     let request = Enter {
-        allow_ranges: option != Some("single"),
+        allow_ranges: !matches!(option, Some("single" | "masked")),
         user_name: USER.0.to_owned(),
         subuid: RANGE.to_owned(),
         subgid: RANGE.to_owned(),
@@ -55,7 +60,13 @@ fn main() -> ExitCode {
     let kind = match (&identity, option) {
         (Identity::Root, None) => Kind::Root,
         (Identity::Ranges { .. }, _) => Kind::Ranges,
-        (Identity::Single { .. }, Some("ranges")) => {
+        (Identity::Single { reason: SingleReason::Helper { .. } }, Some("refused")) => {
+            println!("test newuidmap's refusal leaves one id ... ok");
+            return ExitCode::SUCCESS;
+        }
+        (_, Some("refused")) => panic!("newuidmap works without new privileges: {identity:?}"),
+        (Identity::Single { .. }, Some("masked")) => Kind::Masked,
+        (Identity::Single { .. }, Some("ranges" | "limited-root")) => {
             println!("skipped: the tests with ranges of ids: {identity:?}");
             return ExitCode::SUCCESS;
         }
@@ -64,15 +75,16 @@ fn main() -> ExitCode {
     };
     let mut ok = cases::run_all(kind, &filter);
     if kind == Kind::Root {
-        ok &= as_user("ranges", &filter) & as_user("single", &filter);
+        ok &= as_others(&filter);
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs this program again as an ordinary user, from a place where that user may read it.
-fn as_user(identity: &str, filter: &str) -> bool {
+/// Runs this program again as an ordinary user, and as a root who may not mount.
+fn as_others(filter: &str) -> bool {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // Where the user may read it.
     let program = folder.path().join("run");
     fs::copy(env::current_exe().unwrap(), &program).unwrap();
     // Nobody has ranges on most machines; in this process's own mount namespace it has.
@@ -83,24 +95,27 @@ fn as_user(identity: &str, filter: &str) -> bool {
             println!("skipped: the tests as {}: {file} is missing", USER.0);
             return true;
         }
-        assert!(Command::new("mount").arg("--bind").arg(&ranges).arg(file).status().unwrap().success());
+        run(&["mount", "--bind", ranges.to_str().unwrap(), file]);
     }
     let (uid, gid) = (format!("--reuid={}", USER.1), format!("--regid={}", USER.1));
-    let mut setpriv = Command::new("setpriv");
-    setpriv
-        .args([&uid, &gid, "--clear-groups"])
-        .arg(&program)
-        .arg(format!("--identity={identity}"))
-        .arg(filter);
-    let status = setpriv.status();
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        assert!(Command::new("umount").arg(file).status().unwrap().success());
+    let user = [&uid, &gid, "--clear-groups"];
+    let again = |setpriv: &[&str], identity: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(setpriv).arg(&program).arg(format!("--identity={identity}")).arg(filter);
+        command.status().is_ok_and(|status| status.success())
+    };
+    let mut ok = again(&user, "ranges") & again(&user, "single");
+    ok &= again(&[&user[..], &["--no-new-privs"]].concat(), "refused");
+    ok &= again(&["--bounding-set=-sys_admin"], "limited-root");
+    // What an outer container does to its /proc.
+    run(&["mount", "-t", "tmpfs", "none", "/proc/sys"]);
+    ok &= again(&user, "masked");
+    for target in ["/proc/sys", "/etc/subuid", "/etc/subgid"] {
+        run(&["umount", target]);
     }
-    match status {
-        Ok(status) => status.success(),
-        Err(e) => {
-            println!("skipped: the tests as {}: setpriv: {e}", USER.0);
-            true
-        }
-    }
+    ok
+}
+
+fn run(command: &[&str]) {
+    assert!(Command::new(command[0]).args(&command[1..]).status().unwrap().success(), "{command:?}");
 }

@@ -1,5 +1,6 @@
 //! Which ids are mapped to which: the kernel's maps and the files of subordinate ids.
 
+use std::fmt::Write as _;
 use std::fs;
 
 /// The kernel takes no more lines in one map.
@@ -66,7 +67,11 @@ pub(super) fn plan(id: u32, ranges: &[(u32, u32)]) -> Vec<Line> {
 
 /// The text that the kernel's map files take.
 pub(super) fn text(map: &[Line]) -> String {
-    map.iter().map(|line| format!("{} {} {}\n", line.inside, line.outside, line.count)).collect()
+    let mut text = String::new();
+    for Line { inside, outside, count } in map {
+        let _ = writeln!(text, "{inside} {outside} {count}");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(super) enum How {
 /// Starts the helper, makes the namespace with `unshare`, and has the helper map. The inner error is what the helper
 /// said about a failure.
 pub(super) fn map_with_helper(
-    plan: Plan,
+    plan: &Plan,
     unshare: impl FnOnce() -> Result<(), EnterError>,
 ) -> Result<Result<(), String>, EnterError> {
     let failed = |e: rustix::io::Errno| EnterError::Helper { source: e.into() };
@@ -52,7 +52,7 @@ pub(super) fn map_with_helper(
             drop((go_write, said_read));
             let mut go = [0];
             if fs::File::from(go_read).read_exact(&mut go).is_ok() {
-                let said = map(&plan, parent).map_or_else(|said| said, |()| DONE.to_owned());
+                let said = map(plan, parent).map_or_else(|said| said, |()| DONE.to_owned());
                 // Nobody to tell when the parent is gone.
                 let _ = fs::File::from(said_write).write_all(said.as_bytes());
             }

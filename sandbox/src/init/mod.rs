@@ -74,7 +74,7 @@ pub(crate) struct Stdio {
 pub(crate) fn run(
     order: &Order,
     foreign_proc: bool,
-    stdio: Stdio,
+    stdio: &Stdio,
     report: &File,
     filter: Option<&[Instruction]>,
 ) {
@@ -90,7 +90,7 @@ fn tell(mut report: &File, message: &Report) {
 fn start(
     order: &Order,
     foreign_proc: bool,
-    stdio: Stdio,
+    stdio: &Stdio,
     report: &File,
     filter: Option<&[Instruction]>,
 ) -> Result<Infallible, Failure> {
@@ -124,7 +124,7 @@ fn start(
 }
 
 /// Standard input is at its end; nothing else of ours is seen by the program.
-fn connect(stdio: Stdio) -> Result<(), Errno> {
+fn connect(stdio: &Stdio) -> Result<(), Errno> {
     let (nothing, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     drop(end);
     rustix::stdio::dup2_stdin(&nothing)?;
@@ -133,11 +133,12 @@ fn connect(stdio: Stdio) -> Result<(), Errno> {
 }
 
 fn join_cgroup(order: &Order) {
-    if order.cgroup.as_os_str().is_empty() {
-        return;
+    // Groups are an extra: no step fails for want of one.
+    if !order.cgroup.as_os_str().is_empty() {
+        let _ = std::fs::write(order.cgroup.join("cgroup.procs"), "0");
     }
-    // Groups are an extra. With one, the program sees it as the top of the hierarchy.
-    if std::fs::write(order.cgroup.join("cgroup.procs"), "0").is_ok() {
+    if standard::unified_cgroups() {
+        // The program sees its group as the top of the hierarchy.
         let _ = sys::unshare(UnshareFlags::NEWCGROUP);
     }
 }

@@ -92,9 +92,8 @@ pub(super) fn drop_to(
         set_keep_capabilities(true).doing("keeping the capabilities")?;
     } else {
         limit_bounding_set()?;
-        if let Some(filter) = filter {
-            sys::set_seccomp_filter(filter).doing("filtering system calls")?;
-        }
+        let filter = filter.ok_or(Errno::NOSYS).doing("filtering system calls: unknown kind of processor")?;
+        sys::set_seccomp_filter(filter).doing("filtering system calls")?;
     }
     change_ids(user)?;
     if insecure {

@@ -80,7 +80,7 @@ fn proc_fs(foreign: bool) -> io::Result<OwnedFd> {
     Ok(mnt::new_fs("proc", &[], NOSUID | NODEV | NOEXEC)?)
 }
 
-/// `/dev` itself. Devices are mounted into it one by one, so that it can be `nodev`: what a step with CAP_MKNOD makes
+/// `/dev` itself. Devices are mounted into it one by one, so that it can be `nodev`: what a step with `CAP_MKNOD` makes
 /// there, or in any other place, can't be opened.
 fn dev(security: Security) -> io::Result<OwnedFd> {
     let nodev = if security == Security::Sandbox { NODEV } else { 0 };
@@ -146,6 +146,11 @@ pub(super) fn is_device(file: BorrowedFd<'_>, major: u32, minor: u32) -> bool {
     })
 }
 
+/// Whether the host has the unified hierarchy of control groups.
+pub(super) fn unified_cgroups() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
 /// `/sys` and what is in it; nothing where the network belongs to someone else's user namespace, whose `/sys` the
 /// kernel shows to nobody below.
 fn sys(security: Security) -> Vec<(&'static str, OwnedFd)> {
@@ -153,8 +158,9 @@ fn sys(security: Security) -> Vec<(&'static str, OwnedFd)> {
     let attributes = NOSUID | NODEV | NOEXEC | read_only;
     let Ok(sys) = mnt::new_fs("sysfs", &[], attributes) else { return Vec::new() };
     let mut places = vec![("/sys", sys)];
-    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    if unified && let Ok(groups) = mnt::new_fs("cgroup2", &[], attributes) {
+    if unified_cgroups()
+        && let Ok(groups) = mnt::new_fs("cgroup2", &[], attributes)
+    {
         places.push(("/sys/fs/cgroup", groups));
     }
     places

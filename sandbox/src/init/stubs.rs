@@ -116,11 +116,12 @@ pub(super) fn lowest(stubs: &Path, own: &Path, targets: &[(&Path, bool)]) -> io:
         let names = names(target);
         let mut parent = folder.try_clone()?;
         for (at, name) in names.iter().enumerate() {
-            make_entry(parent.as_fd(), name, *is_folder || at + 1 < names.len())?;
-            match mnt::open_in(parent.as_fd(), Path::new(name)) {
+            // A target may be a file and the folder of another one: mounting will say so.
+            let made = make_entry(parent.as_fd(), name, *is_folder || at + 1 < names.len());
+            match made.and_then(|()| mnt::open_in(parent.as_fd(), Path::new(name))) {
                 Ok(next) => parent = next,
-                // A target is a file and the folder of another one: mounting will say so.
-                Err(_) => break,
+                Err(Errno::NOTDIR) => break,
+                Err(e) => return Err(e.into()),
             }
         }
     }

@@ -54,7 +54,7 @@ fn overlay(order: &Order, layers: Layers<'_>, targets: &[(&Path, bool)]) -> Resu
     if let (true, Some((_, work))) = (layers.volatile, layers.upper) {
         // The kernel's mark of a volatile mount, which may not be repeated if the machine went down in between.
         let mark = work.join("work/incompat/volatile");
-        fs::remove_dir(&mark).doing_on("removing the mark of the first look", &mark)?;
+        fs::remove_dir_all(&mark).doing_on("removing the mark of the first look", &mark)?;
     }
     lowers.insert(0, own.clone());
     mount(&lowers)

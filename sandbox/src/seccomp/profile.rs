@@ -111,7 +111,11 @@ impl Architecture {
     /// The calls with a number in the kernel's table, in ascending order.
     pub(super) fn calls(&self) -> impl Iterator<Item = (u32, &'static str)> {
         let name = self.name;
-        (0..=self.last).filter_map(move |number| Some((number, name(number as usize)?)))
+        (0..=self.last).filter_map(move |number| {
+            let name = name(number as usize)?;
+            // One is a word of Rust's.
+            Some((number, name.strip_prefix("r#").unwrap_or(name)))
+        })
     }
 }
 

@@ -21,7 +21,8 @@ fn exit_codes(_: Kind) {
     }
     assert_eq!(stage.run(&stage.args(&["/bin/true"])).code, 0);
     // Process 1 is out of reach for its own signals, its children are not.
-    assert_eq!(stage.run(&stage.sh("kill -TERM $$; sh -c 'kill -9 $$'")).code, 137);
+    assert_eq!(stage.run(&stage.sh("kill -TERM $$; sh -c 'kill -9 $$'; exit $?")).code, 137);
+    stage.clear();
     let child = spawn(&stage.args(&["sleep", "1000"])).unwrap();
     child.handle.kill();
     let exit = child.handle.wait().unwrap();

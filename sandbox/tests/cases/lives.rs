@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Instant;
 
 use garboard_sandbox::{BindSource, Child, MountKind, Process, spawn};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::cases;
 use crate::support::{Kind, Stage, finish, mount};
@@ -41,47 +42,62 @@ fn in_parallel(_: Kind) {
     });
 }
 
-/// A process that holds a lock of the host as long as it lives, in whatever way it is protected from signals.
+/// A process that holds a named pipe of the host open as long as it lives, and cares for no signal.
 fn holder(stage: &Stage, folder: &Path) -> Process {
-    fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("lock"), "").unwrap();
-    let mut process = stage.sh("trap '' HUP INT TERM; flock /lock/lock sh -c 'echo held; sleep 100000'");
+    let mut process = stage.sh("trap '' HUP INT TERM; exec 9> /held/pipe; echo held; sleep 100000");
     let source = BindSource::Folder(folder.to_owned());
-    process.mounts = vec![mount("/lock", MountKind::Bind { source, selector: "".into(), writable: true })];
+    process.mounts = vec![mount("/held", MountKind::Bind { source, selector: "".into(), writable: true })];
     process
+}
+
+/// The other end of the pipe.
+fn pipe_in(folder: &Path) -> OwnedFd {
+    fs::create_dir_all(folder).unwrap();
+    rustix::fs::mknodat(CWD, folder.join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    // Not to wait for the writer, who would wait for us.
+    let pipe = rustix::fs::open(
+        folder.join("pipe"),
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    let pipe = pipe.unwrap();
+    rustix::fs::fcntl_setfl(&pipe, OFlags::empty()).unwrap();
+    pipe
 }
 
 fn wait_for_word(child: &Child) {
     let mut word = [0; 5];
-    rustix::io::read(&child.stdout, &mut word).unwrap();
+    let mut out = File::from(child.stdout.try_clone().unwrap());
+    out.read_exact(&mut word).unwrap();
     assert_eq!(&word, b"held\n");
 }
 
-/// Waits until the holder of the lock is gone; for ever, if it isn't going to be.
-fn wait_for_lock(folder: &Path) {
-    let lock = File::open(folder.join("lock")).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
+/// Waits until the holder of the pipe is gone; for ever, if it isn't going to be.
+fn wait_for_end(pipe: OwnedFd) {
+    assert_eq!(File::from(pipe).read(&mut [0]).unwrap(), 0);
 }
 
 fn dropped_means_killed(_: Kind) {
     let stage = Stage::new();
-    let folder = stage.path("lock");
+    let folder = stage.path("held");
+    let pipe = pipe_in(&folder);
     let child = spawn(&holder(&stage, &folder)).unwrap();
     wait_for_word(&child);
     drop(child);
-    wait_for_lock(&folder);
+    wait_for_end(pipe);
 }
 
 fn builder_killed(_: Kind) {
     let stage = Stage::new();
-    let folder = stage.path("lock");
+    let folder = stage.path("held");
+    let pipe = pipe_in(&folder);
     let mut builder = Command::new("/proc/self/exe");
     let mut builder = builder.arg("--hold").arg(&folder).stdout(Stdio::piped()).spawn().unwrap();
     let mut word = [0; 5];
-    std::io::Read::read_exact(builder.stdout.as_mut().unwrap(), &mut word).unwrap();
+    builder.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
     builder.kill().unwrap();
     builder.wait().unwrap();
-    wait_for_lock(&folder);
+    wait_for_end(pipe);
 }
 
 /// The builder that is killed: starts a step, says so, and waits.
@@ -96,7 +112,8 @@ pub(crate) fn hold(folder: &Path) -> ExitCode {
 
 fn helper_killed(_: Kind) {
     let stage = Stage::new();
-    let folder = stage.path("lock");
+    let folder = stage.path("held");
+    let pipe = pipe_in(&folder);
     let child = spawn(&holder(&stage, &folder)).unwrap();
     wait_for_word(&child);
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", child.handle.as_fd().as_raw_fd())).unwrap();
@@ -105,8 +122,8 @@ fn helper_killed(_: Kind) {
     let warden = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
     assert!(Command::new("kill").args(["-9", warden]).status().unwrap().success());
     assert!(child.handle.wait().is_err());
-    wait_for_lock(&folder);
-    // The lock may be free a moment before the helper's socket is closed: one attempt may still meet the old helper.
+    wait_for_end(pipe);
+    // The pipe may be closed a moment before the helper's socket is closed: one attempt may still meet the old helper.
     let other = Stage::new();
     let outcome = spawn(&other.sh("echo again")).or_else(|_| spawn(&other.sh("echo again"))).unwrap();
     assert_eq!(finish(outcome).success(), "again\n");
@@ -115,21 +132,20 @@ fn helper_killed(_: Kind) {
 /// A program starts without what its builder ignored or blocked.
 fn signals(_: Kind) {
     let stage = Stage::new();
-    let out = stage.output("grep -E '^Sig(Blk|Ign)' /proc/self/status");
+    let out = stage.run(&stage.args(&["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"])).success();
     assert_eq!(out, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 fn speed(kind: Kind) {
     let stage = Stage::new();
     let process = stage.args(&["/bin/true"]);
-    stage.run(&process);
     let mut times: Vec<_> = (0..30)
         .map(|_| {
+            stage.clear();
             let start = Instant::now();
             let child = spawn(&process).unwrap();
             let started = start.elapsed();
             child.handle.wait().unwrap();
-            fs::remove_dir_all(stage.path("work/work")).unwrap();
             (start.elapsed(), started)
         })
         .collect();

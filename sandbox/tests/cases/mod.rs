@@ -17,6 +17,7 @@ type Case = (&'static str, &'static [Kind], fn(Kind));
 pub(crate) const ALL: &[Kind] = &[Kind::Root, Kind::Ranges, Kind::Single];
 pub(crate) const MANY: &[Kind] = &[Kind::Root, Kind::Ranges];
 pub(crate) const ROOT: &[Kind] = &[Kind::Root];
+pub(crate) const MASKED: &[Kind] = &[Kind::Masked];
 
 /// Runs what `filter` selects.
 pub(crate) fn run_all(kind: Kind, filter: &str) -> bool {

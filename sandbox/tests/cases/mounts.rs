@@ -272,7 +272,7 @@ fn views(_: Kind) {
     let (upper, work) = (stage.folder("u"), stage.folder("w"));
     let view = mount_overlay_view(&[a], Some((&upper, &work))).unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| fs::remove_file(view.path().join("f")).unwrap()).join().unwrap()
+        scope.spawn(|| fs::remove_file(view.path().join("f")).unwrap()).join().unwrap();
     });
     drop(view);
     assert_eq!(list(&upper), ["f"], "a whiteout");

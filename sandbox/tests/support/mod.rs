@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Root,
     Ranges,
     Single,
+    /// With one id, where an outer container hides parts of `/proc`.
+    Masked,
 }
 
 pub(crate) const PASSWD: &str =
@@ -111,7 +113,8 @@ impl Stage {
         list(&self.path("upper"))
     }
 
-    fn clear(&self) {
+    /// Makes the upper a fresh one.
+    pub(crate) fn clear(&self) {
         for name in ["upper", "work"] {
             fs::remove_dir_all(self.path(name)).unwrap();
             fs::create_dir(self.path(name)).unwrap();
@@ -166,7 +169,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text += &format!(": {error}");
+        text = format!("{text}: {error}");
         source = error.source();
     }
     text
