@@ -143,7 +143,7 @@ impl Dockerfile {
                     stage.instructions.push(*instruction);
                 }
                 None if matches!(instruction.kind, InstructionKind::Arg(_)) => {
-                    self.global_args.push(*instruction)
+                    self.global_args.push(*instruction);
                 }
                 None => return Err(ParseErrorKind::NoStage),
             },
