@@ -78,6 +78,12 @@ pub enum ParseErrorKind {
         /// The largest size accepted, in bytes.
         limit: usize,
     },
+    /// The file has more stages than any Dockerfile should have.
+    #[error("the Dockerfile has more than {limit} stages")]
+    TooManyStages {
+        /// The largest number accepted.
+        limit: usize,
+    },
     /// An instruction or here-document holds bytes that are not UTF-8.
     #[error("line {line} is not UTF-8 text")]
     NotUtf8 {

@@ -104,6 +104,8 @@ fn check(text: &str) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn dockerfiles(text in strung(DOCKERFILE, 40)) {
         check(&text);
@@ -180,6 +182,8 @@ fn large_inputs() {
     let stages = format!("FROM a\n{}", "FROM b AS c\nFROM c\n".repeat(1_000));
     assert_eq!(parse(stages.as_bytes()).unwrap().stages.len(), 2_001);
     assert!(ast::parse(&vec![b'x'; ast::MAX_BYTES + 1]).is_err());
+    let too_many = "FROM a\n".repeat(garboard_parser::MAX_STAGES + 1);
+    assert!(parse(too_many.as_bytes()).is_err());
     let stars = "*a".repeat(100);
     assert!(!glob::go_match(&stars, "b".repeat(1_000).as_bytes()).unwrap());
     let env = vec![("V".to_owned(), "a".repeat(5_000))];
