@@ -8,6 +8,9 @@ use crate::lint::Warning;
 use crate::span::{Span, Spanned};
 use crate::stage_lint;
 
+/// Files with more stages are refused; the largest real ones have some dozens.
+pub const MAX_STAGES: usize = 10_000;
+
 /// A Dockerfile, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dockerfile {
@@ -117,6 +120,9 @@ fn from_ast(ast: Ast) -> Result<Dockerfile, ParseError> {
 impl Dockerfile {
     fn add(&mut self, read: Read) -> Result<(), ParseErrorKind> {
         match read {
+            Read::From(_) if self.stages.len() == MAX_STAGES => {
+                return Err(ParseErrorKind::TooManyStages { limit: MAX_STAGES });
+            }
             Read::From(from) => {
                 let (as_keyword, written_name) = from.name.unzip();
                 let stage = Stage {
@@ -143,7 +149,7 @@ impl Dockerfile {
                     stage.instructions.push(*instruction);
                 }
                 None if matches!(instruction.kind, InstructionKind::Arg(_)) => {
-                    self.global_args.push(*instruction)
+                    self.global_args.push(*instruction);
                 }
                 None => return Err(ParseErrorKind::NoStage),
             },

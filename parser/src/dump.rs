@@ -29,7 +29,7 @@ fn node_sexp(node: &Node) -> String {
         out.push(' ');
         match arg {
             Arg::Word(word) => out.push_str(&go_quote(&word.value)),
-            Arg::Instruction(inner) => out.push_str(&format!("({})", node_sexp(inner))),
+            Arg::Instruction(inner) => out.extend(["(", &node_sexp(inner), ")"]),
         }
     }
     out

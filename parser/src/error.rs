@@ -11,7 +11,7 @@ use crate::suggest::suffix;
 #[error("{}{kind}", place(*.lines))]
 pub struct ParseError {
     /// What is wrong.
-    pub kind: ParseErrorKind,
+    pub kind: Box<ParseErrorKind>,
     /// The bytes that are wrong; `None` if the file as a whole is.
     pub span: Option<Span>,
     /// First and last line of the instruction, from 1; `None` if the file as a whole is wrong.
@@ -31,12 +31,12 @@ impl ParseError {
     }
 
     pub(crate) fn file(kind: ParseErrorKind) -> Self {
-        Self { kind, span: None, lines: None, warnings: Vec::new() }
+        Self { kind: Box::new(kind), span: None, lines: None, warnings: Vec::new() }
     }
 
     pub(crate) fn at(fault: Fault, instruction: Span, lines: (usize, usize)) -> Self {
         let span = Some(fault.span.unwrap_or(instruction));
-        Self { kind: fault.kind, span, lines: Some(lines), warnings: Vec::new() }
+        Self { kind: Box::new(fault.kind), span, lines: Some(lines), warnings: Vec::new() }
     }
 }
 
@@ -76,6 +76,12 @@ pub enum ParseErrorKind {
     #[error("the Dockerfile is larger than {limit} bytes")]
     TooLarge {
         /// The largest size accepted, in bytes.
+        limit: usize,
+    },
+    /// The file has more stages than any Dockerfile should have.
+    #[error("the Dockerfile has more than {limit} stages")]
+    TooManyStages {
+        /// The largest number accepted.
         limit: usize,
     },
     /// An instruction or here-document holds bytes that are not UTF-8.

@@ -31,7 +31,7 @@ mod stage_lint;
 pub mod suggest;
 
 pub use ast::Heredoc;
-pub use dockerfile::{Dockerfile, Stage, parse};
+pub use dockerfile::{Dockerfile, MAX_STAGES, Stage, parse};
 pub use error::{ParseError, ParseErrorKind};
 pub use instruction::{
     CommandLine, Instruction, InstructionKind, Mount, MountError, MountKind, MountSpec, parse_mount,

@@ -95,6 +95,7 @@ fn unquote(word: &str) -> Option<(String, bool)> {
 /// Cuts a line into shell words, everything as written. `<<` takes the blanks behind it along; `${…}` and `$((…))`
 /// are never cut, so that the shift in `$((1 << 4))` announces nothing. `None` if a quote isn't closed.
 fn split(line: &str) -> Option<Vec<Range<usize>>> {
+    let (last_parens, last_brace) = (line.rfind("))"), line.rfind('}'));
     let mut words = Vec::new();
     let mut start = None;
     let mut at = 0;
@@ -105,7 +106,11 @@ fn split(line: &str) -> Option<Vec<Range<usize>>> {
             continue;
         }
         start.get_or_insert(at);
-        at += unit_len(&line[at..], c)?;
+        at += match c {
+            '$' if line[at..].starts_with("$((") => find_end(line, at, "))", last_parens).unwrap_or(1),
+            '$' if line[at..].starts_with("${") => find_end(line, at, "}", last_brace).unwrap_or(1),
+            c => unit_len(&line[at..], c)?,
+        };
     }
     words.extend(start.map(|start| start..at));
     Some(words)
@@ -119,17 +124,15 @@ fn unit_len(text: &str, first: char) -> Option<usize> {
         '\'' => Some(text[one..].find('\'')? + 2),
         '"' => double_quoted_len(text),
         '<' if text.starts_with("<<") => Some(text.len() - text[2..].trim_start().len()),
-        '$' if text.starts_with("$((") => Some(find_near(text, b"))").map_or(one, |end| end + 2)),
-        '$' if text.starts_with("${") => Some(find_near(text, b"}").map_or(one, |end| end + 1)),
         _ => Some(one),
     }
 }
 
-/// Finds an end that isn't far away; the limit keeps the time for a line of thousands of `$((` short.
-fn find_near(text: &str, end: &[u8]) -> Option<usize> {
-    const MAX_LEN: usize = 4096;
-    let near = &text.as_bytes()[..text.len().min(MAX_LEN)];
-    near.windows(end.len()).position(|window| window == end)
+/// Finds the end of a substitution. `last` is where the last such end of the line begins, so that thousands of
+/// substitutions without an end do not each look for it.
+fn find_end(line: &str, at: usize, end: &str, last: Option<usize>) -> Option<usize> {
+    last.filter(|last| *last >= at)?;
+    line[at..].find(end).map(|found| found + end.len())
 }
 
 fn double_quoted_len(text: &str) -> Option<usize> {

@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use crate::span::Span;
 
+/// Comment lines above one instruction that are kept.
+const MAX_COMMENTS: usize = 1000;
+
 /// One line of the file.
 #[derive(Clone, Copy)]
 struct Physical<'t> {
@@ -193,7 +196,7 @@ fn collect_comment(line: &str, comments: &mut Vec<String>) {
     let comment = rest.as_str().trim();
     if comment.is_empty() {
         comments.clear();
-    } else {
+    } else if comments.len() < MAX_COMMENTS {
         comments.push(comment.to_owned());
     }
 }

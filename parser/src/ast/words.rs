@@ -71,11 +71,7 @@ fn ends_in_lone_escape(word: &str, escape: char) -> bool {
             None if c == '\'' || c == '"' => quote = Some(c),
             Some(open) if c == open => quote = None,
             Some('\'') => {}
-            _ if c == escape => {
-                if chars.next().is_none() {
-                    return true;
-                }
-            }
+            _ if c == escape && chars.next().is_none() => return true,
             _ => {}
         }
     }

@@ -111,13 +111,15 @@ impl Pattern {
                 keep_earliest(&mut states[0], at);
             }
             skip_stars(&self.tokens, &mut states);
-            if let Some(start) = states[accept] {
-                if best.is_none_or(|(earliest, _)| start <= earliest) {
-                    best = Some((start, at));
-                }
+            if let Some(start) = states[accept]
+                && best.is_none_or(|(earliest, _)| start <= earliest)
+            {
+                best = Some((start, at));
             }
             if let Some((earliest, _)) = best {
-                states.iter_mut().for_each(|state| *state = state.filter(|start| *start <= earliest));
+                for state in &mut states {
+                    *state = state.filter(|start| *start <= earliest);
+                }
                 if states[..accept].iter().all(Option::is_none) {
                     return best;
                 }

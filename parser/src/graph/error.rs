@@ -13,7 +13,7 @@ use crate::suggest::suffix;
 #[error("{kind}")]
 pub struct GraphError {
     /// What is wrong.
-    pub kind: GraphErrorKind,
+    pub kind: Box<GraphErrorKind>,
     /// The instruction, or the part of it.
     pub span: Option<Span>,
     /// First and last lines of the instructions that take part; empty if none does.
@@ -94,7 +94,7 @@ pub enum GraphErrorKind {
 
 impl GraphError {
     pub(super) fn new(kind: impl Into<GraphErrorKind>) -> Self {
-        Self { kind: kind.into(), span: None, lines: Vec::new() }
+        Self { kind: Box::new(kind.into()), span: None, lines: Vec::new() }
     }
 
     pub(super) fn at(mut self, span: Span, lines: (usize, usize)) -> Self {

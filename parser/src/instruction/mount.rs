@@ -403,6 +403,8 @@ fn sharing(value: &str) -> Result<Sharing, MountError> {
 /// Reads a size in Docker's notation: a decimal number, perhaps a unit of 1024 (`k`, `m`, `g`, `t`, `p`, in any case),
 /// perhaps `b` or `ib`.
 fn bytes(text: &str) -> Option<u64> {
+    /// Further digits are less than a byte of any unit.
+    const MAX_DIGITS: usize = 18;
     let unit_at = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let unit = unit.trim_start().to_ascii_lowercase();
@@ -416,12 +418,11 @@ fn bytes(text: &str) -> Option<u64> {
         "p" => 50,
         _ => return None,
     };
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(1 << shift);
-    }
-    let value: f64 = number.parse().ok()?;
-    let bytes = value * (1u64 << shift) as f64;
-    (0.0..1e19).contains(&bytes).then_some(bytes as u64)
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = &fraction[..fraction.len().min(MAX_DIGITS)];
+    let whole = whole.parse::<u128>().ok()?.checked_mul(1 << shift)?;
+    let part = (digits.parse::<u128>().ok()? << shift) / 10u128.pow(digits.len() as u32);
+    u64::try_from(whole.checked_add(part)?).ok()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::suggest::did_you_mean;
 /// A raw instruction, understood.
 pub(crate) enum Read {
     /// What begins a stage.
-    From(From),
+    From(Box<From>),
     /// Anything else.
     Instruction(Box<Instruction>),
 }
@@ -33,7 +33,7 @@ pub(crate) struct From {
 pub(crate) fn read(node: Node) -> Result<Read, Fault> {
     let keyword = node.keyword.value.to_ascii_lowercase();
     if keyword == "from" {
-        return from(node).map(Read::From);
+        return from(node).map(|from| Read::From(Box::new(from)));
     }
     let kind = kind(&node, &keyword)?;
     Ok(Read::Instruction(Box::new(Instruction {
