@@ -29,8 +29,8 @@ pub struct EngineOptions {
     pub client: Client,
     /// What the process may do with owners.
     pub ids: Ids,
-    /// Whether overlay file systems can be mounted; else trees are copied.
-    pub overlay: bool,
+    /// Copy trees even where overlay file systems can be mounted.
+    pub copy_trees: bool,
     /// Threads for compression.
     pub threads: usize,
     /// The platform of this machine.
@@ -59,9 +59,14 @@ impl Engine {
     /// Sets an engine up; no work is done yet.
     pub fn new(options: EngineOptions) -> Self {
         let blocks = options.store.block_cache();
-        let encoder = Arc::new(Encoder::new(options.threads, blocks));
-        let layers =
-            Layers { store: options.store.clone(), client: options.client.clone(), encoder, ids: options.ids };
+        let encoder = Arc::new(Encoder::new(options.threads, Some(Arc::new(blocks))));
+        let layers = Layers {
+            store: options.store.clone(),
+            client: options.client.clone(),
+            encoder,
+            ids: options.ids,
+            threads: options.threads,
+        };
         Self { options, layers }
     }
 
@@ -123,7 +128,7 @@ impl Engine {
             export: (!files_only).then(|| {
                 crate::export::format_of(exports.first().map_or(&ImageAttributes::default(), |e| &e.image))
             }),
-            overlay: self.options.overlay,
+            copy_trees: self.options.copy_trees,
         };
         let solver = Arc::new(Solver::new(
             graph,

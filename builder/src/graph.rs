@@ -286,7 +286,7 @@ impl Op {
                 let mounts: Vec<_> = run.mounts.iter().map(RunMount::definition).collect();
                 let limits: Vec<_> = run.ulimits.iter().map(|u| (&u.name, u.soft, u.hard)).collect();
                 json!({
-                    "run": run.args, "env": run.env.iter().collect::<BTreeMap<_, _>>(), "cwd": run.cwd,
+                    "run": run.args, "env": run.env.iter().cloned().collect::<BTreeMap<_, _>>(), "cwd": run.cwd,
                     "user": run.user, "platform": run.platform, "hostname": run.hostname,
                     "network": run.network, "insecure": run.insecure, "hosts": names,
                     "shm": run.shm_size, "ulimits": limits, "mounts": mounts,

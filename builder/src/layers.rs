@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store};
 use garboard_layer::{
-    BlobTarget, Beneath, Content, Devices, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned, Targets, Toc,
+    BlobTarget, Beneath, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned, Targets, Toc,
     TreeView, UnpackOptions, Written,
 };
 use garboard_registry::{Client, Descriptor, Reference};
@@ -37,6 +37,8 @@ pub(crate) struct Layers {
     pub(crate) client: Client,
     pub(crate) encoder: Arc<Encoder>,
     pub(crate) ids: Ids,
+    /// Threads for reading folders.
+    pub(crate) threads: usize,
 }
 
 /// Runs blocking work on the pool for it.
@@ -52,6 +54,11 @@ impl Layers {
     pub(crate) fn info(&self, id: &LayerId) -> Result<LayerInfo> {
         let info = self.store.layer(id).attempt(|| format!("failed to look up layer {id}"))?;
         info.ok_or_else(|| Error::Internal(format!("layer {id} vanished from the store")).into())
+    }
+
+    /// How changes are looked for.
+    pub(crate) fn diff_options(&self) -> DiffOptions {
+        DiffOptions { ids: self.ids, threads: self.threads }
     }
 
     /// The tree as its tables of contents tell it.
@@ -244,8 +251,7 @@ impl Layers {
         let mut sink = self.store.blob_writer_unhashed().attempt(what)?;
         let mut reader = HashingReader::new(garboard_layer::decompress(file).attempt(what)?);
         let compression = layer_compression(format.compression);
-        let target = BlobTarget { sink: &mut sink, compression, level: format.level, encoder: &self.encoder };
-        let made = garboard_layer::compress_stream(&mut reader, target).attempt(what)?;
+        let made = self.encoder.compress(&mut reader, &mut sink, compression, format.level).attempt(what)?;
         let diff_id = reader.finish();
         if info.diff_id.as_ref().is_some_and(|expected| *expected != diff_id) {
             let reason = format!("its content has the digest {diff_id}");

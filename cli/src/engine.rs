@@ -1,32 +1,154 @@
-//! The seam to the engine.
+//! The seam to the engine: what it works with is made here from settings and environment.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use garboard_builder::{BuildFailure, BuildOutcome, BuildRequest};
+use garboard_builder::{BuildOutcome, BuildRequest, Cancel, Engine, EngineOptions};
+use garboard_cache::{OpenOptions, Store};
+use garboard_layer::Ids;
+use garboard_registry::{
+    AuthFile, AuthFiles, Client, ClientConfig, Helpers, HostConfig, Platform, Proxies, TlsRoots,
+};
+use garboard_sandbox::{Enter, Identity};
 use tokio::sync::Notify;
 
-use crate::env::Env;
+use crate::env::{self, Env};
 use crate::failure::Failure;
 use crate::progress::Sink;
 use crate::settings::Settings;
+use crate::{docker, printer::Printer};
+
+/// Where registries' own certificates lie by convention.
+const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
 /// Does the work of a process that the sandbox started; returns where this is an ordinary one.
-pub(crate) fn dispatch() {}
+pub(crate) fn dispatch() {
+    garboard_sandbox::dispatch();
+}
+
+/// Gets the rights to mount and to make files of other owners. Before any thread is started.
+pub(crate) fn enter(env: &Env, printer: &Printer) -> Result<Identity, Failure> {
+    let user = user_name(rustix::process::getuid().as_raw());
+    let request = Enter {
+        allow_ranges: true,
+        user_name: user,
+        subuid: std::fs::read_to_string("/etc/subuid").unwrap_or_default(),
+        subgid: std::fs::read_to_string("/etc/subgid").unwrap_or_default(),
+        newuidmap: find_program(env, "newuidmap"),
+        newgidmap: find_program(env, "newgidmap"),
+    };
+    let identity = garboard_sandbox::enter(&request).map_err(|error| {
+        let failure = Failure::because("can't set up the sandbox", &error);
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    })?;
+    if let Identity::Single { reason: garboard_sandbox::SingleReason::Helper { message } } = &identity {
+        printer.warn(&format!("only one user id is available in steps: {message}"));
+    }
+    Ok(identity)
+}
+
+/// The name of a user in `/etc/passwd`, or nothing.
+fn user_name(uid: u32) -> String {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut users = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let user = users.find(|fields| fields.get(2).is_some_and(|id| id.parse() == Ok(uid)));
+    user.and_then(|fields| fields.first().map(|name| (*name).to_owned())).unwrap_or_default()
+}
+
+/// A program in `PATH`, or where distributions put it.
+fn find_program(env: &Env, name: &str) -> PathBuf {
+    let folders = env.raw(env::PATH).map(|path| std::env::split_paths(path).collect::<Vec<_>>());
+    let mut places = folders.unwrap_or_default().into_iter().map(|folder| folder.join(name));
+    places.find(|place| place.is_file()).unwrap_or_else(|| PathBuf::from("/usr/bin").join(name))
+}
+
+/// What the process may do with owners.
+pub(crate) fn ids(identity: &Identity) -> Ids {
+    match identity {
+        Identity::Root | Identity::Ranges { .. } => Ids::Real,
+        Identity::Single { .. } => Ids::Squash,
+    }
+}
+
+/// Opens the local store.
+pub(crate) fn store(settings: &Settings) -> Result<Store, Failure> {
+    Store::open(&settings.root, OpenOptions::default())
+        .map_err(|error| Failure::because(format_args!("can't open the store `{}`", settings.root.display()), &error))
+}
+
+/// The files with credentials, in order of precedence.
+pub(crate) fn auth_files(env: &Env) -> AuthFiles {
+    let podman = |path: PathBuf| AuthFile::Podman(path);
+    let mut files: Vec<AuthFile> = env.path(env::REGISTRY_AUTH_FILE).map(podman).into_iter().collect();
+    files.extend(docker::config_dir(env).map(|dir| AuthFile::Docker(dir.join("config.json"))));
+    files.extend(env.path(env::XDG_RUNTIME_DIR).map(|dir| podman(dir.join("containers/auth.json"))));
+    let config = env.path(env::XDG_CONFIG_HOME).or_else(|| env.path(env::HOME).map(|home| home.join(".config")));
+    files.extend(config.map(|dir| podman(dir.join("containers/auth.json"))));
+    let search = env.raw(env::PATH).map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
+    let helpers = Helpers { search, ..Helpers::default() };
+    AuthFiles { inline: env.filled(env::DOCKER_AUTH_CONFIG).map(str::to_owned), files, helpers }
+}
+
+/// The settings of registries from `garboard.toml` and the conventional folders.
+pub(crate) fn hosts(settings: &Settings) -> Result<HostConfig, Failure> {
+    let mut hosts = match &settings.file {
+        Some((path, text)) => HostConfig::from_toml(text).map_err(|error| {
+            Failure::because(format_args!("can't read the configuration `{}`", path.display()), &error)
+        })?,
+        None => HostConfig::default(),
+    };
+    for folder in CERTS {
+        hosts.add_certs_dir(folder.into());
+    }
+    Ok(hosts)
+}
+
+/// The registry client.
+pub(crate) fn client(settings: &Settings, env: &Env) -> Result<Client, Failure> {
+    let proxies = Proxies {
+        http: env.first(&env::HTTP_PROXY).or_else(|| env.first(&env::ALL_PROXY)).map(str::to_owned),
+        https: env.first(&env::HTTPS_PROXY).or_else(|| env.first(&env::ALL_PROXY)).map(str::to_owned),
+        no_proxy: env.first(&env::NO_PROXY).map(str::to_owned),
+    };
+    let roots = TlsRoots { files: env.path(env::SSL_CERT_FILE).into_iter().collect(), ..TlsRoots::default() };
+    Ok(Client::new(ClientConfig {
+        hosts: hosts(settings)?,
+        credentials: Arc::new(auth_files(env)),
+        user_agent: concat!("garboard/", env!("CARGO_PKG_VERSION")).to_owned(),
+        proxies,
+        roots,
+        ..ClientConfig::default()
+    }))
+}
 
 /// Builds, and reports to `sink`. `canceled` is notified when the user wants it to stop.
 pub(crate) async fn build(
     request: BuildRequest,
     settings: &Settings,
     env: &Env,
+    identity: &Identity,
     sink: Sink,
     canceled: Arc<Notify>,
 ) -> Result<BuildOutcome, Failure> {
-    let _ = (request, settings, env, sink, canceled);
-    Err(Failure::Build(Box::new(BuildFailure {
-        message: "this program was made without the build engine".into(),
-        hint: None,
-        source_excerpt: None,
-        step: None,
-        interrupted: false,
-    })))
+    let cancel = Cancel::new().map_err(|error| Failure::because("can't start the build", &error))?;
+    let switch = cancel.clone();
+    let watcher = tokio::spawn(async move {
+        canceled.notified().await;
+        switch.cancel();
+    });
+    let engine = Engine::new(EngineOptions {
+        store: store(settings)?,
+        client: client(settings, env)?,
+        ids: ids(identity),
+        copy_trees: env.switch(env::GARBOARD_COPY_TREES),
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        platform: Platform::host(),
+        stdout: || Box::new(std::io::stdout()),
+    });
+    let result = engine.build(&request, Arc::new(move |event| sink.send(event)), &cancel).await;
+    watcher.abort();
+    result.map_err(|failure| Failure::Build(Box::new(failure)))
 }

@@ -45,6 +45,14 @@ impl Failure {
         Self::Other(Complaint { message: message.into(), hint: Some(hint.into()) })
     }
 
+    /// The same with a hint.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Other(complaint) => Self::Other(Complaint { hint: Some(hint.into()), ..complaint }),
+            other => other,
+        }
+    }
+
     /// What was attempted, and the error with all its sources.
     pub(crate) fn because(attempted: impl std::fmt::Display, error: &(dyn Error + 'static)) -> Self {
         Self::message(format!("{attempted}: {}", chain(error)))

@@ -1,6 +1,6 @@
 //! OCI layouts and archives for `docker load`.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -90,7 +90,7 @@ fn blobs_of(assembled: &Assembled) -> Vec<Descriptor> {
     if assembled.is_index {
         all.push(assembled.root.clone());
     }
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
     all.retain(|d| seen.insert(d.digest.clone()));
     all
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use garboard_registry::{Client, Descriptor, Reference};
 
-pub(crate) use assemble::{Assembled, Layer, PlannedHistory, PlannedImage, assemble};
+pub(crate) use assemble::{format_of, Assembled, Layer, PlannedHistory, PlannedImage, assemble};
 
 use crate::error::{Attempt, Error, Result};
 use crate::layers::Layers;

@@ -1,7 +1,7 @@
 //! Push: blobs, config, manifests, index, tag; whatever is there already is not sent.
 
 use futures_util::future::try_join_all;
-use garboard_registry::{BlobSource, Descriptor, FileBlob, Pushed, Reference};
+use garboard_registry::{BlobSource, Descriptor, FileSource, Pushed, Reference};
 
 use super::{Assembled, Exporter};
 use crate::error::{Attempt, Error, Failure, Result};
@@ -25,7 +25,7 @@ impl Exporter<'_> {
             return Ok(());
         }
         step.progress("pushing layers", 0, 0, false);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = std::collections::HashSet::new();
         let mut uploads = Vec::new();
         for layer in assembled.layers() {
             if seen.insert(layer.descriptor.digest.clone()) {
@@ -66,7 +66,7 @@ impl Exporter<'_> {
         }
         let total = descriptor.size;
         let label = descriptor.digest.to_string();
-        let source = FileBlob::new(self.layers.store.blob_path(&descriptor.digest));
+        let source = FileSource(self.layers.store.blob_path(&descriptor.digest));
         let progress = |current| step.progress(&label, current, total, false);
         self.client
             .push_blob(name, descriptor, &source, &mounts, &progress)
@@ -88,7 +88,7 @@ impl Exporter<'_> {
 
     /// Pushes a blob that is in the store.
     async fn push_stored(&self, name: &Reference, descriptor: &Descriptor) -> Result<()> {
-        let source = FileBlob::new(self.layers.store.blob_path(&descriptor.digest));
+        let source = FileSource(self.layers.store.blob_path(&descriptor.digest));
         let pushed = self.client.push_blob(name, descriptor, &source, &[], &|_| {}).await;
         pushed.map(|_| ()).map_err(|source| Error::Push { name: name.to_string(), source }.into())
     }
@@ -96,7 +96,7 @@ impl Exporter<'_> {
     async fn push_manifest(&self, reference: &Reference, descriptor: &Descriptor) -> Result<()> {
         let what = || format!("failed to read {}", descriptor.digest);
         let bytes = self.layers.store.read_blob(&descriptor.digest, 4 << 20).attempt(what)?;
-        let pushed = self.client.push_manifest(reference, bytes, &descriptor.media_type).await;
+        let pushed = self.client.push_manifest(reference, &bytes, &descriptor.media_type).await;
         pushed.map(|_| ()).map_err(|source| Error::Push { name: reference.to_string(), source }.into())
     }
 }
@@ -105,7 +105,7 @@ impl Exporter<'_> {
 struct Missing;
 
 impl BlobSource for Missing {
-    fn open(&self, _offset: u64) -> garboard_registry::BlobOpening<'_> {
-        Box::pin(async { Err(std::io::ErrorKind::NotFound.into()) })
+    fn open(&self, _offset: u64) -> std::io::Result<Box<dyn tokio::io::AsyncRead + Send + Unpin>> {
+        Err(std::io::ErrorKind::NotFound.into())
     }
 }

@@ -191,7 +191,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// An image that has been resolved.
-    fn image(&self, wanted: Wanted) -> Step<&'a BaseImage> {
+    pub(super) fn image(&self, wanted: Wanted) -> Step<&'a BaseImage> {
         match self.images.get(&wanted) {
             Some(Ok(image)) => Ok(image),
             Some(Err(failure)) => Err(Stop::Failed(failure.clone())),

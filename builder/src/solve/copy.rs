@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use garboard_cache::NewLayer;
-use garboard_layer::{ArchiveOptions, Content, DiffOptions, EntryKind, Limits, Mtime, Planned, Targets, Toc, TreeView};
+use garboard_parser::chmod::Mode;
+use garboard_layer::{ArchiveOptions, Content, EntryKind, Limits, Mtime, Planned, Targets, Toc, TreeView};
 
 use super::{Solver, copy_failure, now};
-use crate::copy::{Accounts, Chmod, CopyError, CopyOp, CopySource, Owner, PlannedEntry, SourceContent};
+use crate::copy::{Accounts, CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selection, SourceContent};
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::files::Files;
 use crate::graph::{CopyNode, Node, Op};
@@ -26,7 +27,7 @@ pub(crate) fn operation(node: &CopyNode) -> Result<CopyOp> {
         content: text.clone().into_bytes(),
     });
     let mut op = CopyOp::new(paths.chain(inline).collect(), node.dest.clone());
-    op.chmod = node.chmod.as_deref().map(Chmod::parse).transpose().map_err(|e| copy_failure(e.to_string(), None))?;
+    op.chmod = node.chmod.as_deref().map(Mode::parse).transpose().map_err(|e| copy_failure(e.to_string(), None))?;
     op.parents = node.parents;
     op.excludes.clone_from(&node.excludes);
     op.link = node.link;
@@ -44,11 +45,11 @@ impl Solver {
             op.chown = Some(self.owner(text, op.is_linked(), parent, &below).await?);
         }
         if copy.unpack {
-            let (archives, plain) = self.split_archives(copy, &op, &source)?;
-            if !archives.is_empty() {
+            let parts = self.split_archives(copy, &op, &source)?;
+            if !parts.0.is_empty() {
                 let this = self.clone();
                 let folders = self.layers.folders(parent).await?;
-                return blocking(move || this.unpack(&plain, archives, &source, folders, &below)).await;
+                return blocking(move || this.unpack(&op, parts, &source, folders, &below)).await;
             }
         }
         let planned = crate::copy::plan(&op, &source.view, &below, time()).map_err(|e| self.explain(copy, e))?;
@@ -115,22 +116,17 @@ impl Solver {
         }
     }
 
-    /// The archives among an ADD's sources, and the operation for all that is none.
-    fn split_archives(&self, copy: &CopyNode, op: &CopyOp, source: &Files) -> Result<(Vec<Archive>, CopyOp)> {
+    /// The archives among an ADD's sources, and the selection of all that is none.
+    fn split_archives(&self, copy: &CopyNode, op: &CopyOp, source: &Files) -> Result<(Vec<Archive>, Selection)> {
         let selection = crate::copy::selection(op, &source.view).map_err(|e| self.explain(copy, e))?;
-        let mut plain = op.clone();
-        plain.sources.clear();
+        let mut plain = Selection::default();
         let mut archives = Vec::new();
         for selected in selection.matches {
             match archive(source, &selected)? {
                 Some(archive) => archives.push(archive),
-                None => {
-                    let path = String::from_utf8_lossy(&selected.path);
-                    plain.sources.push(CopySource::Path(format!("/{}", crate::plan::literal(&path))));
-                }
+                None => plain.matches.push(selected),
             }
         }
-        plain.sources.extend(op.sources.iter().filter(|s| !matches!(s, CopySource::Path(_))).cloned());
         Ok((archives, plain))
     }
 
@@ -138,15 +134,17 @@ impl Solver {
     fn unpack(
         &self,
         op: &CopyOp,
-        archives: Vec<Archive>,
+        (archives, plain): (Vec<Archive>, Selection),
         source: &Files,
         folders: Vec<std::path::PathBuf>,
         below: &TreeView,
     ) -> Result<TreeLayer> {
         let what = || "failed to unpack an archive".to_owned();
+        let refused = |e: CopyError| copy_failure(chain(&e), None);
         let (store, ids) = (&self.layers.store, self.layers.ids);
-        let plain = crate::copy::plan(op, &source.view, below, time()).map_err(|e| copy_failure(chain(&e), None))?;
-        let plain = with_content(plain, op, source);
+        let (dest, folder) = crate::copy::plan_folder(op, below, time()).map_err(refused)?;
+        let plain = crate::copy::plan_selected(op, &plain, &source.view, below, time()).map_err(refused)?;
+        let plain = merge(with_content(folder, op, source), with_content(plain, op, source));
         // The plain files become a layer between: they are below what the archives bring.
         let between = store.staging().attempt(what)?;
         let targets = Targets { blob: None, folder: Some(between.fs()), diff_id: false, ids };
@@ -158,10 +156,8 @@ impl Solver {
         lowers.push(between.fs().to_owned());
         lowers.reverse();
         let upper = store.staging().attempt(what)?;
-        let dest = view.resolve(op.dest.as_bytes(), true).attempt(what)?.path;
+        let chown = op.chown.map(|o| (o.uid, o.gid));
         let fill = |root: &Path| -> Result<()> {
-            make_folder(root, &dest, op.chown)?;
-            let chown = op.chown.map(|o| (o.uid, o.gid));
             for archive in &archives {
                 let what = || format!("failed to unpack /{}", String::from_utf8_lossy(&archive.name));
                 let reader = source.open(archive.layer, &archive.path).attempt(what)?;
@@ -183,17 +179,17 @@ impl Solver {
         fill: impl Fn(&Path) -> Result<()>,
     ) -> Result<Vec<Planned>> {
         let what = || "failed to mount a tree".to_owned();
-        let options = DiffOptions { ids: self.layers.ids };
-        if !self.environment.overlay {
+        let options = self.layers.diff_options();
+        if !self.overlay()? {
             let folder = upper.fs();
             super::mounts::flatten(lowers, view, folder, self.layers.ids)?;
-            let stamp = garboard_layer::TreeStamp::take(folder).attempt(what)?;
+            let stamp = garboard_layer::TreeStamp::take(folder, options.threads).attempt(what)?;
             fill(folder)?;
             return garboard_layer::diff_trees(view, folder, Some(&stamp), options).attempt(what);
         }
         let mounted = garboard_sandbox::mount_overlay_view(lowers, Some((upper.fs(), upper.work())))
             .map_err(|e| Error::Internal(format!("{}: {e}", what())))?;
-        fill(mounted.path())?;
+        fill(&mounted.path())?;
         drop(mounted);
         garboard_layer::diff_overlay(upper.fs(), view, options).attempt(what)
     }
@@ -238,26 +234,6 @@ fn merge(first: Vec<Planned>, second: Vec<Planned>) -> Vec<Planned> {
     let all = first.into_iter().chain(second);
     let merged: BTreeMap<Vec<u8>, Planned> = all.map(|planned| (planned.entry.path.clone(), planned)).collect();
     merged.into_values().collect()
-}
-
-/// Makes the folder that an archive is unpacked to, and those above it. The path has no links in it.
-fn make_folder(root: &Path, folder: &[u8], owner: Option<Owner>) -> Result<()> {
-    let what = || format!("failed to make /{}", String::from_utf8_lossy(folder));
-    let mut at = root.to_owned();
-    for name in folder.split(|b| *b == b'/').filter(|n| !n.is_empty()) {
-        at.push(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name));
-        match std::fs::symlink_metadata(&at) {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Err(copy_failure(format!("{}: not a directory", what()), None)),
-            Err(_) => {
-                std::fs::create_dir(&at).attempt(what)?;
-                if let Some(Owner { uid, gid }) = owner {
-                    std::os::unix::fs::lchown(&at, Some(uid), Some(gid)).attempt(what)?;
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Says where the bytes of planned files are.

@@ -34,8 +34,8 @@ pub(crate) struct Environment {
     pub(crate) resolv_conf: Vec<u8>,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,
-    /// Whether overlay file systems can be mounted.
-    pub(crate) overlay: bool,
+    /// Copy trees even where overlay file systems can be mounted.
+    pub(crate) copy_trees: bool,
 }
 
 /// Solves one graph.
@@ -52,6 +52,7 @@ pub(crate) struct Solver {
     definitions: Vec<OnceCell<Result<Key>>>,
     /// For each operation: whether it or anything it needs must not come from the cache.
     fresh: Vec<bool>,
+    overlay: std::sync::OnceLock<bool>,
     background: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -80,8 +81,22 @@ impl Solver {
             contexts,
             definitions,
             fresh,
+            overlay: std::sync::OnceLock::new(),
             background,
         }
+    }
+
+    /// Whether overlay file systems can be mounted; tried when it first matters.
+    fn overlay(&self) -> Result<bool> {
+        if let Some(known) = self.overlay.get() {
+            return Ok(*known);
+        }
+        let what = || "failed to try an overlay mount".to_owned();
+        let works = !self.environment.copy_trees && {
+            let scratch = self.layers.store.scratch().attempt(what)?;
+            garboard_sandbox::overlay_supported(scratch.path()).attempt(what)?
+        };
+        Ok(*self.overlay.get_or_init(|| works))
     }
 
     /// The result of an operation; made once, whoever asks.

@@ -95,7 +95,7 @@ impl Solver {
             let message = format!("failed to calculate checksum of ref: \"{}\": not found", selector.display());
             return Err(Error::Mount { message, hint: None }.into());
         }
-        let source = if self.environment.overlay {
+        let source = if self.overlay()? {
             let mut lowers = self.layers.folders(tree).await?;
             lowers.reverse();
             BindSource::TmpOverlay { lowers }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use garboard_cache::{NewLayer, Staging};
-use garboard_layer::{DiffOptions, Entry, EntryKind, Mtime, Planned, Targets, TreeStamp, TreeView};
+use garboard_layer::{Entry, EntryKind, Mtime, Planned, Targets, TreeStamp, TreeView};
 use garboard_sandbox::{Child, Exit, Network, Process, Root, Security, Status};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -47,7 +47,7 @@ impl Solver {
         let store = &self.layers.store;
         let staging = store.staging().attempt(what)?;
         folders.reverse();
-        let (root, stamp) = if self.environment.overlay {
+        let (root, stamp) = if self.overlay()? {
             let root = Root::Overlay {
                 lowers: folders,
                 upper: staging.fs().to_owned(),
@@ -57,7 +57,7 @@ impl Solver {
             (root, None)
         } else {
             super::mounts::flatten(&folders, view, staging.fs(), self.layers.ids)?;
-            (Root::Folder(staging.fs().to_owned()), Some(TreeStamp::take(staging.fs()).attempt(what)?))
+            (Root::Folder(staging.fs().to_owned()), Some(TreeStamp::take(staging.fs(), self.layers.threads).attempt(what)?))
         };
         let process = self.process(run, root, &prepared);
         self.execute(run, &process, step)?;
@@ -112,7 +112,7 @@ impl Solver {
     /// Turns what changed into a layer with a table of contents; its blob is made when an export wants it.
     fn record_changes(&self, staging: Staging, view: &TreeView, stamp: Option<&TreeStamp>) -> Result<TreeLayer> {
         let what = || "failed to record what the step changed".to_owned();
-        let options = DiffOptions { ids: self.layers.ids };
+        let options = self.layers.diff_options();
         let created = now();
         let mut planned = match stamp {
             None => garboard_layer::diff_overlay(staging.fs(), view, options),

@@ -35,11 +35,12 @@ pub(crate) fn run(args: BuildArgs, setting: &Setting<'_>) -> Result<(), Failure>
         return Err(ArgsError::unsupported("--check").into());
     }
     let settings = setting.settings()?;
+    let identity = engine::enter(setting.env, setting.printer)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::because("can't start the runtime", &error))?;
-    let result = runtime.block_on(build(plan, settings, setting));
+    let result = runtime.block_on(build(plan, settings, setting, &identity));
     // a step that doesn't heed its end must not hold the program
     runtime.shutdown_background();
     result
@@ -49,6 +50,7 @@ async fn build(
     plan: BuildPlan,
     settings: crate::settings::Settings,
     setting: &Setting<'_>,
+    identity: &garboard_sandbox::Identity,
 ) -> Result<(), Failure> {
     let canceled = Arc::new(Notify::new());
     interrupt::listen(canceled.clone())
@@ -62,7 +64,7 @@ async fn build(
     let dockerfile = plan.request.dockerfile.clone();
     let platforms = plan.request.platforms.len();
     let sink = progress.sink();
-    let result = engine::build(plan.request.clone(), &settings, setting.env, sink, canceled).await;
+    let result = engine::build(plan.request.clone(), &settings, setting.env, identity, sink, canceled).await;
     let ended = progress.finish();
     if matches!(plan.progress, Mode::Plain | Mode::Tty) && !ended.warnings.is_empty() {
         let source = if plan.debug { text_of(&dockerfile) } else { None };
