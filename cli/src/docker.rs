@@ -1,4 +1,4 @@
-//! What is read of the configuration of Docker's client, besides credentials: its proxies.
+//! What is read of the configuration of Docker's client, besides credentials: its proxies and headers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ const LIMIT: u64 = 1 << 20;
 #[serde(default)]
 struct Config {
     proxies: BTreeMap<String, Proxy>,
+    #[serde(rename = "HttpHeaders")]
+    http_headers: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -39,6 +41,13 @@ pub(crate) fn proxy_args(env: &Env) -> ProxyArgs {
         .and_then(|dir| read(&dir.join("config.json")))
         .map(|text| parse(&text))
         .unwrap_or_default()
+}
+
+/// Headers that Docker's client sends with every request to a registry.
+pub(crate) fn http_headers(env: &Env) -> Vec<(String, String)> {
+    let text = config_dir(env).and_then(|dir| read(&dir.join("config.json")));
+    let config: Config = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    config.http_headers.into_iter().collect()
 }
 
 fn read(path: &Path) -> Option<String> {

@@ -1,17 +1,15 @@
 //! Ctrl-C: the first cancels what runs, the second ends the program at once.
 
-use std::sync::Arc;
-
+use garboard_builder::Cancel;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 
 use crate::exit::Exit;
 
 /// Shows the cursor again, which a picture may have hidden.
 const SHOW_CURSOR: &[u8] = b"\x1b[?25h\n";
 
-/// Starts to listen for SIGINT and SIGTERM; `canceled` is notified at the first. Must run within a runtime.
-pub(crate) fn listen(canceled: Arc<Notify>) -> std::io::Result<()> {
+/// Starts to listen for SIGINT and SIGTERM; the first cancels. Must run within a runtime.
+pub(crate) fn listen(cancel: Cancel) -> std::io::Result<()> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
@@ -21,7 +19,7 @@ pub(crate) fn listen(canceled: Arc<Notify>) -> std::io::Result<()> {
                 _ = terminations.recv() => {}
             }
             if first {
-                canceled.notify_one();
+                cancel.cancel();
             } else {
                 leave();
             }

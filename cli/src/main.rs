@@ -4,6 +4,7 @@
 //! data; progress, warnings and errors go to standard error.
 #![forbid(unsafe_code)]
 
+mod access;
 mod args;
 mod commands;
 mod docker;
@@ -17,8 +18,11 @@ mod printer;
 mod progress;
 mod report;
 mod settings;
+mod stored;
 mod style;
+mod table;
 mod text;
+mod transfer;
 
 use std::process::ExitCode;
 
