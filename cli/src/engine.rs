@@ -1,122 +1,157 @@
-//! The seam to the engine: what it is given, and how it is stopped.
+//! The seam to the engine: what it works with is made here from settings and environment.
 
-use std::fs::read_to_string;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use garboard_builder::{BuildOutcome, BuildRequest, Cancel, Engine, EngineOptions};
+use garboard_cache::{OpenOptions, Store};
 use garboard_layer::Ids;
-use garboard_registry::Platform;
-use garboard_sandbox::{Enter, Identity, SingleReason};
+use garboard_registry::{
+    AuthFile, AuthFiles, Client, ClientConfig, Helpers, HostConfig, Platform, Proxies, TlsRoots,
+};
+use garboard_sandbox::{Enter, Identity};
+use tokio::sync::Notify;
 
-use crate::access;
 use crate::env::{self, Env};
-use crate::failure::{Complaint, Failure, chain};
-use crate::printer::Printer;
+use crate::failure::Failure;
 use crate::progress::Sink;
 use crate::settings::Settings;
+use crate::{docker, printer::Printer};
 
-/// Longest `/etc/subuid` and `/etc/subgid` that are looked at; larger ones count as absent.
-const SUBID_LIMIT: u64 = 4 << 20;
+/// Where registries' own certificates lie by convention.
+const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
 /// Does the work of a process that the sandbox started; returns where this is an ordinary one.
 pub(crate) fn dispatch() {
     garboard_sandbox::dispatch();
 }
 
-/// Gives this process the right to mount and to make files of other owners, as far as the machine lets it. Comes
-/// before any thread is started.
-///
-/// # Errors
-/// Where neither root's rights nor user namespaces are to be had.
-pub(crate) fn enter(env: &Env) -> Result<Identity, Failure> {
+/// Gets the rights to mount and to make files of other owners. Before any thread is started.
+pub(crate) fn enter(env: &Env, printer: &Printer) -> Result<Identity, Failure> {
+    let user = user_name(rustix::process::getuid().as_raw());
     let request = Enter {
         allow_ranges: true,
-        user_name: user_name(env),
-        subuid: read_small("/etc/subuid"),
-        subgid: read_small("/etc/subgid"),
-        newuidmap: find_program("newuidmap", env),
-        newgidmap: find_program("newgidmap", env),
+        user_name: user,
+        subuid: std::fs::read_to_string("/etc/subuid").unwrap_or_default(),
+        subgid: std::fs::read_to_string("/etc/subgid").unwrap_or_default(),
+        newuidmap: find_program(env, "newuidmap"),
+        newgidmap: find_program(env, "newgidmap"),
     };
-    garboard_sandbox::enter(&request).map_err(|error| {
-        let message = format!("can't set up the sandbox: {}", chain(&error));
-        Failure::Other(Complaint { message, hint: error.hint().map(str::to_owned) })
+    let identity = garboard_sandbox::enter(&request).map_err(|error| {
+        let failure = Failure::because("can't set up the sandbox", &error);
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    })?;
+    if let Identity::Single { reason: garboard_sandbox::SingleReason::Helper { message } } = &identity {
+        printer.warn(&format!("only one user id is available in steps: {message}"));
+    }
+    Ok(identity)
+}
+
+/// The name of a user in `/etc/passwd`, or nothing.
+fn user_name(uid: u32) -> String {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut users = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let user = users.find(|fields| fields.get(2).is_some_and(|id| id.parse() == Ok(uid)));
+    user.and_then(|fields| fields.first().map(|name| (*name).to_owned())).unwrap_or_default()
+}
+
+/// A program in `PATH`, or where distributions put it.
+fn find_program(env: &Env, name: &str) -> PathBuf {
+    let folders = env.raw(env::PATH).map(|path| std::env::split_paths(path).collect::<Vec<_>>());
+    let mut places = folders.unwrap_or_default().into_iter().map(|folder| folder.join(name));
+    places.find(|place| place.is_file()).unwrap_or_else(|| PathBuf::from("/usr/bin").join(name))
+}
+
+/// What the process may do with owners.
+pub(crate) fn ids(identity: &Identity) -> Ids {
+    match identity {
+        Identity::Root | Identity::Ranges { .. } => Ids::Real,
+        Identity::Single { .. } => Ids::Squash,
+    }
+}
+
+/// Opens the local store.
+pub(crate) fn store(settings: &Settings) -> Result<Store, Failure> {
+    Store::open(&settings.root, OpenOptions::default()).map_err(|error| {
+        Failure::because(format_args!("can't open the store `{}`", settings.root.display()), &error)
     })
 }
 
-/// Says what a single id means, where that isn't how the user wanted it.
-pub(crate) fn explain(identity: &Identity, printer: &Printer) {
-    let Identity::Single { reason } = identity else { return };
-    let why = match reason {
-        SingleReason::Inherited | SingleReason::NotAllowed => return,
-        SingleReason::NoRanges => "/etc/subuid and /etc/subgid have no range for this user".to_owned(),
-        SingleReason::Helper { message } => message.trim().to_owned(),
-    };
-    printer.warn(&format!("steps know only one user and group: {why}"));
+/// The files with credentials, in order of precedence.
+pub(crate) fn auth_files(env: &Env) -> AuthFiles {
+    let podman = |path: PathBuf| AuthFile::Podman(path);
+    let mut files: Vec<AuthFile> = env.path(env::REGISTRY_AUTH_FILE).map(podman).into_iter().collect();
+    files.extend(docker::config_dir(env).map(|dir| AuthFile::Docker(dir.join("config.json"))));
+    files.extend(env.path(env::XDG_RUNTIME_DIR).map(|dir| podman(dir.join("containers/auth.json"))));
+    let config =
+        env.path(env::XDG_CONFIG_HOME).or_else(|| env.path(env::HOME).map(|home| home.join(".config")));
+    files.extend(config.map(|dir| podman(dir.join("containers/auth.json"))));
+    let search = env.raw(env::PATH).map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
+    let helpers = Helpers { search, ..Helpers::default() };
+    AuthFiles { inline: env.filled(env::DOCKER_AUTH_CONFIG).map(str::to_owned), files, helpers }
 }
 
-/// Makes the engine. Opens the store.
-pub(crate) fn engine(settings: &Settings, env: &Env, identity: &Identity) -> Result<Engine, Failure> {
-    let store = access::store(settings)?;
-    let client = access::client(settings, env)?;
-    let overlay = garboard_sandbox::overlay_supported(store.root()).map_err(|error| {
-        Failure::because(format!("can't use the store in `{}`", store.root().display()), &error)
-    })?;
-    let ids = if matches!(identity, Identity::Single { .. }) { Ids::Squash } else { Ids::Real };
-    Ok(Engine::new(EngineOptions {
-        store,
-        client,
-        ids,
-        overlay,
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
-        platform: Platform::host(),
-        stdout,
+/// The settings of registries from `garboard.toml` and the conventional folders.
+pub(crate) fn hosts(settings: &Settings) -> Result<HostConfig, Failure> {
+    let mut hosts = match &settings.file {
+        Some((path, text)) => HostConfig::from_toml(text).map_err(|error| {
+            Failure::because(format_args!("can't read the configuration `{}`", path.display()), &error)
+        })?,
+        None => HostConfig::default(),
+    };
+    for folder in CERTS {
+        hosts.add_certs_dir(folder.into());
+    }
+    Ok(hosts)
+}
+
+/// The registry client.
+pub(crate) fn client(settings: &Settings, env: &Env) -> Result<Client, Failure> {
+    let proxies = Proxies {
+        http: env.first(&env::HTTP_PROXY).or_else(|| env.first(&env::ALL_PROXY)).map(str::to_owned),
+        https: env.first(&env::HTTPS_PROXY).or_else(|| env.first(&env::ALL_PROXY)).map(str::to_owned),
+        no_proxy: env.first(&env::NO_PROXY).map(str::to_owned),
+    };
+    let roots = TlsRoots { files: env.path(env::SSL_CERT_FILE).into_iter().collect(), ..TlsRoots::default() };
+    Ok(Client::new(ClientConfig {
+        hosts: hosts(settings)?,
+        credentials: Arc::new(auth_files(env)),
+        headers: docker::http_headers(env),
+        user_agent: concat!("garboard/", env!("CARGO_PKG_VERSION")).to_owned(),
+        proxies,
+        roots,
+        ..ClientConfig::default()
     }))
 }
 
-fn stdout() -> Box<dyn Write + Send> {
-    Box::new(std::io::stdout())
-}
-
-/// Builds, and reports to `sink`.
+/// Builds, and reports to `sink`. `canceled` is notified when the user wants it to stop.
 pub(crate) async fn build(
-    engine: &Engine,
-    request: &BuildRequest,
+    request: BuildRequest,
+    settings: &Settings,
+    env: &Env,
+    identity: &Identity,
     sink: Sink,
-    cancel: &Cancel,
+    canceled: Arc<Notify>,
 ) -> Result<BuildOutcome, Failure> {
-    let events = Arc::new(move |event| sink.send(event));
-    engine.build(request, events, cancel).await.map_err(|failure| {
-        if failure.interrupted { Failure::Interrupted } else { Failure::Build(Box::new(failure)) }
-    })
-}
-
-/// The caller's name: what the environment says, if the account database agrees on its id, else what that says.
-fn user_name(env: &Env) -> String {
-    let uid = rustix::process::getuid().as_raw().to_string();
-    let accounts = read_small("/etc/passwd");
-    let names = accounts.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then_some(name)
+    let cancel = Cancel::new().map_err(|error| Failure::because("can't start the build", &error))?;
+    let switch = cancel.clone();
+    let watcher = tokio::spawn(async move {
+        canceled.notified().await;
+        switch.cancel();
     });
-    let names: Vec<&str> = names.collect();
-    let wanted = env.filled(env::USER);
-    let own = names.iter().find(|name| Some(**name) == wanted).or_else(|| names.first());
-    // accounts of directory services are in no file
-    own.copied().or(wanted).unwrap_or_default().to_owned()
-}
-
-fn read_small(path: &str) -> String {
-    let small = std::fs::metadata(path).is_ok_and(|found| found.len() <= SUBID_LIMIT);
-    if small { read_to_string(path).unwrap_or_default() } else { String::new() }
-}
-
-/// The program in `PATH`, else where distributions have it.
-fn find_program(name: &str, env: &Env) -> PathBuf {
-    let folders = env.raw(env::PATH).map(|path| std::env::split_paths(path).collect::<Vec<_>>());
-    let found =
-        folders.unwrap_or_default().into_iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.unwrap_or_else(|| Path::new("/usr/bin").join(name))
+    let engine = Engine::new(EngineOptions {
+        store: store(settings)?,
+        client: client(settings, env)?,
+        ids: ids(identity),
+        copy_trees: env.switch(env::GARBOARD_COPY_TREES),
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        platform: Platform::host(),
+        stdout: || Box::new(std::io::stdout()),
+    });
+    let result = engine.build(&request, Arc::new(move |event| sink.send(event)), &cancel).await;
+    watcher.abort();
+    result.map_err(|failure| Failure::Build(Box::new(failure)))
 }

@@ -11,9 +11,9 @@ pub(crate) const GARBOARD_ROOT: &str = "GARBOARD_ROOT";
 /// Configuration file, where `--config` doesn't say it.
 pub(crate) const GARBOARD_CONFIG: &str = "GARBOARD_CONFIG";
 /// The user's home folder.
+/// Copies trees instead of mounting overlay file systems.
+pub(crate) const GARBOARD_COPY_TREES: &str = "GARBOARD_COPY_TREES";
 pub(crate) const HOME: &str = "HOME";
-/// The user's name, for the ranges of subordinate ids.
-pub(crate) const USER: &str = "USER";
 /// Base folder of the user's data.
 pub(crate) const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
 /// Base folder of the user's configuration.

@@ -19,8 +19,6 @@ pub(crate) enum Failure {
     Other(Complaint),
     /// It is all printed already.
     Reported,
-    /// The user interrupted.
-    Interrupted,
     /// The reader of standard output is gone, which is no failure.
     BrokenPipe,
 }
@@ -45,6 +43,14 @@ impl Failure {
         Self::Other(Complaint { message: message.into(), hint: Some(hint.into()) })
     }
 
+    /// The same with a hint.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Other(complaint) => Self::Other(Complaint { hint: Some(hint.into()), ..complaint }),
+            other => other,
+        }
+    }
+
     /// What was attempted, and the error with all its sources.
     pub(crate) fn because(attempted: impl std::fmt::Display, error: &(dyn Error + 'static)) -> Self {
         Self::message(format!("{attempted}: {}", chain(error)))
@@ -56,7 +62,6 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::Build(failure) if failure.interrupted => Exit::Interrupted,
             Self::Build(_) | Self::Other(_) | Self::Reported => Exit::Failure,
-            Self::Interrupted => Exit::Interrupted,
             Self::BrokenPipe => Exit::Ok,
         }
     }

@@ -1,15 +1,17 @@
 //! Ctrl-C: the first cancels what runs, the second ends the program at once.
 
-use garboard_builder::Cancel;
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::exit::Exit;
 
 /// Shows the cursor again, which a picture may have hidden.
 const SHOW_CURSOR: &[u8] = b"\x1b[?25h\n";
 
-/// Starts to listen for SIGINT and SIGTERM; the first cancels. Must run within a runtime.
-pub(crate) fn listen(cancel: Cancel) -> std::io::Result<()> {
+/// Starts to listen for SIGINT and SIGTERM; `canceled` is notified at the first. Must run within a runtime.
+pub(crate) fn listen(canceled: Arc<Notify>) -> std::io::Result<()> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
@@ -19,7 +21,7 @@ pub(crate) fn listen(cancel: Cancel) -> std::io::Result<()> {
                 _ = terminations.recv() => {}
             }
             if first {
-                cancel.cancel();
+                canceled.notify_one();
             } else {
                 leave();
             }

@@ -1,14 +1,16 @@
 //! `build`.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
-use garboard_builder::{BuildOutcome, Cancel, DockerfileSource, Engine};
+use garboard_builder::{BuildOutcome, DockerfileSource};
+use tokio::sync::Notify;
 
 use super::{Setting, result_files};
 use crate::args::{ArgsError, BuildArgs, BuildPlan, Call, Surroundings};
 use crate::failure::Failure;
 use crate::progress::{Ended, Mode, Progress, TtyOptions, display};
-use crate::{access, docker, engine, env, interrupt, report};
+use crate::{docker, engine, env, interrupt, report};
 
 /// Largest `/etc/resolv.conf` that is passed on.
 const RESOLV_CONF_LIMIT: usize = 64 * 1024;
@@ -33,40 +35,46 @@ pub(crate) fn run(args: BuildArgs, setting: &Setting<'_>) -> Result<(), Failure>
         return Err(ArgsError::unsupported("--check").into());
     }
     let settings = setting.settings()?;
-    // before the runtime, which has threads
-    let identity = engine::enter(setting.env)?;
-    if plan.progress != Mode::Quiet && setting.global.verbose > 0 {
-        engine::explain(&identity, setting.printer);
-    }
-    let runtime = access::runtime()?;
-    let engine = engine::engine(&settings, setting.env, &identity)?;
-    let result = runtime.block_on(build(&plan, &engine, setting));
+    let identity = engine::enter(setting.env, setting.printer)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because("can't start the runtime", &error))?;
+    let result = runtime.block_on(build(plan, settings, setting, &identity));
     // a step that doesn't heed its end must not hold the program
     runtime.shutdown_background();
     result
 }
 
-async fn build(plan: &BuildPlan, engine: &Engine, setting: &Setting<'_>) -> Result<(), Failure> {
-    let failed = |error| Failure::because("can't listen for signals", &error);
-    let cancel = Cancel::new().map_err(failed)?;
-    interrupt::listen(cancel.clone()).map_err(failed)?;
+async fn build(
+    plan: BuildPlan,
+    settings: crate::settings::Settings,
+    setting: &Setting<'_>,
+    identity: &garboard_sandbox::Identity,
+) -> Result<(), Failure> {
+    let canceled = Arc::new(Notify::new());
+    interrupt::listen(canceled.clone())
+        .map_err(|error| Failure::because("can't listen for signals", &error))?;
     if let Some(path) = &plan.iidfile {
         // no stale id beside a failed build
         let _ = std::fs::remove_file(path);
     }
     let view = display(plan.progress, setting.printer.palette(), tty_options(setting.env));
     let progress = Progress::start(view, Box::new(io::stderr()));
-    let result = engine::build(engine, &plan.request, progress.sink(), &cancel).await;
+    let dockerfile = plan.request.dockerfile.clone();
+    let platforms = plan.request.platforms.len();
+    let sink = progress.sink();
+    let result = engine::build(plan.request.clone(), &settings, setting.env, identity, sink, canceled).await;
     let ended = progress.finish();
     if matches!(plan.progress, Mode::Plain | Mode::Tty) && !ended.warnings.is_empty() {
-        let source = if plan.debug { text_of(&plan.request.dockerfile) } else { None };
+        let source = if plan.debug { text_of(&dockerfile) } else { None };
         setting.printer.error(&report::summary(
             &ended.warnings,
             source.as_deref(),
             setting.printer.palette(),
         ));
     }
-    finish(plan, &result?, &ended, setting)
+    finish(&plan, &result?, &ended, platforms, setting)
 }
 
 /// Writes the files and prints the id that were asked for.
@@ -74,9 +82,9 @@ fn finish(
     plan: &BuildPlan,
     outcome: &BuildOutcome,
     ended: &Ended,
+    platforms: usize,
     setting: &Setting<'_>,
 ) -> Result<(), Failure> {
-    let platforms = plan.request.platforms.len();
     let id = result_files::image_id(outcome, platforms).unwrap_or_default();
     if let Some(path) = &plan.iidfile {
         result_files::write(path, id.as_bytes())?;

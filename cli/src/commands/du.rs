@@ -4,8 +4,8 @@ use garboard_cache::{UsageItem, UsageKind};
 use serde_json::json;
 
 use super::{Setting, age_of};
-use crate::access;
 use crate::args::{DuArgs, TableFormat};
+use crate::engine;
 use crate::failure::Failure;
 use crate::table::table;
 use crate::text::{cut, printable, size};
@@ -31,7 +31,7 @@ pub(super) fn kind_named(name: &str) -> Option<UsageKind> {
 
 /// Shows what takes up the disk.
 pub(crate) fn run(args: &DuArgs, setting: &Setting<'_>) -> Result<(), Failure> {
-    let store = access::store(&setting.settings()?)?;
+    let store = engine::store(&setting.settings()?)?;
     let items = store.usage()?;
     if args.format == TableFormat::Json {
         let values: Vec<_> = items.iter().map(value).collect();

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Setting, age, platform};
-use crate::access;
 use crate::args::{HistoryArgs, TableFormat};
+use crate::engine;
 use crate::failure::Failure;
 use crate::stored::{Single, Stored};
 use crate::table::table;
@@ -15,7 +15,7 @@ const WIDTH: usize = 60;
 
 /// Prints the steps of an image, the last one first.
 pub(crate) fn run(args: &HistoryArgs, setting: &Setting<'_>) -> Result<(), Failure> {
-    let store = access::store(&setting.settings()?)?;
+    let store = engine::store(&setting.settings()?)?;
     let wanted = platform(args.platform.as_deref())?;
     let image = Stored::find(&store, &args.image)?.single(&store, wanted.as_ref())?;
     let steps = steps(&image);

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{Setting, age};
-use crate::access;
 use crate::args::{ImagesArgs, TableFormat};
+use crate::engine;
 use crate::failure::Failure;
 use crate::stored::{Single, Stored, familiar};
 use crate::table::table;
@@ -13,7 +13,7 @@ use crate::transfer::short;
 
 /// Lists the named images.
 pub(crate) fn run(args: &ImagesArgs, setting: &Setting<'_>) -> Result<(), Failure> {
-    let store = access::store(&setting.settings()?)?;
+    let store = engine::store(&setting.settings()?)?;
     let mut rows = Vec::new();
     let mut values = Vec::new();
     for image in Stored::all(&store)? {

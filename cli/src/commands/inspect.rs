@@ -4,14 +4,14 @@ use garboard_registry::Platform;
 use serde_json::{Value, json};
 
 use super::{Setting, platform};
-use crate::access;
 use crate::args::InspectArgs;
+use crate::engine;
 use crate::failure::Failure;
 use crate::stored::Stored;
 
 /// Prints images as JSON: a list with an object each.
 pub(crate) fn run(args: &InspectArgs, setting: &Setting<'_>) -> Result<(), Failure> {
-    let store = access::store(&setting.settings()?)?;
+    let store = engine::store(&setting.settings()?)?;
     let wanted = platform(args.platform.as_deref())?;
     let mut list = Vec::with_capacity(args.images.len());
     for name in &args.images {

@@ -7,7 +7,7 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use super::Setting;
 use crate::args::{LoginArgs, LogoutArgs};
 use crate::failure::Failure;
-use crate::{access, names};
+use crate::{access, engine, names};
 
 /// Longest password that is read.
 const LIMIT: u64 = 1 << 20;
@@ -15,7 +15,7 @@ const LIMIT: u64 = 1 << 20;
 /// Tries credentials out and keeps them.
 pub(crate) fn login(args: LoginArgs, setting: &Setting<'_>) -> Result<(), Failure> {
     let host = names::registry(&args.registry);
-    let client = access::client(&setting.settings()?, setting.env)?;
+    let client = engine::client(&setting.settings()?, setting.env)?;
     let keep = access::login_store(setting.env)?;
     let user = match args.username {
         Some(user) => user,

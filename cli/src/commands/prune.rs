@@ -5,8 +5,8 @@ use std::io::{self, BufRead, IsTerminal};
 use garboard_cache::PruneOptions;
 
 use super::{Setting, du};
-use crate::access;
 use crate::args::{ArgsError, PruneArgs, bytes};
+use crate::engine;
 use crate::failure::Failure;
 use crate::text::{similar, size};
 
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &PruneArgs, setting: &Setting<'_>) -> Result<(), Failure
     let settings = setting.settings()?;
     let bounded = options.max_used_bytes.is_some() || options.min_free_bytes.is_some();
     options.keep_bytes = options.keep_bytes.or(settings.store.reserved.filter(|_| bounded));
-    let store = access::store(&settings)?;
+    let store = engine::store(&settings)?;
     if !args.force && !agreed(setting) {
         return Err(Failure::message("nothing was removed"));
     }

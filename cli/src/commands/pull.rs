@@ -17,7 +17,7 @@ use crate::args::PullArgs;
 use crate::failure::Failure;
 use crate::stored::familiar;
 use crate::transfer::Bars;
-use crate::{access, names};
+use crate::{access, engine, names};
 
 const CONFIG_LIMIT: u64 = 16 << 20;
 /// Indexes are nested at most so deep.
@@ -32,9 +32,9 @@ pub(crate) fn run(args: &PullArgs, setting: &Setting<'_>) -> Result<(), Failure>
         text => super::platform(text)?,
     };
     let settings = setting.settings()?;
-    let store = access::store(&settings)?;
+    let store = engine::store(&settings)?;
     let _lease = store.lease()?;
-    let client = access::client(&settings, setting.env)?;
+    let client = engine::client(&settings, setting.env)?;
     let pull = Pull { client, store, reference, bars: Bars::new(args.quiet) };
     let pulled = access::runtime()?.block_on(pull.run(platform.as_ref()));
     pull.bars.finish();

@@ -13,7 +13,7 @@ use crate::args::PushArgs;
 use crate::failure::Failure;
 use crate::stored::{self, Stored, familiar};
 use crate::transfer::Bars;
-use crate::{access, names};
+use crate::{access, engine, names};
 
 /// Indexes are nested at most so deep.
 const DEEPEST: usize = 4;
@@ -22,10 +22,10 @@ const DEEPEST: usize = 4;
 pub(crate) fn run(args: &PushArgs, setting: &Setting<'_>) -> Result<(), Failure> {
     let settings = setting.settings()?;
     let reference = names::parse(&args.name)?;
-    let store = access::store(&settings)?;
+    let store = engine::store(&settings)?;
     let _lease = store.lease()?;
     let image = Stored::find(&store, &args.name)?;
-    let client = access::client(&settings, setting.env)?;
+    let client = engine::client(&settings, setting.env)?;
     let bars = Bars::new(args.quiet);
     let pushed = access::runtime()?.block_on(push(&client, &store, &reference, &image, &bars));
     bars.finish();

@@ -4,7 +4,7 @@ use super::Setting;
 use crate::args::{RmiArgs, TagArgs};
 use crate::failure::Failure;
 use crate::stored::{Stored, familiar};
-use crate::{access, names};
+use crate::{engine, names};
 
 /// Gives an image more names.
 pub(crate) fn run(args: &TagArgs, setting: &Setting<'_>) -> Result<(), Failure> {
@@ -12,7 +12,7 @@ pub(crate) fn run(args: &TagArgs, setting: &Setting<'_>) -> Result<(), Failure> 
     if let Some(name) = names.iter().find(|name| name.digest().is_some()) {
         return Err(Failure::message(format!("can't name an image `{name}`: a new name has no digest")));
     }
-    let store = access::store(&setting.settings()?)?;
+    let store = engine::store(&setting.settings()?)?;
     let _lease = store.lease()?;
     let image = Stored::find(&store, &args.source)?;
     for name in names {
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &TagArgs, setting: &Setting<'_>) -> Result<(), Failure> 
 
 /// Takes names away. What they stood for goes with the next pruning.
 pub(crate) fn remove(args: &RmiArgs, setting: &Setting<'_>) -> Result<(), Failure> {
-    let store = access::store(&setting.settings()?)?;
+    let store = engine::store(&setting.settings()?)?;
     for name in &args.names {
         match Stored::find(&store, name) {
             Ok(image) => {

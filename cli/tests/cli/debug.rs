@@ -33,71 +33,19 @@ fn parse_errors_have_an_excerpt() {
     context.write("Dockerfile", "FROM busybox\n\nCMD [\"a\", 1]\nCOPY a b\n");
     insta::assert_snapshot!(context.run(&["debug", "parse", "Dockerfile"]), @r#"
     $ garboard debug parse Dockerfile
-    exit code: 0
+    exit code: 1
     ----- stdout -----
-    {
-      "directives": {
-        "check": null,
-        "escape": null,
-        "syntax": null
-      },
-      "end": 4,
-      "instructions": [
-        {
-          "args": [
-            "busybox"
-          ],
-          "comments": [],
-          "end": 1,
-          "flags": [],
-          "form": "text",
-          "heredocs": [],
-          "instruction": "from",
-          "original": "FROM busybox",
-          "span": [
-            0,
-            12
-          ],
-          "start": 1
-        },
-        {
-          "args": [],
-          "comments": [],
-          "end": 3,
-          "flags": [],
-          "form": "text",
-          "heredocs": [],
-          "instruction": "runn",
-          "original": "RUNN make",
-          "span": [
-            14,
-            23
-          ],
-          "start": 3
-        },
-        {
-          "args": [
-            "a",
-            "b"
-          ],
-          "comments": [],
-          "end": 4,
-          "flags": [],
-          "form": "text",
-          "heredocs": [],
-          "instruction": "copy",
-          "original": "COPY a b",
-          "span": [
-            24,
-            32
-          ],
-          "start": 4
-        }
-      ],
-      "start": 1,
-      "warnings": []
-    }
+
     ----- stderr -----
+    Dockerfile:3:5
+    --------------------
+       1 |     FROM busybox
+       2 |
+       3 | >>> CMD ["a", 1]
+         |         ^
+       4 |     COPY a b
+    --------------------
+    ERROR: dockerfile parse error on line 3: when using JSON array syntax, arrays must be comprised of strings only
     "#);
 }
 
@@ -148,43 +96,26 @@ fn ignore() {
     let paths = ["src/a.o", "src/keep.o", "b.c"];
     insta::assert_snapshot!(context.run(&[&["debug", "ignore", "**/*.o", "!**/keep.o", "--"][..], &paths].concat()), @r"
     $ garboard debug ignore **/*.o !**/keep.o -- src/a.o src/keep.o b.c
-    exit code: 2
+    exit code: 0
     ----- stdout -----
-
+    src/a.o
     ----- stderr -----
-    error: the following required arguments were not provided:
-      <PATH>...
-
-    Usage: garboard debug ignore <PATTERN>... -- <PATH>...
-
-    For more information, try '--help'.
     ");
     insta::assert_snapshot!(context.run(&["debug", "ignore", "*.o", "--", "b.c"]), @r"
     $ garboard debug ignore *.o -- b.c
-    exit code: 2
+    exit code: 1
     ----- stdout -----
 
     ----- stderr -----
-    error: the following required arguments were not provided:
-      <PATH>...
-
-    Usage: garboard debug ignore <PATTERN>... -- <PATH>...
-
-    For more information, try '--help'.
     ");
-    insta::assert_snapshot!(context.run(&["debug", "ignore", "[", "--", "b.c"]), @r"
+    insta::assert_snapshot!(context.run(&["debug", "ignore", "[", "--", "b.c"]), @r#"
     $ garboard debug ignore [ -- b.c
-    exit code: 2
+    exit code: 1
     ----- stdout -----
 
     ----- stderr -----
-    error: the following required arguments were not provided:
-      <PATH>...
-
-    Usage: garboard debug ignore <PATTERN>... -- <PATH>...
-
-    For more information, try '--help'.
-    ");
+    ERROR: can't use the patterns: syntax error in pattern "["
+    "#);
 }
 
 #[test]

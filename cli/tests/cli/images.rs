@@ -24,9 +24,9 @@ fn images() {
     $ garboard images
     exit code: 0
     ----- stdout -----
-    NAME          DIGEST         PLATFORM                   CREATED       SIZE
-    app:1         83f37340533d   linux/amd64, linux/arm64   6 years ago   2.05kB
-    base:latest   691ee7d49e77   linux/amd64                6 years ago   1.02kB
+    NAME          DIGEST         PLATFORM                   CREATED    SIZE
+    app:1         c8819444772b   linux/amd64, linux/arm64   just now   2.05kB
+    base:latest   1bee45cb2318   linux/amd64                just now   1.02kB
     ----- stderr -----
     ");
     insta::assert_snapshot!(filled().run(&["images", "--format", "json", "bas"]), @r#"
@@ -35,8 +35,8 @@ fn images() {
     ----- stdout -----
     [
       {
-        "created": "2020-01-01T00:00:00Z",
-        "digest": "sha256:691ee7d49e774630a3f30be1af0974b75ec6acbfd78085557f2ea5335def3e4c",
+        "created": "2999-01-01T00:00:00Z",
+        "digest": "sha256:1bee45cb23186f7daf4d789524dc31699d293d698e5529eeb7770603eb3b0447",
         "name": "docker.io/library/base:latest",
         "platforms": [
           "linux/amd64"
@@ -50,8 +50,8 @@ fn images() {
     $ garboard images -q
     exit code: 0
     ----- stdout -----
-    sha256:83f37340533da8a3c46fda1766a1b7a8005bad151405a6bef57f4f72f7d002ee
-    sha256:691ee7d49e774630a3f30be1af0974b75ec6acbfd78085557f2ea5335def3e4c
+    sha256:c8819444772bfaa83f491f0a5e5edf128d3bab44ad4f5382a17894435b85e200
+    sha256:1bee45cb23186f7daf4d789524dc31699d293d698e5529eeb7770603eb3b0447
     ----- stderr -----
     ");
 }
@@ -78,8 +78,8 @@ fn tag_and_rmi() {
     $ garboard images
     exit code: 0
     ----- stdout -----
-    NAME                          DIGEST         PLATFORM                   CREATED       SIZE
-    registry.example/team/app:2   83f37340533d   linux/amd64, linux/arm64   6 years ago   2.05kB
+    NAME                          DIGEST         PLATFORM                   CREATED    SIZE
+    registry.example/team/app:2   c8819444772b   linux/amd64, linux/arm64   just now   2.05kB
     ----- stderr -----
     ");
     insta::assert_snapshot!(context.run(&["rmi", "registry.example/team/ap:2"]), @r"
@@ -126,15 +126,15 @@ fn inspect() {
               "sh"
             ]
           },
-          "created": "2020-01-01T00:00:00Z",
+          "created": "2999-01-01T00:00:00Z",
           "history": [
             {
               "comment": "buildkit",
-              "created": "2020-01-01T00:00:00Z",
+              "created": "2999-01-01T00:00:00Z",
               "created_by": "COPY a / # buildkit"
             },
             {
-              "created": "2020-01-01T00:00:00Z",
+              "created": "2999-01-01T00:00:00Z",
               "created_by": "CMD [\"sh\"]",
               "empty_layer": true
             }
@@ -147,7 +147,7 @@ fn inspect() {
             "type": "layers"
           }
         },
-        "digest": "sha256:83f37340533da8a3c46fda1766a1b7a8005bad151405a6bef57f4f72f7d002ee",
+        "digest": "sha256:c8819444772bfaa83f491f0a5e5edf128d3bab44ad4f5382a17894435b85e200",
         "layers": [
           {
             "digest": "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
@@ -155,7 +155,7 @@ fn inspect() {
             "size": 1024
           }
         ],
-        "manifest": "sha256:5f7a53d201803576bbaf782facaf1492c37841e51ac72378c78864d1c3663a22",
+        "manifest": "sha256:85d16f91fb150d2f333f12901b5090d2a68856874d8beac9d0da51d8e12ff5d6",
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "name": "docker.io/library/app:1",
         "platform": "linux/arm64",
@@ -181,7 +181,7 @@ fn inspect() {
     $ garboard inspect --raw base
     exit code: 0
     ----- stdout -----
-    {"config":{"digest":"sha256:34d8c9bbdf17065d7a5debf4076a5aeae281370ff6e7cff005c63965e590e785","mediaType":"application/vnd.oci.image.config.v1+json","size":393},"layers":[{"digest":"sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef","mediaType":"application/vnd.oci.image.layer.v1.tar","size":1024}],"mediaType":"application/vnd.oci.image.manifest.v1+json","schemaVersion":2}
+    {"config":{"digest":"sha256:617fd456a356307d98341cac3560de455730d108a472d2f300fa1633120afe04","mediaType":"application/vnd.oci.image.config.v1+json","size":393},"layers":[{"digest":"sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef","mediaType":"application/vnd.oci.image.layer.v1.tar","size":1024}],"mediaType":"application/vnd.oci.image.manifest.v1+json","schemaVersion":2}
     ----- stderr -----
     "#);
 }
@@ -193,9 +193,9 @@ fn history() {
     $ garboard history base
     exit code: 0
     ----- stdout -----
-    CREATED       CREATED BY            SIZE     COMMENT
-    6 years ago   CMD ["sh"]            0B
-    6 years ago   COPY a / # buildkit   1.02kB   buildkit
+    CREATED    CREATED BY            SIZE     COMMENT
+    just now   CMD ["sh"]            0B
+    just now   COPY a / # buildkit   1.02kB   buildkit
     ----- stderr -----
     "#);
 }

@@ -1,12 +1,12 @@
 //! `debug fsck`.
 
-use crate::access;
 use crate::commands::Setting;
+use crate::engine;
 use crate::failure::Failure;
 
 /// Reads the whole store and reports what is wrong with it.
 pub(super) fn run(setting: &Setting<'_>) -> Result<(), Failure> {
-    let problems = access::store(&setting.settings()?)?.fsck()?;
+    let problems = engine::store(&setting.settings()?)?.fsck()?;
     for problem in &problems {
         setting.printer.line(format!("{}: {}", problem.place, problem.what))?;
     }

@@ -36,7 +36,7 @@ impl TestContext {
             },
             "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer, "size": size }],
         });
-        self.put(&store, MANIFEST, &manifest, name)
+        Self::put(&store, MANIFEST, &manifest, name)
     }
 
     /// Puts an index into the store.
@@ -48,10 +48,10 @@ impl TestContext {
         });
         let index =
             json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries.collect::<Vec<_>>() });
-        self.put(&self.store(), INDEX, &index, name);
+        Self::put(&self.store(), INDEX, &index, name);
     }
 
-    fn put(&self, store: &Store, media_type: &str, document: &Value, name: &str) -> Value {
+    fn put(store: &Store, media_type: &str, document: &Value, name: &str) -> Value {
         let (digest, size) = store.put_bytes(document.to_string().as_bytes()).unwrap();
         let descriptor = json!({ "mediaType": media_type, "digest": digest, "size": size });
         if !name.is_empty() {
