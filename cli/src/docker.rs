@@ -20,13 +20,18 @@ struct Config {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Proxy {
-    http_proxy: String,
-    https_proxy: String,
-    no_proxy: String,
-    ftp_proxy: String,
-    all_proxy: String,
+    #[serde(rename = "httpProxy")]
+    http: String,
+    #[serde(rename = "httpsProxy")]
+    https: String,
+    #[serde(rename = "noProxy")]
+    no: String,
+    #[serde(rename = "ftpProxy")]
+    ftp: String,
+    #[serde(rename = "allProxy")]
+    all: String,
 }
 
 /// Folder of Docker's client configuration.
@@ -59,11 +64,11 @@ fn parse(text: &str) -> ProxyArgs {
     let config: Config = serde_json::from_str(text).unwrap_or_default();
     let Some(proxy) = config.proxies.get("default") else { return Vec::new() };
     let pairs = [
-        ("http_proxy", &proxy.http_proxy),
-        ("https_proxy", &proxy.https_proxy),
-        ("no_proxy", &proxy.no_proxy),
-        ("ftp_proxy", &proxy.ftp_proxy),
-        ("all_proxy", &proxy.all_proxy),
+        ("http_proxy", &proxy.http),
+        ("https_proxy", &proxy.https),
+        ("no_proxy", &proxy.no),
+        ("ftp_proxy", &proxy.ftp),
+        ("all_proxy", &proxy.all),
     ];
     let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
     given

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error).into(),
     };
     let printer = Printer::new(cli.global.color, &env);
-    let exit = match commands::run(cli, env, &printer) {
+    let exit = match commands::run(cli, &env, &printer) {
         Ok(()) => Exit::Ok,
         Err(failure) => {
             printer.error(&report::failure(&failure, printer.palette()));

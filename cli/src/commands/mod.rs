@@ -51,8 +51,8 @@ impl Setting<'_> {
 }
 
 /// Runs the command.
-pub(crate) fn run(cli: Cli, env: Env, printer: &Printer) -> Result<(), Failure> {
-    let setting = Setting { env: &env, printer, global: &cli.global };
+pub(crate) fn run(cli: Cli, env: &Env, printer: &Printer) -> Result<(), Failure> {
+    let setting = Setting { env, printer, global: &cli.global };
     match cli.command {
         Command::Build(args) => build::run(*args, &setting),
         Command::Images(args) => images::run(&args, &setting),

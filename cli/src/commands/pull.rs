@@ -94,7 +94,7 @@ impl Pull {
             if self.store.blob_size(&layer.digest).is_some() {
                 continue;
             }
-            let bar = self.bars.add(&layer.digest.to_string(), layer.size);
+            let bar = self.bars.add(layer.digest.as_ref(), layer.size);
             let (client, reference, store) =
                 (self.client.clone(), self.reference.clone(), self.store.clone());
             tasks.spawn(async move {

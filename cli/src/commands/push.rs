@@ -52,7 +52,7 @@ async fn push(
     blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
     let mut tasks = JoinSet::new();
     for blob in blobs {
-        let bar = bars.add(&blob.digest.to_string(), blob.size);
+        let bar = bars.add(blob.digest.as_ref(), blob.size);
         let (client, reference) = (client.clone(), reference.clone());
         let source = FileSource(store.blob_path(&blob.digest));
         tasks.spawn(async move {
