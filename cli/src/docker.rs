@@ -1,4 +1,4 @@
-//! What is read of the configuration of Docker's client, besides credentials: its proxies.
+//! What is read of the configuration of Docker's client, besides credentials: its proxies and headers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,23 @@ const LIMIT: u64 = 1 << 20;
 #[serde(default)]
 struct Config {
     proxies: BTreeMap<String, Proxy>,
+    #[serde(rename = "HttpHeaders")]
+    http_headers: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Proxy {
-    http_proxy: String,
-    https_proxy: String,
-    no_proxy: String,
-    ftp_proxy: String,
-    all_proxy: String,
+    #[serde(rename = "httpProxy")]
+    http: String,
+    #[serde(rename = "httpsProxy")]
+    https: String,
+    #[serde(rename = "noProxy")]
+    no: String,
+    #[serde(rename = "ftpProxy")]
+    ftp: String,
+    #[serde(rename = "allProxy")]
+    all: String,
 }
 
 /// Folder of Docker's client configuration.
@@ -41,6 +48,13 @@ pub(crate) fn proxy_args(env: &Env) -> ProxyArgs {
         .unwrap_or_default()
 }
 
+/// Headers that Docker's client sends with every request to a registry.
+pub(crate) fn http_headers(env: &Env) -> Vec<(String, String)> {
+    let text = config_dir(env).and_then(|dir| read(&dir.join("config.json")));
+    let config: Config = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    config.http_headers.into_iter().collect()
+}
+
 fn read(path: &Path) -> Option<String> {
     let small = std::fs::metadata(path).is_ok_and(|found| found.len() <= LIMIT);
     if small { std::fs::read_to_string(path).ok() } else { None }
@@ -50,11 +64,11 @@ fn parse(text: &str) -> ProxyArgs {
     let config: Config = serde_json::from_str(text).unwrap_or_default();
     let Some(proxy) = config.proxies.get("default") else { return Vec::new() };
     let pairs = [
-        ("http_proxy", &proxy.http_proxy),
-        ("https_proxy", &proxy.https_proxy),
-        ("no_proxy", &proxy.no_proxy),
-        ("ftp_proxy", &proxy.ftp_proxy),
-        ("all_proxy", &proxy.all_proxy),
+        ("http_proxy", &proxy.http),
+        ("https_proxy", &proxy.https),
+        ("no_proxy", &proxy.no),
+        ("ftp_proxy", &proxy.ftp),
+        ("all_proxy", &proxy.all),
     ];
     let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
     given

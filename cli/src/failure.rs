@@ -19,8 +19,6 @@ pub(crate) enum Failure {
     Other(Complaint),
     /// It is all printed already.
     Reported,
-    /// The user interrupted.
-    Interrupted,
     /// The reader of standard output is gone, which is no failure.
     BrokenPipe,
 }
@@ -64,7 +62,6 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::Build(failure) if failure.interrupted => Exit::Interrupted,
             Self::Build(_) | Self::Other(_) | Self::Reported => Exit::Failure,
-            Self::Interrupted => Exit::Interrupted,
             Self::BrokenPipe => Exit::Ok,
         }
     }

@@ -4,6 +4,7 @@
 //! data; progress, warnings and errors go to standard error.
 #![forbid(unsafe_code)]
 
+mod access;
 mod args;
 mod commands;
 mod docker;
@@ -17,8 +18,11 @@ mod printer;
 mod progress;
 mod report;
 mod settings;
+mod stored;
 mod style;
+mod table;
 mod text;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error).into(),
     };
     let printer = Printer::new(cli.global.color, &env);
-    let exit = match commands::run(cli, env, &printer) {
+    let exit = match commands::run(cli, &env, &printer) {
         Ok(()) => Exit::Ok,
         Err(failure) => {
             printer.error(&report::failure(&failure, printer.palette()));

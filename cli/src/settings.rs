@@ -35,11 +35,14 @@ struct File {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 struct StoreTable {
-    max_used_space: Option<String>,
-    reserved_space: Option<String>,
-    min_free_space: Option<String>,
+    #[serde(rename = "max-used-space")]
+    max_used: Option<String>,
+    #[serde(rename = "reserved-space")]
+    reserved: Option<String>,
+    #[serde(rename = "min-free-space")]
+    min_free: Option<String>,
 }
 
 /// Bounds of the store, in bytes. `None`: the store's default.
@@ -72,9 +75,9 @@ impl StoreTable {
         let size =
             |key: &str, text: &Option<String>| text.as_deref().map(|text| bytes(key, text)).transpose();
         Ok(StoreSettings {
-            max_used: size("store.max-used-space", &self.max_used_space)?,
-            reserved: size("store.reserved-space", &self.reserved_space)?,
-            min_free: size("store.min-free-space", &self.min_free_space)?,
+            max_used: size("store.max-used-space", &self.max_used)?,
+            reserved: size("store.reserved-space", &self.reserved)?,
+            min_free: size("store.min-free-space", &self.min_free)?,
         })
     }
 }

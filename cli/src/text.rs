@@ -60,6 +60,7 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
 }
 
 /// A number of bytes as Docker writes it: `83B`, `3.45MB`; units are powers of 1000.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {

@@ -1,7 +1,5 @@
 //! What each instruction does to a stage's state.
 
-use std::collections::BTreeSet;
-
 use garboard_parser::instruction::{Arg, CommandLine, Env, Label, Pair};
 use garboard_parser::{Instruction, InstructionKind, expand, port};
 
@@ -44,13 +42,13 @@ impl Evaluation<'_> {
                 for word in &words {
                     expanded.extend(self.words(state, word, trigger)?);
                 }
-                let mut ports = BTreeSet::new();
+                let mut ports: Vec<String> = Vec::new();
                 for word in &expanded {
                     let parsed = port::parse(word).map_err(|e| Error::Instruction(e.to_string()))?;
                     ports.extend(parsed.iter().map(|p| p.to_string()));
                 }
-                ContainerConfig::insert_all(&mut state.config.config.exposed_ports, ports);
-                state.record(format!("EXPOSE [{}]", expanded.join(" ")), false);
+                state.record(format!("EXPOSE [{}]", ports.join(" ")), false);
+                ContainerConfig::insert_all(&mut state.config.config.exposed_ports, ports.into_iter().collect());
             }
             InstructionKind::User(user) => {
                 let user = self.word(state, user, trigger)?;

@@ -39,7 +39,7 @@ pub(crate) struct BuildArgs {
 
     /// Value of an ARG; without value, that of the environment
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", help_heading = "Input")]
-    pub(crate) build_args: Vec<String>,
+    pub(crate) variables: Vec<String>,
 
     /// More contexts: a folder, `docker-image://IMAGE` or `oci-layout://PATH`
     #[arg(long = "build-context", value_name = "NAME=PATH", help_heading = "Input")]

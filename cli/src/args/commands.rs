@@ -135,7 +135,7 @@ pub(crate) struct PullArgs {
     /// The image
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// Only this platform's image of several (default: all of them)
+    /// Platform of the image (default: the machine's), or `all`
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
     /// Print only the digest
@@ -294,7 +294,7 @@ pub(crate) struct ExpandArgs {
 #[derive(Args, Debug)]
 pub(crate) struct IgnoreArgs {
     /// The patterns
-    #[arg(value_name = "PATTERN", allow_hyphen_values = true)]
+    #[arg(value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,
     /// The paths
     #[arg(last = true, required = true, value_name = "PATH")]

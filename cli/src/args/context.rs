@@ -150,7 +150,8 @@ fn is_url(text: &str) -> bool {
 fn refuse_remote(text: &str, what: &str) -> Result<(), ArgsError> {
     let git = ["git://", "ssh://", "git@"].iter().any(|start| text.starts_with(start));
     let guessed = text.starts_with("github.com/") && !Path::new(text).exists();
-    let git_url = is_url(text) && text.split(['#', '?']).next().is_some_and(|url| url.ends_with(".git"));
+    let git_url =
+        is_url(text) && text.split(['#', '?']).next().is_some_and(|url| url.strip_suffix(".git").is_some());
     if git || guessed || git_url {
         return Err(ArgsError::unsupported_but(format!("{what} {text}"), GIT_HINT));
     }

@@ -11,15 +11,14 @@ pub(crate) fn fields(flag: &str, text: &str) -> Result<Vec<String>, ArgsError> {
     let mut list = Vec::new();
     let mut rest = text;
     loop {
-        let (field, after) = match rest.strip_prefix('"') {
-            Some(quoted) => read_quoted(quoted).ok_or_else(|| error("a quote is not closed"))?,
-            None => {
-                let end = rest.find(',').unwrap_or(rest.len());
-                if rest[..end].contains('"') {
-                    return Err(error("a quote stands within a field; quote the whole field"));
-                }
-                (rest[..end].to_owned(), &rest[end..])
+        let (field, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            read_quoted(quoted).ok_or_else(|| error("a quote is not closed"))?
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            if rest[..end].contains('"') {
+                return Err(error("a quote stands within a field; quote the whole field"));
             }
+            (rest[..end].to_owned(), &rest[end..])
         };
         list.push(field);
         match after.strip_prefix(',') {

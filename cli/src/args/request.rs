@@ -85,7 +85,7 @@ impl BuildArgs {
         exports.iter().try_for_each(|export| check_tags(&export.names))?;
         let (network, entitlements) = self.isolation()?;
         let no_cache = self.no_cache();
-        let build_args = build_args(&self.build_args, around.env, around.proxies)?;
+        let build_args = build_args(&self.variables, around.env, around.proxies)?;
         let annotations = self.annotations.iter().map(|text| annotation::flag(text));
         let annotations = annotations.collect::<Result<Vec<_>, _>>()?.concat();
         let secrets = self.secrets.iter().map(|text| secret::read(text, around.env));

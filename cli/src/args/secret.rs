@@ -37,12 +37,12 @@ pub(crate) fn read(text: &str, env: &Env) -> Result<(String, SecretSource), Args
     }
     let source = match (variable, file) {
         (Some(name), None) => value_of(&id, &name, env)?,
-        (None, Some(path)) => checked_file(&id, path)?,
+        (None, Some(path)) => checked_file(&id, &path)?,
         (Some(_), Some(_)) => {
             return Err(ArgsError::value(FLAG, text, "both `src=` and `env=` are given"));
         }
         (None, None) if kind.is_none() && env.raw(&id).is_some() => value_of(&id, &id, env)?,
-        (None, None) => checked_file(&id, PathBuf::from(&id))?,
+        (None, None) => checked_file(&id, Path::new(&id))?,
     };
     Ok((id, source))
 }
@@ -57,16 +57,16 @@ fn value_of(id: &str, name: &str, env: &Env) -> Result<SecretSource, ArgsError> 
     Ok(SecretSource::Value(value))
 }
 
-fn checked_file(id: &str, path: PathBuf) -> Result<SecretSource, ArgsError> {
-    let error = |problem: String| ArgsError::SecretFile { id: id.into(), path: path.clone(), problem };
-    let found = std::fs::metadata(&path).map_err(|source| error(io_text(&source)))?;
+fn checked_file(id: &str, path: &Path) -> Result<SecretSource, ArgsError> {
+    let error = |problem: String| ArgsError::SecretFile { id: id.into(), path: path.to_owned(), problem };
+    let found = std::fs::metadata(path).map_err(|source| error(io_text(&source)))?;
     if found.is_dir() {
         return Err(error("it is a folder".into()));
     }
     if found.len() > LIMIT {
         return Err(error(format!("secret {id} too big, {} bytes of at most {LIMIT}", found.len())));
     }
-    let absolute = std::path::absolute(&path).map_err(|source| error(io_text(&source)))?;
+    let absolute = std::path::absolute(path).map_err(|source| error(io_text(&source)))?;
     Ok(SecretSource::File(absolute))
 }
 

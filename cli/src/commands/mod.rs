@@ -2,14 +2,27 @@
 
 mod build;
 mod completion;
+mod debug;
+mod du;
+mod history;
+mod images;
+mod inspect;
+mod login;
+mod prune;
+mod pull;
+mod push;
 mod result_files;
+mod tag;
 mod version;
 
-use crate::args::{Cli, Command};
+use garboard_registry::Platform;
+
+use crate::args::{ArgsError, Cli, Command};
 use crate::env::Env;
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::settings::Settings;
+use crate::text::ago;
 
 /// What every command gets.
 pub(crate) struct Setting<'a> {
@@ -38,12 +51,41 @@ impl Setting<'_> {
 }
 
 /// Runs the command.
-pub(crate) fn run(cli: Cli, env: Env, printer: &Printer) -> Result<(), Failure> {
-    let setting = Setting { env: &env, printer, global: &cli.global };
+pub(crate) fn run(cli: Cli, env: &Env, printer: &Printer) -> Result<(), Failure> {
+    let setting = Setting { env, printer, global: &cli.global };
     match cli.command {
         Command::Build(args) => build::run(*args, &setting),
-        Command::Completion(args) => completion::run(&args, printer),
+        Command::Images(args) => images::run(&args, &setting),
+        Command::Tag(args) => tag::run(&args, &setting),
+        Command::Rmi(args) => tag::remove(&args, &setting),
+        Command::Push(args) => push::run(&args, &setting),
+        Command::Pull(args) => pull::run(&args, &setting),
+        Command::Inspect(args) => inspect::run(&args, &setting),
+        Command::History(args) => history::run(&args, &setting),
+        Command::Prune(args) => prune::run(&args, &setting),
+        Command::Du(args) => du::run(&args, &setting),
+        Command::Login(args) => login::login(args, &setting),
+        Command::Logout(args) => login::logout(&args, &setting),
         Command::Version(args) => version::run(&args, &setting),
-        _ => Err(Failure::message("this command is not there yet")),
+        Command::Debug(command) => debug::run(&command, &setting),
+        Command::Completion(args) => completion::run(&args, printer),
     }
+}
+
+/// Reads a platform of the command line.
+fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+    let read = |text: &str| {
+        text.parse::<Platform>().map_err(|error| ArgsError::value("--platform", text, error.to_string()))
+    };
+    Ok(text.map(read).transpose()?)
+}
+
+/// How long ago a time in RFC 3339 was; empty for what can't be read.
+fn age(time: &str) -> String {
+    time.parse::<jiff::Timestamp>().map(|time| age_of(time.as_second())).unwrap_or_default()
+}
+
+/// How long ago a time in seconds since 1970 was.
+fn age_of(seconds: i64) -> String {
+    ago(jiff::Timestamp::now().as_second() - seconds)
 }

@@ -47,10 +47,10 @@ pub(crate) fn elapsed(from: SystemTime, to: SystemTime) -> Duration {
     to.duration_since(from).unwrap_or_default()
 }
 
-/// How far a transfer is: ` 1.00MB / 3.45MB`, or nothing where nothing is known.
+/// How far a transfer is: ` 1.00MB / 3.45MB`, or nothing where nothing is known or a single thing is done or not.
 pub(crate) fn amount(current: u64, total: u64) -> String {
     match (current, total) {
-        (0, 0) => String::new(),
+        (0, 0) | (0 | 1, 1) => String::new(),
         (_, 0) => format!(" {}", size(current)),
         _ => format!(" {} / {}", size(current), size(total)),
     }

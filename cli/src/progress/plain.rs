@@ -233,7 +233,7 @@ impl Display for Plain {
             }
             match self.next() {
                 Some(other) if self.current.is_none() || self.gives_way(other, now) => {
-                    self.print(other, now, out)
+                    self.print(other, now, out);
                 }
                 _ => return,
             }

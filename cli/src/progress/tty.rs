@@ -2,6 +2,7 @@
 //! times a second, and not at all while a build is as young as a blink.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use garboard_builder::{Event, Outcome, VertexId};
@@ -110,7 +111,7 @@ impl Tty {
             self.cursor_hidden = true;
         }
         if self.height > 0 {
-            text.push_str(&format!("\x1b[{}A\r", self.height));
+            let _ = write!(text, "\x1b[{}A\r", self.height); // writing to memory doesn't fail
         }
         for line in &lines {
             text.push_str(&line.render(width, &self.palette));
@@ -205,15 +206,11 @@ impl Step {
     }
 
     fn progress(&mut self, name: &str, (current, total, done): (u64, u64, bool), at: SystemTime) {
-        match self.transfers.iter_mut().find(|transfer| transfer.name == name) {
-            Some(transfer) => {
-                (transfer.current, transfer.total, transfer.done, transfer.updated) =
-                    (current, total, done, at);
-            }
-            None => {
-                let name = name.to_owned();
-                self.transfers.push(Transfer { name, current, total, started: at, updated: at, done });
-            }
+        if let Some(transfer) = self.transfers.iter_mut().find(|transfer| transfer.name == name) {
+            (transfer.current, transfer.total, transfer.done, transfer.updated) = (current, total, done, at);
+        } else {
+            let name = name.to_owned();
+            self.transfers.push(Transfer { name, current, total, started: at, updated: at, done });
         }
     }
 }

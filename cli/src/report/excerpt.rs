@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn several_ranges_and_a_long_one() {
-        let text: String = (1..=60).map(|n| format!("line {n}\n")).collect();
+        let text: String = (1..=60).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
         insta::assert_snapshot!(show(&text, &[(2, 2), (20, 50)], None), @r"
         Dockerfile:2
         --------------------

@@ -21,7 +21,6 @@ pub(crate) fn failure(failure: &Failure, palette: &Palette) -> String {
         Failure::Other(complaint) => {
             message("ERROR", &complaint.message, palette) + &hint(complaint.hint.as_deref(), palette)
         }
-        Failure::Interrupted => message("ERROR", "interrupted", palette),
         Failure::Reported | Failure::BrokenPipe => String::new(),
     }
 }

@@ -1,10 +1,6 @@
 //! Wrong command lines, and help.
-#![forbid(unsafe_code)]
 
-#[expect(clippy::unwrap_used, reason = "tests fail by it")]
-mod support;
-
-use support::TestContext;
+use crate::support::TestContext;
 
 #[test]
 fn no_command() {
@@ -95,7 +91,7 @@ fn bad_tag() {
     ----- stdout -----
 
     ----- stderr -----
-    error: invalid tag "example.com/UPPER": invalid reference format: repository name must be lowercase
+    error: invalid tag "example.com/UPPER": invalid reference format: repository name (UPPER) must be lowercase
 
     For more information, try '--help'.
     "#);

@@ -1,5 +1,7 @@
 //! Runs the program in a place of its own: a temporary folder, a home that is empty, an environment that is known.
 
+mod images;
+
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -31,6 +33,11 @@ impl TestContext {
     /// The folder that the program runs in.
     pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
+    }
+
+    /// The store's root folder.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
     }
 
     /// Writes a file below the folder that the program runs in.
@@ -69,7 +76,7 @@ impl TestContext {
             .env_clear()
             .env("HOME", &home)
             .env("PATH", "/usr/bin:/bin")
-            .env("GARBOARD_ROOT", self.folder.path().join("root"))
+            .env("GARBOARD_ROOT", self.root())
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
