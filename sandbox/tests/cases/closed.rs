@@ -187,7 +187,7 @@ fn control_groups(_: Kind) {
         return;
     }
     let run = |args: &[&str]| {
-        assert!(std::process::Command::new(args[0]).args(&args[1..]).status().unwrap().success())
+        assert!(std::process::Command::new(args[0]).args(&args[1..]).status().unwrap().success());
     };
     run(&["mount", "--bind", unified, "/sys/fs/cgroup"]);
     let stage = Stage::new();
