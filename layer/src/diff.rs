@@ -130,7 +130,7 @@ pub fn diff_trees(
 }
 
 fn everything(threads: usize, overlay: bool) -> Scan<'static> {
-    Scan { filter: &|_, _| Verdict::Take, only: None, threads, overlay }
+    Scan { filter: &|_, _| Verdict::Take, only: None, threads, overlay, stat_cache: None }
 }
 
 fn is_whiteout(item: &Scanned) -> bool {

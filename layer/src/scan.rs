@@ -1,6 +1,6 @@
 //! Reads a folder's metadata on several threads.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -11,8 +11,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use crate::digest::CAPABILITY;
-use crate::path::{ancestors, component_order, join, os, within};
-use crate::{ContentDigest, Entry, EntryKind, FileStamp, LayerError, Mtime, Verdict};
+use crate::path::{ancestors, join, os};
+use crate::{ContentDigest, Entry, EntryKind, FileStamp, LayerError, Mtime, StatCache, Verdict};
 
 /// What is scanned.
 #[derive(Clone, Copy)]
@@ -22,9 +22,11 @@ pub(crate) struct Scan<'a> {
     pub(crate) threads: usize,
     /// Whether folders are asked for their overlay markers.
     pub(crate) overlay: bool,
+    /// Where digests of files may be known from.
+    pub(crate) stat_cache: Option<&'a StatCache>,
 }
 
-/// What was found at a path. Files have no digest yet.
+/// What was found at a path. Files have no digest yet, but for those that the cache knows.
 #[derive(Debug)]
 pub(crate) struct Scanned {
     pub(crate) entry: Entry,
@@ -91,32 +93,40 @@ pub(crate) fn scan(root: &Path, scan: Scan<'_>) -> Result<Vec<Scanned>, LayerErr
         state: Mutex::new(state),
         changed: Condvar::new(),
     };
-    let mut found = std::thread::scope(|scope| {
+    let mut folders = std::thread::scope(|scope| {
         let others: Vec<_> = (1..scan.threads).map(|_| scope.spawn(|| scanner.work())).collect();
-        let mut found = scanner.work();
+        let mut folders: Folders = scanner.work().into_iter().collect();
         for other in others {
-            found.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            folders.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
-        found
+        folders
     });
     if let Some(error) = scanner.lock().failed.take() {
         return Err(error);
     }
-    found.sort_by(|a, b| component_order(&a.entry.path, &b.entry.path));
-    Ok(prune(found))
+    let mut found = Vec::with_capacity(folders.values().map(Vec::len).sum());
+    assemble(&mut folders, b"", &mut found);
+    Ok(found)
 }
 
-/// Drops folders that were only looked into and in which nothing was found.
-fn prune(found: Vec<Scanned>) -> Vec<Scanned> {
-    let mut kept: Vec<Scanned> = Vec::with_capacity(found.len());
-    for item in found.into_iter().rev() {
-        let leads_on = |last: &Scanned| within(&last.entry.path, &item.entry.path);
-        if item.taken || kept.last().is_some_and(leads_on) {
-            kept.push(item);
+/// What each folder holds, sorted.
+type Folders = HashMap<Vec<u8>, Vec<Scanned>>;
+
+/// Puts folders' entries behind the folders, without those that were only looked into and hold nothing.
+fn assemble(folders: &mut Folders, folder: &[u8], found: &mut Vec<Scanned>) {
+    for item in folders.remove(folder).unwrap_or_default() {
+        let is_dir = matches!(item.entry.kind, EntryKind::Dir { .. });
+        if !is_dir {
+            found.push(item);
+            continue;
+        }
+        let (path, taken, at) = (item.entry.path.clone(), item.taken, found.len());
+        found.push(item);
+        assemble(folders, &path, found);
+        if !taken && found.len() == at + 1 {
+            found.pop();
         }
     }
-    kept.reverse();
-    kept
 }
 
 impl Scanner<'_> {
@@ -125,21 +135,27 @@ impl Scanner<'_> {
     }
 
     /// Reads folders until there are none left.
-    fn work(&self) -> Vec<Scanned> {
-        let mut found = Vec::new();
+    fn work(&self) -> Vec<(Vec<u8>, Vec<Scanned>)> {
+        let mut folders = Vec::new();
         let mut buffer = Vec::with_capacity(32 * 1024);
         while let Some(job) = self.next_job() {
+            let mut found = Vec::new();
             let read = self.folder(&job, &mut found, buffer.spare_capacity_mut());
+            found.sort_unstable_by(|a, b| name_in(a, &job).cmp(name_in(b, &job)));
+            folders.push((job.path, found));
             let mut state = self.lock();
             state.busy -= 1;
             match read {
                 Ok(jobs) => state.jobs.extend(jobs),
                 Err(error) => drop(state.failed.get_or_insert(error)),
             }
+            let wake = !state.jobs.is_empty() || state.busy == 0 || state.failed.is_some();
             drop(state);
-            self.changed.notify_all();
+            if wake {
+                self.changed.notify_all();
+            }
         }
-        found
+        folders
     }
 
     fn next_job(&self) -> Option<Job> {
@@ -248,7 +264,8 @@ impl Scanner<'_> {
                 {
                     xattrs.insert(CAPABILITY.to_vec(), value);
                 }
-                EntryKind::File { size, digest: ContentDigest::ZERO }
+                let known = self.scan.stat_cache.and_then(|cache| cache.get(&stamp(stat)));
+                EntryKind::File { size, digest: known.unwrap_or(ContentDigest::ZERO) }
             }
             FileType::Socket => EntryKind::File { size: 0, digest: ContentDigest::ZERO },
             FileType::Directory => EntryKind::Dir { opaque: self.scan.overlay && self.is_opaque(&path) },
@@ -291,6 +308,11 @@ impl Scanner<'_> {
             .iter()
             .any(|name| self.xattr(path, name).is_some_and(|value| value == b"y"))
     }
+}
+
+/// An entry's name in the folder that was read.
+fn name_in<'a>(item: &'a Scanned, folder: &Job) -> &'a [u8] {
+    &item.entry.path[folder.path.len()..]
 }
 
 /// What tells whether a file has changed.

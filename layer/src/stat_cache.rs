@@ -46,6 +46,8 @@ pub struct StatCache {
     /// For each of them whether it was asked for.
     used: Vec<AtomicBool>,
     added: Mutex<HashMap<(u64, u64), [u8; RECORD]>>,
+    /// Spares the threads of a walk the lock while nothing was added.
+    has_added: AtomicBool,
 }
 
 impl StatCache {
@@ -54,7 +56,7 @@ impl StatCache {
         let known = std::fs::read(path).ok().and_then(|bytes| records(&bytes).map(<[u8]>::to_vec));
         let known = known.unwrap_or_default();
         let used = (0..known.len() / RECORD).map(|_| AtomicBool::new(false)).collect();
-        Self { known, used, added: Mutex::default() }
+        Self { known, used, ..Self::default() }
     }
 
     /// The digest of a file that looks exactly like this.
@@ -65,11 +67,12 @@ impl StatCache {
             let digest = digest.try_into().ok()?;
             (stamp == wanted).then_some(ContentDigest(digest))
         };
-        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(record) = added.get(&(stamp.dev, stamp.ino)) {
-            return found(record);
+        if self.has_added.load(Ordering::Acquire) {
+            let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(record) = added.get(&(stamp.dev, stamp.ino)) {
+                return found(record);
+            }
         }
-        drop(added);
         let (mut low, mut high) = (0, self.used.len());
         while low < high {
             let middle = usize::midpoint(low, high);
@@ -99,6 +102,7 @@ impl StatCache {
         record[..head.len()].copy_from_slice(&head);
         record[head.len()..].copy_from_slice(&digest.0);
         self.added.lock().unwrap_or_else(PoisonError::into_inner).insert((stamp.dev, stamp.ino), record);
+        self.has_added.store(true, Ordering::Release);
     }
 
     /// Writes the file (beside it, then renamed) if anything was added since it was read.

@@ -40,7 +40,13 @@ pub struct WalkOptions<'a> {
 /// of executable files. A file that is selected and can't be read is an error.
 pub fn walk(root: &Path, options: &WalkOptions<'_>) -> Result<Toc, LayerError> {
     let started = now();
-    let what = Scan { filter: options.filter, only: options.only, threads: options.threads, overlay: false };
+    let what = Scan {
+        filter: options.filter,
+        only: options.only,
+        threads: options.threads,
+        overlay: false,
+        stat_cache: options.stat_cache.filter(|_| options.digests),
+    };
     let mut found = scan(root, what)?;
     found.retain(|item| !matches!(item.entry.kind, EntryKind::Char { .. } | EntryKind::Block { .. }));
     for item in &mut found {
@@ -80,9 +86,7 @@ fn digest_files(
         let EntryKind::File { size, digest } = &mut item.entry.kind else { continue };
         if *size == 0 {
             *digest = ContentDigest::of(b"");
-        } else if let Some(known) = options.stat_cache.and_then(|cache| cache.get(&item.stamp)) {
-            *digest = known;
-        } else {
+        } else if digest.is_zero() {
             unknown.push(index);
         }
     }
