@@ -118,6 +118,8 @@ pub(crate) fn overlay_by_text(layers: Layers<'_>, attach: &Path) -> io::Result<O
 /// A new file system of a kind without a source, such as `tmpfs`, with its options.
 pub(crate) fn new_fs(kind: &str, options: &[(&str, &str)], attributes: u64) -> Result<OwnedFd, Errno> {
     let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What the mount table names as the device.
+    fsconfig_set_string(&fs, "source", kind)?;
     for (key, value) in options {
         if value.is_empty() {
             fsconfig_set_flag(&fs, *key)?;
