@@ -264,7 +264,9 @@ fn near_names(path: &std::path::Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten().take(10_000);
     let mut names: Vec<String> = names
         .filter_map(|e| e.file_name().into_string().ok())
-        .filter(|n| n.to_ascii_lowercase().contains("dockerfile") || n.to_ascii_lowercase().contains("containerfile"))
+        .filter(|n| {
+            n.to_ascii_lowercase().contains("dockerfile") || n.to_ascii_lowercase().contains("containerfile")
+        })
         .filter(|n| !n.ends_with(".dockerignore"))
         .collect();
     names.sort();

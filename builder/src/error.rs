@@ -164,7 +164,9 @@ impl Failure {
             return self.0.hint.clone();
         }
         match &self.0.error {
-            Error::Resolve { source, .. } | Error::Pull { source, .. } | Error::Push { source, .. } => source.hint(),
+            Error::Resolve { source, .. } | Error::Pull { source, .. } | Error::Push { source, .. } => {
+                source.hint()
+            }
             Error::Copy { hint, .. }
             | Error::Process { hint, .. }
             | Error::Start { hint, .. }
@@ -175,7 +177,9 @@ impl Failure {
             Error::NoDockerfile { near, .. } => {
                 Some(format!("there is {}; name it with `-f`", near.join(", ")))
             }
-            Error::NoContext { .. } => Some("the last argument is the folder with the files to build from".into()),
+            Error::NoContext { .. } => {
+                Some("the last argument is the folder with the files to build from".into())
+            }
             Error::Io { source, .. } => io_hint(source),
             Error::Store { source, .. } => system_hint(source),
             Error::Layer { source, .. } => system_hint(source),

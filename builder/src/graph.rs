@@ -181,7 +181,13 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// Adds an operation, or finds the one that is the same.
-    pub(crate) fn add(&mut self, op: Op, name: String, lines: Option<(usize, usize)>, no_cache: bool) -> OpId {
+    pub(crate) fn add(
+        &mut self,
+        op: Op,
+        name: String,
+        lines: Option<(usize, usize)>,
+        no_cache: bool,
+    ) -> OpId {
         let definition = serde_json::to_string(&(&op, no_cache)).expect("operations are plain data");
         if let Some(&id) = self.interned.get(&definition) {
             return id;
@@ -308,7 +314,9 @@ impl RunMount {
             RunMountKind::Bind { writable, .. } => json!(["bind", writable]),
             RunMountKind::Cache(cache) => json!(["cache", cache.readonly, cache.from.is_some()]),
             RunMountKind::Tmpfs { size } => json!(["tmpfs", size]),
-            RunMountKind::Secret(s) => json!(["secret", s.id, s.file, s.env, s.required, s.mode, s.uid, s.gid]),
+            RunMountKind::Secret(s) => {
+                json!(["secret", s.id, s.file, s.env, s.required, s.mode, s.uid, s.gid])
+            }
             RunMountKind::Script { content } => json!(["script", content]),
         };
         json!([self.target, kind])

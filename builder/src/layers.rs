@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store};
 use garboard_layer::{
-    BlobTarget, Beneath, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned, Targets, Toc,
-    TreeView, UnpackOptions, Written,
+    Beneath, BlobTarget, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits,
+    Planned, Targets, Toc, TreeView, UnpackOptions, Written,
 };
 use garboard_registry::{Client, Descriptor, Reference};
 use oci_spec::image::Digest;
@@ -42,7 +42,9 @@ pub(crate) struct Layers {
 }
 
 /// Runs blocking work on the pool for it.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(e) => Err(Error::Internal(e.to_string()).into()),
@@ -84,7 +86,9 @@ impl Layers {
                 self.unpack(&layer.id, &TreeView::new(tocs.clone())).await?;
             }
             let toc = self.store.toc(&layer.id).attempt(|| format!("failed to read layer {}", layer.id))?;
-            let toc = toc.ok_or_else(|| Failure::from(Error::Internal(format!("layer {} has no contents", layer.id))))?;
+            let toc = toc.ok_or_else(|| {
+                Failure::from(Error::Internal(format!("layer {} has no contents", layer.id)))
+            })?;
             if !toc.entries().is_empty() {
                 folders.push(self.folder_of(&layer.id)?);
             }
@@ -113,7 +117,13 @@ impl Layers {
         blocking(move || this.unpack_blob(&id, &info, &blob, &lower)).await
     }
 
-    fn unpack_blob(&self, id: &LayerId, info: &LayerInfo, blob: &LayerBlob, lower: &TreeView) -> Result<Arc<Toc>> {
+    fn unpack_blob(
+        &self,
+        id: &LayerId,
+        info: &LayerInfo,
+        blob: &LayerBlob,
+        lower: &TreeView,
+    ) -> Result<Arc<Toc>> {
         let what = || format!("failed to unpack layer {}", blob.digest);
         let file = self.store.open_blob(&blob.digest).attempt(what)?;
         let staging = self.store.staging().attempt(what)?;
@@ -154,7 +164,8 @@ impl Layers {
             }
         }
         Err(last.unwrap_or_else(|| {
-            Error::Internal(format!("no form of layer {} is left, and no place to fetch it from", info.id)).into()
+            Error::Internal(format!("no form of layer {} is left, and no place to fetch it from", info.id))
+                .into()
         }))
     }
 
@@ -172,7 +183,8 @@ impl Layers {
             Error::Pull { what: format!("layer {} of {host}/{repository}", blob.digest), source }
         })?;
         let digest = blob.digest.clone();
-        blocking(move || sink.0.commit_prehashed(&digest).attempt(|| format!("failed to store {digest}"))).await?;
+        blocking(move || sink.0.commit_prehashed(&digest).attempt(|| format!("failed to store {digest}")))
+            .await?;
         Ok(())
     }
 
@@ -207,7 +219,8 @@ impl Layers {
     fn compress_folder(&self, info: &LayerInfo, format: BlobFormat) -> Result<LayerBlob> {
         let what = || format!("failed to compress layer {}", info.id);
         let toc = self.store.toc(&info.id).attempt(what)?;
-        let toc = toc.ok_or_else(|| Failure::from(Error::Internal(format!("layer {} has no contents", info.id))))?;
+        let toc =
+            toc.ok_or_else(|| Failure::from(Error::Internal(format!("layer {} has no contents", info.id))))?;
         let folder = self.folder_of(&info.id)?;
         let beneath = Beneath::new(&folder).attempt(what)?;
         let planned = toc.entries().iter().map(|entry| {
@@ -275,7 +288,9 @@ impl Layers {
 
 /// A reference into a repository, for its blobs.
 pub(crate) fn repository_reference(host: &str, repository: &str) -> Result<Reference> {
-    format!("{host}/{repository}").parse().map_err(|e| Error::Internal(format!("{host}/{repository}: {e}")).into())
+    format!("{host}/{repository}")
+        .parse()
+        .map_err(|e| Error::Internal(format!("{host}/{repository}: {e}")).into())
 }
 
 /// The blob among those that are known that serves.
@@ -292,7 +307,12 @@ fn chosen(info: &LayerInfo, base: bool, format: BlobFormat) -> Result<Option<Lay
     let mut usable = info.blobs.iter().filter(fits);
     let first = usable.clone().find(|b| base && !b.annotations.contains_key(ENCODER));
     Ok(first.or_else(|| usable.next()).map(|blob| LayerBlob {
-        annotations: blob.annotations.iter().filter(|(k, _)| *k != ENCODER).map(|(k, v)| (k.clone(), v.clone())).collect(),
+        annotations: blob
+            .annotations
+            .iter()
+            .filter(|(k, _)| *k != ENCODER)
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
         ..blob.clone()
     }))
 }
@@ -308,7 +328,8 @@ fn made_here(format: BlobFormat, digest: Digest, size: u64) -> Result<LayerBlob>
 }
 
 fn encoder_id(format: BlobFormat) -> Result<String> {
-    Encoder::id(layer_compression(format.compression), format.level).map_err(|e| Error::Request(e.to_string()).into())
+    Encoder::id(layer_compression(format.compression), format.level)
+        .map_err(|e| Error::Request(e.to_string()).into())
 }
 
 fn layer_compression(compression: Compression) -> garboard_layer::Compression {

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 
 /// Parses `linux/arm64`, `arm`, …
 pub(crate) fn parse(text: &str) -> Result<Platform> {
-    text.parse::<Platform>().map_err(|e| Error::Request(format!("failed to parse platform {text}: {e}")).into())
+    text.parse::<Platform>()
+        .map_err(|e| Error::Request(format!("failed to parse platform {text}: {e}")).into())
 }
 
 /// Whether two platforms are the same after normalisation, features of the system aside.

@@ -30,7 +30,13 @@ impl Reporter {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let vertex = Vertex { id, digest: digest.to_owned(), inputs, name: name.to_owned() };
         (self.sink)(Event::Started { vertex, at: SystemTime::now() });
-        Step { id, name: name.to_owned(), sink: self.sink.clone(), ended: AtomicBool::new(false), tail: Mutex::default() }
+        Step {
+            id,
+            name: name.to_owned(),
+            sink: self.sink.clone(),
+            ended: AtomicBool::new(false),
+            tail: Mutex::default(),
+        }
     }
 
     /// Begins a vertex of the engine itself, which no key names.

@@ -302,4 +302,3 @@ fn telling(upstream: Error, mirror: Option<Error>) -> Error {
         (upstream, _) => upstream,
     }
 }
-

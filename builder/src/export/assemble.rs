@@ -80,8 +80,15 @@ pub(crate) async fn assemble(
         let text = format!("annotation {} needs OCI media types", annotation.key);
         return Err(Error::Request(text).into());
     }
-    if !is_index && attributes.annotations.iter().any(|a| a.levels.iter().all(|l| is_index_level(*l)) && !a.levels.is_empty()) {
-        return Err(Error::Request("index annotations not supported for single platform export".into()).into());
+    if !is_index
+        && attributes
+            .annotations
+            .iter()
+            .any(|a| a.levels.iter().all(|l| is_index_level(*l)) && !a.levels.is_empty())
+    {
+        return Err(
+            Error::Request("index annotations not supported for single platform export".into()).into()
+        );
     }
     let images = try_join_all(built.iter().map(|b| assemble_image(layers, attributes, b))).await?;
     let (images, created): (Vec<AssembledImage>, Vec<Option<String>>) = images.into_iter().unzip();
@@ -119,9 +126,11 @@ async fn assemble_image(
     let mut diff_ids = Vec::with_capacity(blobs.len());
     for (layer, blob) in built.tree.layers.iter().zip(blobs) {
         let info = layers.info(&layer.id)?;
-        let diff_id = info.diff_id.ok_or_else(|| Error::Internal(format!("layer {} has no diff ID", layer.id)))?;
+        let diff_id =
+            info.diff_id.ok_or_else(|| Error::Internal(format!("layer {} has no diff ID", layer.id)))?;
         diff_ids.push(diff_id.to_string());
-        let kind = compression_of(&blob.media_type).map_or(blob.media_type.as_str(), |c| media_type(c, docker));
+        let kind =
+            compression_of(&blob.media_type).map_or(blob.media_type.as_str(), |c| media_type(c, docker));
         let mut descriptor = Descriptor::new(kind, blob.digest, blob.size);
         if !docker {
             descriptor.annotations = blob.annotations;
@@ -155,7 +164,8 @@ async fn assemble_image(
         annotations: annotations(attributes, AnnotationLevel::Manifest, Some(&built.image.platform)),
     };
     let mut manifest = put(layers, &to_json(&manifest)?, manifest_type)?;
-    manifest.annotations = annotations(attributes, AnnotationLevel::ManifestDescriptor, Some(&built.image.platform));
+    manifest.annotations =
+        annotations(attributes, AnnotationLevel::ManifestDescriptor, Some(&built.image.platform));
     Ok((AssembledImage { manifest, config, layers: out }, created))
 }
 
@@ -201,7 +211,8 @@ fn annotations(
     platform: Option<&Platform>,
 ) -> BTreeMap<String, String> {
     let fits = |a: &&Annotation| {
-        let at_level = a.levels.contains(&level) || (a.levels.is_empty() && level == AnnotationLevel::Manifest);
+        let at_level =
+            a.levels.contains(&level) || (a.levels.is_empty() && level == AnnotationLevel::Manifest);
         let on_platform = match (&a.platform, platform) {
             (Some(wanted), Some(platform)) => {
                 crate::platform::parse(wanted).is_ok_and(|w| crate::platform::same(&w, platform))
@@ -284,7 +295,8 @@ fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
 }
 
 fn put(layers: &Layers, bytes: &[u8], kind: &str) -> Result<Descriptor> {
-    let (digest, size) = layers.store.put_bytes(bytes).attempt(|| "failed to store a document of the image".into())?;
+    let (digest, size) =
+        layers.store.put_bytes(bytes).attempt(|| "failed to store a document of the image".into())?;
     Ok(Descriptor::new(kind, digest, size))
 }
 

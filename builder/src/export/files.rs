@@ -19,7 +19,8 @@ impl Exporter<'_> {
         let step = self.reporter.internal("exporting to client directory");
         let mut result = Ok(());
         for built in built {
-            let dest = if split { dest.join(platform_folder(&built.image.platform)) } else { dest.to_owned() };
+            let dest =
+                if split { dest.join(platform_folder(&built.image.platform)) } else { dest.to_owned() };
             let planned = planned(self.layers, built, "").await?;
             result = blocking(move || write_folder(&dest, planned)).await;
             if result.is_err() {
@@ -61,7 +62,8 @@ impl Exporter<'_> {
 }
 
 fn write_tar(layers: &Layers, planned: Vec<Planned>, out: &mut dyn Write) -> Result<()> {
-    let blob = BlobTarget { sink: out, compression: Compression::None, level: None, encoder: &layers.encoder };
+    let blob =
+        BlobTarget { sink: out, compression: Compression::None, level: None, encoder: &layers.encoder };
     let targets = Targets { blob: Some(blob), ..Targets::default() };
     garboard_layer::write_layer(planned.into_iter().map(Ok), targets)
         .attempt(|| "failed to write the archive".into())?;
@@ -145,8 +147,12 @@ fn place(dest: &Path, planned: &Planned) -> Result<()> {
     }
     match &entry.kind {
         EntryKind::File { .. } => {
-            let mut file =
-                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).attempt(what)?;
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .attempt(what)?;
             match &planned.content {
                 Content::Opener(source) => {
                     std::io::copy(&mut source.open().attempt(what)?, &mut file).attempt(what)?;

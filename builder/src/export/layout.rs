@@ -15,7 +15,12 @@ use crate::layers::Layers;
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Writes an OCI layout into a folder; what is there already stays.
-pub(super) fn write_folder(layers: &Layers, assembled: &Assembled, names: &[Reference], dest: &Path) -> Result<()> {
+pub(super) fn write_folder(
+    layers: &Layers,
+    assembled: &Assembled,
+    names: &[Reference],
+    dest: &Path,
+) -> Result<()> {
     let what = || format!("failed to write {}", dest.display());
     let blobs = dest.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).attempt(what)?;
@@ -53,13 +58,15 @@ pub(super) fn write_tar(
     for descriptor in blobs {
         let file = layers.store.open_blob(&descriptor.digest).attempt(what)?;
         let name = blob_name(&descriptor.digest);
-        tar.append_data(&mut header(descriptor.size, 0o644), name, file.take(descriptor.size)).attempt(what)?;
+        tar.append_data(&mut header(descriptor.size, 0o644), name, file.take(descriptor.size))
+            .attempt(what)?;
     }
     let index = index_json(assembled, names, None, false)?;
     tar.append_data(&mut header(index.len() as u64, 0o644), "index.json", &index[..]).attempt(what)?;
     if docker {
         let manifest = docker_manifest(assembled, names)?;
-        tar.append_data(&mut header(manifest.len() as u64, 0o644), "manifest.json", &manifest[..]).attempt(what)?;
+        tar.append_data(&mut header(manifest.len() as u64, 0o644), "manifest.json", &manifest[..])
+            .attempt(what)?;
     }
     tar.append_data(&mut header(LAYOUT.len() as u64, 0o644), "oci-layout", LAYOUT).attempt(what)?;
     tar.into_inner().attempt(what)?.flush().attempt(what)
@@ -140,7 +147,8 @@ fn index_json(
 fn docker_manifest(assembled: &Assembled, names: &[Reference]) -> Result<Vec<u8>> {
     let image = assembled.images.first().ok_or_else(|| Error::Internal("nothing was built".into()))?;
     let layers: Vec<String> = image.layers.iter().map(|l| blob_name(&l.descriptor.digest)).collect();
-    let tags: Option<Vec<String>> = (!names.is_empty()).then(|| names.iter().map(Reference::familiar).collect());
+    let tags: Option<Vec<String>> =
+        (!names.is_empty()).then(|| names.iter().map(Reference::familiar).collect());
     let manifest = json!([{"Config": blob_name(&image.config.digest), "RepoTags": tags, "Layers": layers}]);
     serde_json::to_vec(&manifest).map_err(|e| Error::Internal(e.to_string()).into())
 }

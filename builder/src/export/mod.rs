@@ -11,7 +11,7 @@ use std::path::Path;
 
 use garboard_registry::{Client, Descriptor, Reference};
 
-pub(crate) use assemble::{format_of, Assembled, Layer, PlannedHistory, PlannedImage, assemble};
+pub(crate) use assemble::{Assembled, Layer, PlannedHistory, PlannedImage, assemble, format_of};
 
 use crate::error::{Attempt, Error, Result};
 use crate::layers::Layers;
@@ -97,7 +97,10 @@ impl Exporter<'_> {
         }
         if push {
             if names.is_empty() {
-                return Err(Error::Request("nothing to push: the image has no name; give one with `-t`".into()).into());
+                return Err(Error::Request(
+                    "nothing to push: the image has no name; give one with `-t`".into(),
+                )
+                .into());
             }
             for name in &names {
                 self.push(&assembled, name, by_digest, step).await?;
@@ -119,9 +122,9 @@ impl Exporter<'_> {
         self.fetch_all(&assembled).await?;
         match dest {
             Destination::Path(path) if !tar => layout::write_folder(self.layers, &assembled, &names, path)?,
-            Destination::Path(path) => with_file(path, |out| {
-                layout::write_tar(self.layers, &assembled, &names, docker, out)
-            })?,
+            Destination::Path(path) => {
+                with_file(path, |out| layout::write_tar(self.layers, &assembled, &names, docker, out))?
+            }
             Destination::Stdout if !tar => {
                 return Err(Error::Request("a folder can't be written to standard output".into()).into());
             }

@@ -61,7 +61,9 @@ impl Exporter<'_> {
             let missing = Missing;
             match self.client.push_blob(name, descriptor, &missing, &mounts, &|_| {}).await {
                 Ok(Pushed::AlreadyThere | Pushed::Mounted) => return self.pushed(name, layer),
-                Ok(Pushed::Uploaded) | Err(_) => self.layers.fetch_blob(&layer.id, &descriptor.digest).await?,
+                Ok(Pushed::Uploaded) | Err(_) => {
+                    self.layers.fetch_blob(&layer.id, &descriptor.digest).await?
+                }
             }
         }
         let total = descriptor.size;

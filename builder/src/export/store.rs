@@ -14,7 +14,10 @@ impl Exporter<'_> {
         self.fetch_all(assembled).await?;
         let descriptor = serde_json::to_value(&assembled.root).map_err(|e| Error::Internal(e.to_string()))?;
         for name in names {
-            self.layers.store.tag(&name.to_string(), &descriptor).attempt(|| format!("failed to name {name}"))?;
+            self.layers
+                .store
+                .tag(&name.to_string(), &descriptor)
+                .attempt(|| format!("failed to name {name}"))?;
         }
         Ok(())
     }

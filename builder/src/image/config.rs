@@ -196,13 +196,18 @@ mod tests {
         let text = r#"{"architecture":"amd64","config":{"Healthcheck":{"Test":["CMD","x"],"Interval":5},"OnBuild":["RUN x"],"Shell":["/bin/bash"]},"history":[],"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
         let config: ImageConfig = serde_json::from_str(text).unwrap();
         assert_eq!(config.config.on_build, ["RUN x"]);
-        assert_eq!(serde_json::to_string(&config).unwrap(), text.replace(r#""history":[],"#, r#""history":[],"#));
+        assert_eq!(
+            serde_json::to_string(&config).unwrap(),
+            text.replace(r#""history":[],"#, r#""history":[],"#)
+        );
     }
 
     #[test]
     fn reads_gos_nulls() {
-        let config: ImageConfig =
-            serde_json::from_str(r#"{"config":null,"history":null,"rootfs":{"type":"layers","diff_ids":null}}"#).unwrap();
+        let config: ImageConfig = serde_json::from_str(
+            r#"{"config":null,"history":null,"rootfs":{"type":"layers","diff_ids":null}}"#,
+        )
+        .unwrap();
         assert!(config.rootfs.diff_ids.is_empty());
     }
 

@@ -14,10 +14,7 @@ pub(crate) fn run_text(args: &[String], build_args: &[(String, String)]) -> Stri
 }
 
 /// `ENV a=b c=d`, and the same for LABEL and ARG (a name without value stands alone).
-pub(crate) fn env_text<'a>(
-    keyword: &str,
-    pairs: impl Iterator<Item = (&'a str, Option<&'a str>)>,
-) -> String {
+pub(crate) fn env_text<'a>(keyword: &str, pairs: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> String {
     let words: Vec<String> = pairs
         .map(|(k, v)| match v {
             Some(v) => format!("{k}={v}"),

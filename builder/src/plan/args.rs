@@ -41,7 +41,8 @@ pub(crate) fn proxies(given: &BTreeMap<String, String>) -> Vec<(String, String)>
     for name in PROXIES {
         let lower = name.to_ascii_lowercase();
         let exact = given.get(&lower).or_else(|| given.get(name));
-        let value = exact.or_else(|| given.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v));
+        let value =
+            exact.or_else(|| given.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v));
         if let Some(value) = value {
             out.push((name.to_owned(), value.clone()));
             out.push((lower, value.clone()));
@@ -61,7 +62,8 @@ mod tests {
 
     #[test]
     fn proxies_come_in_both_cases() {
-        let given = [("http_proxy".to_owned(), "a".to_owned()), ("HTTP_PROXY".to_owned(), "b".to_owned())].into();
+        let given =
+            [("http_proxy".to_owned(), "a".to_owned()), ("HTTP_PROXY".to_owned(), "b".to_owned())].into();
         let expected = [("HTTP_PROXY".to_owned(), "a".to_owned()), ("http_proxy".to_owned(), "a".to_owned())];
         assert_eq!(proxies(&given), expected);
     }

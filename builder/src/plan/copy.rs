@@ -143,7 +143,8 @@ impl Evaluation<'_> {
         // A wrong mode or pattern is an error of the instruction, wherever its files come from.
         crate::solve::copy_operation(&node)?;
         state.step += 1;
-        let shown = if files.link { format!("LINK {}", instruction.original) } else { instruction.original.clone() };
+        let shown =
+            if files.link { format!("LINK {}", instruction.original) } else { instruction.original.clone() };
         let name = self.progress_name(state, &shown, trigger);
         state.op = graph.add(Op::Copy(node), name, Some(instruction.lines), state.no_cache);
         state.record(text, true);
@@ -161,7 +162,13 @@ impl Evaluation<'_> {
     }
 
     /// `--from` and `from=` are taken as they are.
-    pub(super) fn check_not_expanded(&self, state: &State, text: &str, what: &str, trigger: bool) -> Result<()> {
+    pub(super) fn check_not_expanded(
+        &self,
+        state: &State,
+        text: &str,
+        what: &str,
+        trigger: bool,
+    ) -> Result<()> {
         if self.word(state, text, trigger).is_ok_and(|expanded| expanded == text) {
             return Ok(());
         }
@@ -225,7 +232,9 @@ impl Evaluation<'_> {
         }
         if stage > index {
             let text = if copy {
-                format!("cannot copy from stage {name:?}, it needs to be defined before current stage {current:?}")
+                format!(
+                    "cannot copy from stage {name:?}, it needs to be defined before current stage {current:?}"
+                )
             } else {
                 format!("cannot mount from stage {name:?}, stage needs to be defined before current command")
             };

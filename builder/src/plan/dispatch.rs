@@ -48,7 +48,10 @@ impl Evaluation<'_> {
                     ports.extend(parsed.iter().map(|p| p.to_string()));
                 }
                 state.record(format!("EXPOSE [{}]", ports.join(" ")), false);
-                ContainerConfig::insert_all(&mut state.config.config.exposed_ports, ports.into_iter().collect());
+                ContainerConfig::insert_all(
+                    &mut state.config.config.exposed_ports,
+                    ports.into_iter().collect(),
+                );
             }
             InstructionKind::User(user) => {
                 let user = self.word(state, user, trigger)?;
@@ -60,7 +63,9 @@ impl Evaluation<'_> {
                 for path in &volume.paths {
                     let path = self.word(state, path, trigger)?;
                     if path.is_empty() {
-                        return Err(Error::Instruction("VOLUME specified can not be an empty string".into()).into());
+                        return Err(
+                            Error::Instruction("VOLUME specified can not be an empty string".into()).into()
+                        );
                     }
                     paths.push(path);
                 }
@@ -115,12 +120,7 @@ impl Evaluation<'_> {
     }
 
     /// Names and values with variables replaced; all see the values from before the instruction.
-    fn pairs(
-        &self,
-        state: &State,
-        pairs: &[Pair],
-        trigger: bool,
-    ) -> Result<Vec<(String, String)>> {
+    fn pairs(&self, state: &State, pairs: &[Pair], trigger: bool) -> Result<Vec<(String, String)>> {
         let expand = |pair: &Pair| {
             Ok((self.word(state, &pair.name, trigger)?, self.word(state, &pair.value, trigger)?))
         };
@@ -260,4 +260,3 @@ pub(super) fn clean(path: &str) -> String {
     }
     format!("/{}", out.join("/"))
 }
-

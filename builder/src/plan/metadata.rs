@@ -12,7 +12,9 @@ pub(super) fn healthcheck(check: &Syntax) -> Healthcheck {
         Syntax::Check { command, interval, timeout, start_period, start_interval, retries } => Healthcheck {
             test: match command {
                 CommandLine::Shell(text) => vec!["CMD-SHELL".into(), text.clone()],
-                CommandLine::Exec(words) => std::iter::once("CMD".into()).chain(words.iter().cloned()).collect(),
+                CommandLine::Exec(words) => {
+                    std::iter::once("CMD".into()).chain(words.iter().cloned()).collect()
+                }
             },
             interval: nanos(*interval),
             timeout: nanos(*timeout),

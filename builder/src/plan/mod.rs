@@ -70,7 +70,8 @@ impl Planner<'_> {
             let mut missing = BTreeSet::new();
             let mut planned = Vec::new();
             for platform in &platforms {
-                let evaluation = stage::Evaluation::new(self, platform, platforms.len() > 1, &contexts, &images);
+                let evaluation =
+                    stage::Evaluation::new(self, platform, platforms.len() > 1, &contexts, &images);
                 match evaluation.target(&mut graph) {
                     Ok(image) => planned.push(image),
                     Err(stage::Stop::Missing(wanted)) => missing.extend(wanted),
@@ -143,7 +144,10 @@ impl Planner<'_> {
     /// Resolves images at the same time, each with a vertex of its own.
     async fn resolve(&self, missing: BTreeSet<Wanted>, images: &mut Images) {
         let resolved = join_all(missing.into_iter().map(|wanted| async move {
-            let name = wanted.0.parse::<garboard_registry::Reference>().map_or_else(|_| wanted.0.clone(), |r| r.to_string());
+            let name = wanted
+                .0
+                .parse::<garboard_registry::Reference>()
+                .map_or_else(|_| wanted.0.clone(), |r| r.to_string());
             let step = self.reporter.internal(&format!("[internal] load metadata for {name}"));
             let result = self.resolve_one(&wanted).await;
             step.finish(&result);
@@ -155,7 +159,8 @@ impl Planner<'_> {
     async fn resolve_one(&self, (name, platform): &Wanted) -> Result<BaseImage> {
         let platform = crate::platform::parse(platform)?;
         if let Some(context) = name.strip_prefix(stage::LAYOUT_PREFIX)
-            && let Some(NamedContext::OciLayout { path, tag, digest }) = self.request.named_contexts.get(context)
+            && let Some(NamedContext::OciLayout { path, tag, digest }) =
+                self.request.named_contexts.get(context)
         {
             return self.sources.layout(path, tag.as_deref(), digest.as_deref(), &platform);
         }
@@ -178,7 +183,9 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
     let mut wanted: Vec<Option<BTreeSet<Vec<u8>>>> = vec![Some(BTreeSet::new()); graph.len()];
     for id in 0..graph.len() {
         if let Op::Copy(copy) = &graph.node(crate::graph::OpId(id)).op {
-            let paths = crate::solve::copy_operation(copy).map(|op| crate::copy::needed_paths(&op)).unwrap_or_default();
+            let paths = crate::solve::copy_operation(copy)
+                .map(|op| crate::copy::needed_paths(&op))
+                .unwrap_or_default();
             match &mut wanted[copy.from.0] {
                 _ if paths.is_empty() || paths.iter().any(Vec::is_empty) => wanted[copy.from.0] = None,
                 Some(set) => set.extend(paths),
@@ -186,7 +193,8 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
             }
         }
     }
-    let wanted = wanted.into_iter().map(|w| w.map(|set| set.into_iter().collect()).unwrap_or_default()).collect();
+    let wanted =
+        wanted.into_iter().map(|w| w.map(|set| set.into_iter().collect()).unwrap_or_default()).collect();
     Plan { graph, images, wanted }
 }
 
@@ -196,7 +204,9 @@ fn read_ignore(path: &Path) -> Result<Option<Vec<String>>> {
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
-        Err(source) => return Err(Error::Io { what: format!("failed to read {}", path.display()), source }.into()),
+        Err(source) => {
+            return Err(Error::Io { what: format!("failed to read {}", path.display()), source }.into());
+        }
     };
     let patterns = garboard_parser::ignore::read(&text);
     patterns.map(Some).map_err(|e| Error::Request(format!("failed to read {}: {e}", path.display())).into())

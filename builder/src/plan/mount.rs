@@ -23,20 +23,26 @@ impl Evaluation<'_> {
         let mut agents = 0;
         for spec in &run.mounts {
             let expand = |value: &str| Ok(expand::word(value, self.escape(trigger), &state.env)?.text);
-            let mount = parse_mount(&spec.text, expand)
-                .map_err(|e| Error::Instruction(e.to_string()))?;
+            let mount = parse_mount(&spec.text, expand).map_err(|e| Error::Instruction(e.to_string()))?;
             match mount.kind {
                 MountKind::Bind => out.push(self.bind(state, index, &mount, graph)?),
                 MountKind::Cache => out.push(self.cache(state, index, &mount, graph)?),
                 MountKind::Tmpfs => {
-                    out.push(RunMount { target: target(state, &mount)?, kind: RunMountKind::Tmpfs { size: mount.size } });
+                    out.push(RunMount {
+                        target: target(state, &mount)?,
+                        kind: RunMountKind::Tmpfs { size: mount.size },
+                    });
                 }
                 MountKind::Secret => out.push(secret(state, &mount)?),
                 MountKind::Ssh => {
                     if mount.required {
-                        return Err(Error::Unsupported { what: "an SSH agent in RUN --mount=type=ssh".into() }.into());
+                        return Err(Error::Unsupported {
+                            what: "an SSH agent in RUN --mount=type=ssh".into(),
+                        }
+                        .into());
                     }
-                    let socket = mount.target.clone().unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{agents}"));
+                    let socket =
+                        mount.target.clone().unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{agents}"));
                     if !env.iter().any(|(k, _)| k == "SSH_AUTH_SOCK") {
                         env.push(("SSH_AUTH_SOCK".into(), socket));
                     }
@@ -62,7 +68,8 @@ impl Evaluation<'_> {
         };
         let written = mount.target.clone().unwrap_or_default();
         let id = mount.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| lexically_clean(&written));
-        let namespace = self.planner.request.build_args.get("BUILDKIT_CACHE_MOUNT_NS").cloned().unwrap_or_default();
+        let namespace =
+            self.planner.request.build_args.get("BUILDKIT_CACHE_MOUNT_NS").cloned().unwrap_or_default();
         let some_owner = mount.uid.is_some() || mount.gid.is_some() || mount.mode.is_some();
         let owner = (some_owner && mount.source.is_none())
             .then(|| (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0), mount.mode.unwrap_or(0o755)));
@@ -84,7 +91,14 @@ impl Evaluation<'_> {
     }
 
     /// The tree that a mount's files come from. Of a context only the path that is mounted is read.
-    fn files_of(&self, state: &State, index: usize, mount: &Mount, selector: &str, graph: &mut Graph) -> Step<OpId> {
+    fn files_of(
+        &self,
+        state: &State,
+        index: usize,
+        mount: &Mount,
+        selector: &str,
+        graph: &mut Graph,
+    ) -> Step<OpId> {
         let source = match &mount.from {
             None => self.main_context(graph)?,
             Some(from) => self.source(state, index, from, false, graph)?,

@@ -47,7 +47,11 @@ impl Evaluation<'_> {
             cwd: state.config.config.working_dir.clone(),
             user: state.config.config.user.clone(),
             platform: state.platform.to_string(),
-            hostname: request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME").cloned().unwrap_or_else(|| HOSTNAME.into()),
+            hostname: request
+                .build_args
+                .get("BUILDKIT_SANDBOX_HOSTNAME")
+                .cloned()
+                .unwrap_or_else(|| HOSTNAME.into()),
             network,
             insecure,
             hosts: request.add_hosts.clone(),
@@ -85,7 +89,8 @@ impl Evaluation<'_> {
 }
 
 fn not_allowed(name: &str) -> crate::error::Failure {
-    let failure = crate::error::Failure::from(Error::Instruction(format!("entitlement {name} is not allowed")));
+    let failure =
+        crate::error::Failure::from(Error::Instruction(format!("entitlement {name} is not allowed")));
     failure.with_hint(Some(format!("allow it with `--allow {name}`")))
 }
 

@@ -316,7 +316,9 @@ impl<'a> Evaluation<'a> {
         }
         state.env = epoch_free_env
             .iter()
-            .map(|e| e.split_once('=').map_or_else(|| (e.clone(), String::new()), |(k, v)| (k.into(), v.into())))
+            .map(|e| {
+                e.split_once('=').map_or_else(|| (e.clone(), String::new()), |(k, v)| (k.into(), v.into()))
+            })
             .collect();
         state.config = config;
         state
@@ -426,8 +428,9 @@ impl<'a> Evaluation<'a> {
                     (Some(given), _) => Some(given.clone()),
                     (None, Some(default)) => {
                         let expanded = expand::word(default, self.planner.dockerfile.escape, &globals.values);
-                        let failed =
-                            |e: expand::ExpandError| Failure::from(Error::Instruction(e.to_string())).at(Some(instruction.lines));
+                        let failed = |e: expand::ExpandError| {
+                            Failure::from(Error::Instruction(e.to_string())).at(Some(instruction.lines))
+                        };
                         Some(expanded.map_err(failed)?.text)
                     }
                     (None, None) => None,
@@ -484,7 +487,10 @@ fn countable(instructions: &[Instruction]) -> usize {
     let counts = |i: &&Instruction| {
         matches!(
             i.kind,
-            InstructionKind::Run(_) | InstructionKind::Copy(_) | InstructionKind::Add(_) | InstructionKind::Workdir(_)
+            InstructionKind::Run(_)
+                | InstructionKind::Copy(_)
+                | InstructionKind::Add(_)
+                | InstructionKind::Workdir(_)
         )
     };
     instructions.iter().filter(counts).count()

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use garboard_cache::NewLayer;
-use garboard_parser::chmod::Mode;
 use garboard_layer::{ArchiveOptions, Content, EntryKind, Limits, Mtime, Planned, Targets, Toc, TreeView};
+use garboard_parser::chmod::Mode;
 
 use super::{Solver, copy_failure, now};
 use crate::copy::{Accounts, CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selection, SourceContent};
@@ -22,12 +22,13 @@ const MAX_ACCOUNTS: u64 = 10 << 20;
 /// The operation that a node of the graph stands for; `--chown` stays open.
 pub(crate) fn operation(node: &CopyNode) -> Result<CopyOp> {
     let paths = node.sources.iter().cloned().map(CopySource::Path);
-    let inline = node.inline.iter().map(|(name, text)| CopySource::Inline {
-        name: name.clone(),
-        content: text.clone().into_bytes(),
-    });
+    let inline = node
+        .inline
+        .iter()
+        .map(|(name, text)| CopySource::Inline { name: name.clone(), content: text.clone().into_bytes() });
     let mut op = CopyOp::new(paths.chain(inline).collect(), node.dest.clone());
-    op.chmod = node.chmod.as_deref().map(Mode::parse).transpose().map_err(|e| copy_failure(e.to_string(), None))?;
+    op.chmod =
+        node.chmod.as_deref().map(Mode::parse).transpose().map_err(|e| copy_failure(e.to_string(), None))?;
     op.parents = node.parents;
     op.excludes.clone_from(&node.excludes);
     op.link = node.link;
@@ -37,7 +38,12 @@ pub(crate) fn operation(node: &CopyNode) -> Result<CopyOp> {
 
 impl Solver {
     /// Runs a COPY or ADD on `parent`.
-    pub(super) async fn copy(self: &Arc<Self>, node: &Node, copy: &CopyNode, parent: &Tree) -> Result<TreeLayer> {
+    pub(super) async fn copy(
+        self: &Arc<Self>,
+        node: &Node,
+        copy: &CopyNode,
+        parent: &Tree,
+    ) -> Result<TreeLayer> {
         let source = self.source_files(copy).await?;
         let mut op = operation(copy)?;
         let below = if op.is_linked() { TreeView::default() } else { self.layers.view(parent).await? };
@@ -52,7 +58,8 @@ impl Solver {
                 return blocking(move || this.unpack(&op, parts, &source, folders, &below)).await;
             }
         }
-        let planned = crate::copy::plan(&op, &source.view, &below, time()).map_err(|e| self.explain(copy, e))?;
+        let planned =
+            crate::copy::plan(&op, &source.view, &below, time()).map_err(|e| self.explain(copy, e))?;
         let planned = with_content(planned, &op, &source);
         let layers = self.layers.clone();
         let format = self.environment.export.filter(|_| node.exported && !node.read);
@@ -86,7 +93,12 @@ impl Solver {
     }
 
     /// A file of a tree (links followed inside it), if it is there and not too big.
-    pub(super) async fn small_file(&self, tree: &Tree, view: &TreeView, path: &str) -> Result<Option<Vec<u8>>> {
+    pub(super) async fn small_file(
+        &self,
+        tree: &Tree,
+        view: &TreeView,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>> {
         let what = || format!("failed to read /{path} of the image");
         let resolved = view.resolve(path.as_bytes(), true).attempt(what)?;
         let Some(found) = view.lookup(&resolved.path) else { return Ok(None) };
@@ -109,15 +121,21 @@ impl Solver {
             _ => error,
         };
         match &error {
-            CopyError::NotFound { .. } => {
-                copy_failure(format!("failed to compute cache key: failed to calculate checksum of ref: {error}"), None)
-            }
+            CopyError::NotFound { .. } => copy_failure(
+                format!("failed to compute cache key: failed to calculate checksum of ref: {error}"),
+                None,
+            ),
             _ => copy_failure(chain(&error), None),
         }
     }
 
     /// The archives among an ADD's sources, and the selection of all that is none.
-    fn split_archives(&self, copy: &CopyNode, op: &CopyOp, source: &Files) -> Result<(Vec<Archive>, Selection)> {
+    fn split_archives(
+        &self,
+        copy: &CopyNode,
+        op: &CopyOp,
+        source: &Files,
+    ) -> Result<(Vec<Archive>, Selection)> {
         let selection = crate::copy::selection(op, &source.view).map_err(|e| self.explain(copy, e))?;
         let mut plain = Selection::default();
         let mut archives = Vec::new();
@@ -205,7 +223,9 @@ struct Archive {
 /// The selected file as an archive, if it is one.
 fn archive(source: &Files, selected: &crate::copy::Selected) -> Result<Option<Archive>> {
     let what = || format!("failed to read /{}", String::from_utf8_lossy(&selected.path));
-    let Some(found) = source.view.lookup(&selected.resolved).filter(|_| !selected.is_dir) else { return Ok(None) };
+    let Some(found) = source.view.lookup(&selected.resolved).filter(|_| !selected.is_dir) else {
+        return Ok(None);
+    };
     let found = source.view.content_entry(found).attempt(what)?;
     if !matches!(found.entry.kind, EntryKind::File { .. }) {
         return Ok(None);
@@ -232,7 +252,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// Later entries win.
 fn merge(first: Vec<Planned>, second: Vec<Planned>) -> Vec<Planned> {
     let all = first.into_iter().chain(second);
-    let merged: BTreeMap<Vec<u8>, Planned> = all.map(|planned| (planned.entry.path.clone(), planned)).collect();
+    let merged: BTreeMap<Vec<u8>, Planned> =
+        all.map(|planned| (planned.entry.path.clone(), planned)).collect();
     merged.into_values().collect()
 }
 
@@ -270,7 +291,8 @@ fn write(layers: &Layers, planned: Vec<Planned>, format: Option<BlobFormat>) -> 
     let staging = layers.store.staging().attempt(what)?;
     let targets = Targets { blob: None, folder: Some(staging.fs()), diff_id: false, ids: layers.ids };
     let toc: Arc<Toc> = Arc::new(garboard_layer::write_layer(items, targets).attempt(what)?.toc);
-    let new = NewLayer { toc: Some(toc.clone()), keep_folder: true, created: Some(created), ..NewLayer::default() };
+    let new =
+        NewLayer { toc: Some(toc.clone()), keep_folder: true, created: Some(created), ..NewLayer::default() };
     let id = staging.commit(new).attempt(what)?;
     Ok(Solver::own_layer(id, created, &toc))
 }

@@ -80,8 +80,8 @@ impl Solver {
         let this = self.clone();
         async move {
             let op = &this.graph.node(id).op;
-            let mut key = KeyBuilder::new("definition")
-                .part(&serde_json::to_vec(&op.definition()).unwrap_or_default());
+            let mut key =
+                KeyBuilder::new("definition").part(&serde_json::to_vec(&op.definition()).unwrap_or_default());
             if let Some(parent) = op.parent() {
                 key = key.part(&this.definition(parent).await?.0);
             }

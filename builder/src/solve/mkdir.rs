@@ -26,7 +26,8 @@ impl Solver {
         let passwd = self.small_file(parent, view, "etc/passwd").await?;
         let group = self.small_file(parent, view, "etc/group").await?;
         let accounts = Accounts::Image { passwd: passwd.as_deref(), group: group.as_deref() };
-        let owner = crate::copy::resolve_chown(user, &accounts).map_err(|e| copy_failure(e.to_string(), None))?;
+        let owner =
+            crate::copy::resolve_chown(user, &accounts).map_err(|e| copy_failure(e.to_string(), None))?;
         // A number alone is no group's number here: the group is the user's own, or 0.
         let number_alone = !user.contains(':') && user.parse::<u32>().is_ok();
         Ok((owner.uid, if number_alone { primary_group(owner.uid, passwd.as_deref()) } else { owner.gid }))
@@ -48,7 +49,8 @@ fn folders(view: &TreeView, mkdir: &MkdirOp, uid: u32, gid: u32) -> Result<Vec<P
     let mut out: Vec<Planned> = Vec::new();
     let mut at: Vec<u8> = Vec::new();
     for name in mkdir.path.split('/').filter(|n| !matches!(*n, "" | ".")) {
-        let next = if at.is_empty() { name.as_bytes().to_vec() } else { [&at[..], b"/", name.as_bytes()].concat() };
+        let next =
+            if at.is_empty() { name.as_bytes().to_vec() } else { [&at[..], b"/", name.as_bytes()].concat() };
         // Once something is new, nothing below it exists.
         if !out.is_empty() {
             out.push(folder(next.clone(), time, uid, gid));
@@ -59,7 +61,9 @@ fn folders(view: &TreeView, mkdir: &MkdirOp, uid: u32, gid: u32) -> Result<Vec<P
         match view.lookup(&resolved.path).map(|f| &f.entry.kind) {
             Some(EntryKind::Dir { .. }) => at = resolved.path,
             None if resolved.path.is_empty() => at = resolved.path,
-            Some(_) => return Err(copy_failure(format!("{}: /{} is not a directory", what(), lossy(&next)), None)),
+            Some(_) => {
+                return Err(copy_failure(format!("{}: /{} is not a directory", what(), lossy(&next)), None));
+            }
             None => {
                 out.extend(existing_parents(view, &resolved.path));
                 out.push(folder(resolved.path.clone(), time, uid, gid));
@@ -81,7 +85,15 @@ fn existing_parents(view: &TreeView, path: &[u8]) -> Vec<Planned> {
 
 fn folder(path: Vec<u8>, mtime: Mtime, uid: u32, gid: u32) -> Planned {
     let kind = EntryKind::Dir { opaque: false };
-    Planned::bare(Entry { path, kind, mode: 0o755, uid, gid, mtime, xattrs: std::collections::BTreeMap::default() })
+    Planned::bare(Entry {
+        path,
+        kind,
+        mode: 0o755,
+        uid,
+        gid,
+        mtime,
+        xattrs: std::collections::BTreeMap::default(),
+    })
 }
 
 fn lossy(path: &[u8]) -> String {

@@ -112,7 +112,8 @@ impl Solver {
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
-        let tasks = std::mem::take(&mut *self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let tasks =
+            std::mem::take(&mut *self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for task in tasks {
             drop(task.await);
         }
@@ -162,7 +163,8 @@ impl Solver {
     /// A base image: its layers are noted, not fetched.
     fn image(&self, node: &Node, image: &ImageOp) -> Result<Tree> {
         let step = self.reporter.start(&node.name, &vertex_digest(&node.op), Vec::new());
-        let layers: Result<Vec<TreeLayer>> = image.layers.iter().map(|layer| self.base_layer(layer)).collect();
+        let layers: Result<Vec<TreeLayer>> =
+            image.layers.iter().map(|layer| self.base_layer(layer)).collect();
         step.finish(&layers);
         Ok(Tree { layers: layers? })
     }
@@ -334,7 +336,9 @@ fn vertex_digest(op: &Op) -> String {
 
 /// Seconds since 1970.
 pub(crate) fn now() -> i64 {
-    std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64)
 }
 
 /// A failure about a COPY.

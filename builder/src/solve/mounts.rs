@@ -38,7 +38,8 @@ impl Solver {
                     Some(self.bind(&tree, selector, *writable, &mut prepared).await?)
                 }
                 RunMountKind::Cache(cache) => {
-                    let guard = caches.next().ok_or_else(|| Error::Internal("a cache mount is missing".into()))?;
+                    let guard =
+                        caches.next().ok_or_else(|| Error::Internal("a cache mount is missing".into()))?;
                     let source = BindSource::Folder(guard.path().to_owned());
                     prepared.guards.push(guard);
                     Some(MountKind::Bind { source, selector: PathBuf::from("/"), writable: !cache.readonly })
@@ -92,7 +93,8 @@ impl Solver {
         let selector = PathBuf::from(selector);
         let files = self.layers.files(tree).await?;
         if !files.view.resolve(selector.as_os_str().as_encoded_bytes(), true).is_ok_and(|r| r.exists) {
-            let message = format!("failed to calculate checksum of ref: \"{}\": not found", selector.display());
+            let message =
+                format!("failed to calculate checksum of ref: \"{}\": not found", selector.display());
             return Err(Error::Mount { message, hint: None }.into());
         }
         let source = if self.overlay()? {

@@ -1,9 +1,9 @@
 //! RUN: one process in the sandbox, on an overlay of the layers below; what it changed becomes a layer.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
-use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +25,12 @@ use crate::request::NetworkMode;
 use crate::tree::{Tree, TreeLayer};
 
 impl Solver {
-    pub(super) async fn run(self: &Arc<Self>, run: &RunOp, parent: &Tree, step: &Arc<Step>) -> Result<TreeLayer> {
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        run: &RunOp,
+        parent: &Tree,
+        step: &Arc<Step>,
+    ) -> Result<TreeLayer> {
         let folders = self.layers.folders(parent).await?;
         let view = self.layers.view(parent).await?;
         let prepared = self.prepare_mounts(run).await?;
@@ -57,7 +62,10 @@ impl Solver {
             (root, None)
         } else {
             super::mounts::flatten(&folders, view, staging.fs(), self.layers.ids)?;
-            (Root::Folder(staging.fs().to_owned()), Some(TreeStamp::take(staging.fs(), self.layers.threads).attempt(what)?))
+            (
+                Root::Folder(staging.fs().to_owned()),
+                Some(TreeStamp::take(staging.fs(), self.layers.threads).attempt(what)?),
+            )
         };
         let process = self.process(run, root, &prepared);
         self.execute(run, &process, step)?;
@@ -87,7 +95,11 @@ impl Solver {
         process.ulimits = run
             .ulimits
             .iter()
-            .map(|u| garboard_sandbox::Ulimit { name: u.name.clone(), soft: limit(u.soft), hard: limit(u.hard) })
+            .map(|u| garboard_sandbox::Ulimit {
+                name: u.name.clone(),
+                soft: limit(u.soft),
+                hard: limit(u.hard),
+            })
             .collect();
         process.security = if run.insecure { Security::Insecure } else { Security::Sandbox };
         process.cgroup_parent.clone_from(&run.cgroup_parent);
@@ -110,7 +122,12 @@ impl Solver {
     }
 
     /// Turns what changed into a layer with a table of contents; its blob is made when an export wants it.
-    fn record_changes(&self, staging: Staging, view: &TreeView, stamp: Option<&TreeStamp>) -> Result<TreeLayer> {
+    fn record_changes(
+        &self,
+        staging: Staging,
+        view: &TreeView,
+        stamp: Option<&TreeStamp>,
+    ) -> Result<TreeLayer> {
         let what = || "failed to record what the step changed".to_owned();
         let options = self.layers.diff_options();
         let created = now();
@@ -123,15 +140,21 @@ impl Solver {
         // The folder of an overlay is the layer, but for the folders that only the image shows.
         let layer = if stamp.is_none() {
             for stub in &stubs {
-                std::fs::create_dir_all(staging.fs().join(String::from_utf8_lossy(&stub.entry.path).as_ref()))
-                    .attempt(what)?;
+                std::fs::create_dir_all(
+                    staging.fs().join(String::from_utf8_lossy(&stub.entry.path).as_ref()),
+                )
+                .attempt(what)?;
             }
             planned.extend(stubs);
             let targets = Targets { blob: None, folder: None, diff_id: false, ids: self.layers.ids };
             let written = garboard_layer::write_layer(planned.into_iter().map(Ok), targets).attempt(what)?;
             let toc = Arc::new(written.toc);
-            let new =
-                NewLayer { toc: Some(toc.clone()), keep_folder: true, created: Some(created), ..NewLayer::default() };
+            let new = NewLayer {
+                toc: Some(toc.clone()),
+                keep_folder: true,
+                created: Some(created),
+                ..NewLayer::default()
+            };
             let id = staging.commit(new).attempt(what)?;
             Self::own_layer(id, created, &toc)
         } else {
@@ -141,8 +164,12 @@ impl Solver {
                 Targets { blob: None, folder: Some(layer.fs()), diff_id: false, ids: self.layers.ids };
             let written = garboard_layer::write_layer(planned.into_iter().map(Ok), targets).attempt(what)?;
             let toc = Arc::new(written.toc);
-            let new =
-                NewLayer { toc: Some(toc.clone()), keep_folder: true, created: Some(created), ..NewLayer::default() };
+            let new = NewLayer {
+                toc: Some(toc.clone()),
+                keep_folder: true,
+                created: Some(created),
+                ..NewLayer::default()
+            };
             let id = layer.commit(new).attempt(what)?;
             Self::own_layer(id, created, &toc)
         };
@@ -153,9 +180,8 @@ impl Solver {
 /// `/dev`, `/proc` and `/sys` stay behind as empty folders where an image had none: so do BuildKit's layers, and a
 /// container of the image has the places to mount them.
 fn missing_system_folders(view: &TreeView, planned: &[Planned], now: i64) -> Vec<Planned> {
-    let missing = |path: &&[u8]| {
-        view.lookup(path).is_none() && !planned.iter().any(|p| p.entry.path == *path)
-    };
+    let missing =
+        |path: &&[u8]| view.lookup(path).is_none() && !planned.iter().any(|p| p.entry.path == *path);
     let folder = |path: &[u8]| {
         Planned::bare(Entry {
             path: path.to_vec(),
@@ -175,7 +201,8 @@ fn attend(child: Child, step: &Step, cancel: &Cancel) -> Result<Exit> {
     let what = || "failed to wait for a step".to_owned();
     let Child { stdout, stderr, handle, foreign_proc } = child;
     if foreign_proc {
-        let text = b"/proc of this step shows all processes: the container around the build forbids mounting it\n";
+        let text =
+            b"/proc of this step shows all processes: the container around the build forbids mounting it\n";
         step.log(Stream::Stderr, text);
     }
     let mut pipes = vec![(File::from(stdout), Stream::Stdout), (File::from(stderr), Stream::Stderr)];
@@ -229,7 +256,8 @@ fn limit(value: i64) -> u64 {
 }
 
 fn hosts_file(run: &RunOp) -> Vec<u8> {
-    let mut text = format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", run.hostname);
+    let mut text =
+        format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", run.hostname);
     for (name, address) in &run.hosts {
         // Writing to a string can't fail.
         let _ = writeln!(text, "{address}\t{name}");
@@ -240,7 +268,10 @@ fn hosts_file(run: &RunOp) -> Vec<u8> {
 fn exit_hint(exit: Exit) -> Option<String> {
     match exit.code() {
         _ if exit.oom => Some("the step ran out of memory and was killed".into()),
-        137 => Some("the step was killed (signal 9); most often the machine or its container ran out of memory".into()),
+        137 => Some(
+            "the step was killed (signal 9); most often the machine or its container ran out of memory"
+                .into(),
+        ),
         127 => Some("the shell didn't find a command; is it installed in this stage, and in PATH?".into()),
         126 => Some("a command was found but can't be executed; is it a program for this platform?".into()),
         _ => None,

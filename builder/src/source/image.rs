@@ -37,7 +37,8 @@ impl ImageSource {
     /// Resolves `name` (as written in FROM) for a platform.
     pub(crate) async fn resolve(&self, name: &str, platform: &Platform) -> Result<BaseImage> {
         let reference = Reference::from_str(name).map_err(|e| Error::Instruction(e.to_string()))?;
-        let failed = |source| Error::Resolve { name: name.to_owned(), reference: reference.to_string(), source };
+        let failed =
+            |source| Error::Resolve { name: name.to_owned(), reference: reference.to_string(), source };
         if let Some(descriptor) = self.local(&reference)? {
             return self.load(name, &reference, descriptor, platform, None).await;
         }
@@ -51,7 +52,8 @@ impl ImageSource {
         if self.pull {
             return Ok(None);
         }
-        let image = self.store.image(&reference.to_string()).attempt(|| format!("failed to look up {reference}"))?;
+        let image =
+            self.store.image(&reference.to_string()).attempt(|| format!("failed to look up {reference}"))?;
         let Some(image) = image else { return Ok(None) };
         let descriptor = serde_json::from_value(image.descriptor)
             .map_err(|e| Error::BadImage { what: reference.to_string(), reason: e.to_string() })?;
@@ -83,7 +85,8 @@ impl ImageSource {
             }
         };
         let bytes = self.blob(name, reference, &image.config).await?;
-        let config: ImageConfig = serde_json::from_slice(&bytes).map_err(|e| bad(name, &format!("its config: {e}")))?;
+        let config: ImageConfig =
+            serde_json::from_slice(&bytes).map_err(|e| bad(name, &format!("its config: {e}")))?;
         if config.rootfs.diff_ids.len() != image.layers.len() {
             let (layers, ids) = (image.layers.len(), config.rootfs.diff_ids.len());
             return Err(bad(name, &format!("{layers} layers but {ids} diff IDs")));
@@ -91,7 +94,11 @@ impl ImageSource {
         let layers = std::iter::zip(&config.rootfs.diff_ids, &image.layers)
             .map(|(id, layer)| BaseLayer::new(id, layer, origin.clone()))
             .collect();
-        let name = if reference.digest().is_some() { reference.to_string() } else { format!("{reference}@{digest}") };
+        let name = if reference.digest().is_some() {
+            reference.to_string()
+        } else {
+            format!("{reference}@{digest}")
+        };
         Ok(BaseImage { name, digest, config, layers })
     }
 
@@ -125,12 +132,19 @@ impl ImageSource {
         if self.store.blob_size(digest).is_none() {
             return Ok(None);
         }
-        self.store.read_blob(digest, limit).attempt(|| format!("failed to read {digest} from the store")).map(Some)
+        self.store
+            .read_blob(digest, limit)
+            .attempt(|| format!("failed to read {digest} from the store"))
+            .map(Some)
     }
 
     fn keep(&self, bytes: &[u8], expected: &Digest) -> Result<()> {
         let (digest, _) = self.store.put_bytes(bytes).attempt(|| format!("failed to store {expected}"))?;
-        if digest == *expected { Ok(()) } else { Err(bad(&expected.to_string(), "its bytes have another digest")) }
+        if digest == *expected {
+            Ok(())
+        } else {
+            Err(bad(&expected.to_string(), "its bytes have another digest"))
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use garboard_registry::{Descriptor, Index, Manifest, ManifestKind, Platform, select_platform};
 use oci_spec::image::Digest;
 
-use super::image::{BaseImage, ImageSource};
 use super::BaseLayer;
+use super::image::{BaseImage, ImageSource};
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::image::ImageConfig;
 
@@ -22,7 +22,8 @@ impl ImageSource {
         platform: &Platform,
     ) -> Result<BaseImage> {
         let name = path.display().to_string();
-        let bad = |reason: String| Failure::from(Error::BadImage { what: format!("oci-layout://{name}"), reason });
+        let bad =
+            |reason: String| Failure::from(Error::BadImage { what: format!("oci-layout://{name}"), reason });
         let root = find(path, tag, digest)?;
         let mut manifest = read(path, &root)?;
         for _ in 0..4 {
@@ -43,8 +44,10 @@ impl ImageSource {
         image: &garboard_registry::ImageManifest,
     ) -> Result<BaseImage> {
         let bytes = read(path, &image.config)?.bytes;
-        let bad = |reason: String| Failure::from(Error::BadImage { what: path.display().to_string(), reason });
-        let config: ImageConfig = serde_json::from_slice(&bytes).map_err(|e| bad(format!("its config: {e}")))?;
+        let bad =
+            |reason: String| Failure::from(Error::BadImage { what: path.display().to_string(), reason });
+        let config: ImageConfig =
+            serde_json::from_slice(&bytes).map_err(|e| bad(format!("its config: {e}")))?;
         if config.rootfs.diff_ids.len() != image.layers.len() {
             return Err(bad("its layers and diff IDs differ in number".into()));
         }
@@ -90,7 +93,10 @@ fn read(path: &Path, descriptor: &Descriptor) -> Result<Manifest> {
 
 fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::open(path)?, MAX_DOCUMENT), &mut bytes)?;
+    std::io::Read::read_to_end(
+        &mut std::io::Read::take(std::fs::File::open(path)?, MAX_DOCUMENT),
+        &mut bytes,
+    )?;
     Ok(bytes)
 }
 
