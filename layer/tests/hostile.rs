@@ -198,7 +198,7 @@ fn limits_hold() {
 }
 
 fn archive(tar: Vec<u8>, root: &Path, dest: &str, chown: Option<(u32, u32)>) -> Result<(), LayerError> {
-    let options = ArchiveOptions { chown, ids: Ids::Real, limits: Limits::default() };
+    let options = ArchiveOptions { chown, ids: common::ids(), limits: Limits::default() };
     unpack_archive(std::io::Cursor::new(tar), root, dest.as_bytes(), &options)
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn write_to(items: Vec<Planned>, folder: Option<&Path>) -> (Vec<u8>, 
     let encoder = Encoder::new(1, None);
     let mut tar = Vec::new();
     let blob = BlobTarget { sink: &mut tar, compression: Compression::None, level: None, encoder: &encoder };
-    let targets = Targets { blob: Some(blob), folder, ..Targets::default() };
+    let targets = Targets { blob: Some(blob), folder, ids: ids(), ..Targets::default() };
     let written = write_layer(items.into_iter().map(Ok), targets).unwrap();
     (tar, written)
 }
@@ -112,7 +112,7 @@ pub(crate) fn tar_of(items: Vec<Planned>) -> Vec<u8> {
 
 pub(crate) fn unpack(tar: &[u8], dest: &Path, form: Form, lower: &TreeView) -> Result<Toc, LayerError> {
     let options =
-        UnpackOptions { form, lower, ids: Ids::Real, devices: Devices::Fail, limits: Limits::default() };
+        UnpackOptions { form, lower, ids: ids(), devices: Devices::Fail, limits: Limits::default() };
     unpack_layer(tar, dest, options)
 }
 
@@ -146,6 +146,11 @@ pub(crate) fn planned_paths<'a>(entries: impl IntoIterator<Item = &'a Entry>) ->
         }
     });
     names.collect::<Vec<_>>().join(" ")
+}
+
+/// Real owners where they can be given.
+pub(crate) fn ids() -> Ids {
+    if is_root() { Ids::Real } else { Ids::Squash }
 }
 
 pub(crate) fn is_root() -> bool {
