@@ -107,7 +107,7 @@ fn whiteouts_and_opaque_folders_apply_to_flat_trees() {
     let both = view(vec![lower, upper]);
     let seen: Vec<_> = both.walk(b"").map(|f| String::from_utf8_lossy(&f.entry.path).into_owned()).collect();
     assert_eq!(seen.join(" "), "a a/new f");
-    let changes = diff_trees(&both, folder.path(), None, DiffOptions::default()).unwrap();
+    let changes = diff_trees(&both, folder.path(), None, common::diff_options()).unwrap();
     assert!(changes.is_empty(), "{changes:?}");
 }
 

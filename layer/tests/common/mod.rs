@@ -7,8 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use garboard_layer::{
-    BlobTarget, Compression, Devices, Encoder, Entry, EntryKind, Form, Ids, LayerError, Limits, Mtime,
-    Planned, Targets, Toc, TreeView, UnpackOptions, Written, unpack_layer, write_layer,
+    BlobTarget, Compression, Devices, DiffOptions, Encoder, Entry, EntryKind, Form, Ids, LayerError, Limits,
+    Mtime, Planned, Targets, Toc, TreeView, UnpackOptions, Written, unpack_layer, write_layer,
 };
 
 pub(crate) fn entry(path: &str, kind: EntryKind, mode: u32) -> Entry {
@@ -151,6 +151,10 @@ pub(crate) fn planned_paths<'a>(entries: impl IntoIterator<Item = &'a Entry>) ->
 /// Real owners where they can be given.
 pub(crate) fn ids() -> Ids {
     if is_root() { Ids::Real } else { Ids::Squash }
+}
+
+pub(crate) fn diff_options() -> DiffOptions {
+    DiffOptions { ids: ids(), threads: 2 }
 }
 
 pub(crate) fn is_root() -> bool {
