@@ -75,14 +75,9 @@ pub(crate) fn ids(identity: &Identity) -> Ids {
 
 /// Opens the local store.
 pub(crate) fn store(settings: &Settings) -> Result<Store, Failure> {
-<<<<<<< HEAD
-    Store::open(&settings.root, OpenOptions::default())
-        .map_err(|error| Failure::because(format_args!("can't open the store `{}`", settings.root.display()), &error))
-=======
     Store::open(&settings.root, OpenOptions::default()).map_err(|error| {
         Failure::because(format_args!("can't open the store `{}`", settings.root.display()), &error)
     })
->>>>>>> cli
 }
 
 /// The files with credentials, in order of precedence.
@@ -91,12 +86,8 @@ pub(crate) fn auth_files(env: &Env) -> AuthFiles {
     let mut files: Vec<AuthFile> = env.path(env::REGISTRY_AUTH_FILE).map(podman).into_iter().collect();
     files.extend(docker::config_dir(env).map(|dir| AuthFile::Docker(dir.join("config.json"))));
     files.extend(env.path(env::XDG_RUNTIME_DIR).map(|dir| podman(dir.join("containers/auth.json"))));
-<<<<<<< HEAD
-    let config = env.path(env::XDG_CONFIG_HOME).or_else(|| env.path(env::HOME).map(|home| home.join(".config")));
-=======
     let config =
         env.path(env::XDG_CONFIG_HOME).or_else(|| env.path(env::HOME).map(|home| home.join(".config")));
->>>>>>> cli
     files.extend(config.map(|dir| podman(dir.join("containers/auth.json"))));
     let search = env.raw(env::PATH).map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
     let helpers = Helpers { search, ..Helpers::default() };
@@ -128,10 +119,7 @@ pub(crate) fn client(settings: &Settings, env: &Env) -> Result<Client, Failure> 
     Ok(Client::new(ClientConfig {
         hosts: hosts(settings)?,
         credentials: Arc::new(auth_files(env)),
-<<<<<<< HEAD
-=======
         headers: docker::http_headers(env),
->>>>>>> cli
         user_agent: concat!("garboard/", env!("CARGO_PKG_VERSION")).to_owned(),
         proxies,
         roots,
