@@ -39,14 +39,19 @@ impl Client {
             return Ok(manifest.descriptor);
         }
         let action = format!("resolve `{reference}`");
+        let mut answered = None;
         for mirror in self.mirrors(reference)? {
             match self.resolve_at(&mirror, reference, Scopes::pull, &action).await {
-                Err(error) => self.mirror_failed(&mirror, &error),
+                Err(error) => {
+                    self.mirror_failed(&mirror, &error);
+                    answered = answered.or(Some(error));
+                }
                 found => return found,
             }
         }
         let endpoint = self.inner.config.hosts.upstream(reference.domain());
-        self.resolve_at(&endpoint, reference, Scopes::pull, &action).await
+        let found = self.resolve_at(&endpoint, reference, Scopes::pull, &action).await;
+        found.map_err(|error| telling(error, answered))
     }
 
     /// The manifest or index that a reference names, verified: at most [`crate::Limits::manifest_size`] bytes, of
@@ -59,14 +64,19 @@ impl Client {
             return Ok(manifest);
         }
         let action = format!("get the manifest of `{reference}`");
+        let mut answered = None;
         for mirror in self.mirrors(reference)? {
             match self.manifest_at(&mirror, reference, Scopes::pull, &action).await {
-                Err(error) => self.mirror_failed(&mirror, &error),
+                Err(error) => {
+                    self.mirror_failed(&mirror, &error);
+                    answered = answered.or(Some(error));
+                }
                 found => return found,
             }
         }
         let endpoint = self.inner.config.hosts.upstream(reference.domain());
-        self.manifest_at(&endpoint, reference, Scopes::pull, &action).await
+        let found = self.manifest_at(&endpoint, reference, Scopes::pull, &action).await;
+        found.map_err(|error| telling(error, answered))
     }
 
     /// The descriptor of a manifest in the registry itself (no mirror), `None` when it isn't there. Asks for the
@@ -284,3 +294,12 @@ fn verified(reference: &Reference, response: &Response, bytes: &[u8], action: &s
 pub(crate) fn text<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
+
+/// The error that says more: where only mirrors can be reached, what they answered.
+fn telling(upstream: Error, mirror: Option<Error>) -> Error {
+    match (upstream, mirror) {
+        (Error::Dns { .. } | Error::Connect { .. }, Some(answer @ Error::NotFound { .. })) => answer,
+        (upstream, _) => upstream,
+    }
+}
+

@@ -40,6 +40,8 @@ pub(crate) struct Layers<'a> {
 
 /// Joins layers. `attach` is a folder that older kernels need for a moment, invisible to others.
 pub(crate) fn overlay(layers: Layers<'_>, attach: Option<&Path>) -> io::Result<OwnedFd> {
+    let lowers = without_repeats(layers.lowers);
+    let layers = Layers { lowers: &lowers, ..layers };
     if let ([lone], None) = (layers.lowers, layers.upper) {
         // The kernel wants two layers when none is writable; one needs no joining.
         let folder = open_folder(lone)?;
@@ -50,6 +52,12 @@ pub(crate) fn overlay(layers: Layers<'_>, attach: Option<&Path>) -> io::Result<O
         (Err(Errno::INVAL), Some(attach)) => overlay_by_text(layers, attach),
         (result, _) => Ok(result?),
     }
+}
+
+/// The kernel refuses the same folder twice. A layer below itself shows nothing that it doesn't show already.
+fn without_repeats(lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = std::collections::HashSet::new();
+    lowers.iter().filter(|lower| seen.insert(*lower)).cloned().collect()
 }
 
 fn overlay_by_options(layers: Layers<'_>) -> Result<OwnedFd, Errno> {
@@ -118,6 +126,8 @@ pub(crate) fn overlay_by_text(layers: Layers<'_>, attach: &Path) -> io::Result<O
 /// A new file system of a kind without a source, such as `tmpfs`, with its options.
 pub(crate) fn new_fs(kind: &str, options: &[(&str, &str)], attributes: u64) -> Result<OwnedFd, Errno> {
     let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What the mount table names as the device.
+    fsconfig_set_string(&fs, "source", kind)?;
     for (key, value) in options {
         if value.is_empty() {
             fsconfig_set_flag(&fs, *key)?;

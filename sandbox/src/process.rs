@@ -9,8 +9,8 @@ use crate::wire::{many, one};
 
 /// Everything one `RUN` needs.
 ///
-/// Nothing is looked up elsewhere: no environment, no host configuration. Paths named "host path" are opened
-/// as this process sees them; every other path is resolved inside the sandbox's root and cannot leave it.
+/// Nothing is looked up elsewhere: no environment, no host configuration. Paths named "host path" are absolute
+/// and opened as this process sees them; every other path is resolved inside the sandbox's root and cannot leave it.
 ///
 /// ```
 /// use garboard_sandbox::{Process, Root};
@@ -91,7 +91,7 @@ impl Process {
 pub enum Root {
     /// Layers in folder form joined by the kernel; what the process changes is found in `upper`.
     Overlay {
-        /// Lower layers, topmost first; may be empty.
+        /// Lower layers, topmost first; may be none, and the same one more than once.
         #[serde(with = "many")]
         lowers: Vec<PathBuf>,
         /// Takes the changes; a fresh folder, whose mode and owner are those of `/` inside.

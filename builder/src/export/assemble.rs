@@ -89,7 +89,10 @@ pub(crate) async fn assemble(
     let mut root = if is_index {
         write_index(layers, attributes, built, &images)?
     } else {
-        images.first().map(|i| i.manifest.clone()).ok_or_else(|| Error::Internal("nothing was built".into()))?
+        let (Some(image), Some(built)) = (images.first(), built.first()) else {
+            return Err(Error::Internal("nothing was built".into()).into());
+        };
+        Descriptor { platform: Some(built.image.platform.clone()), ..image.manifest.clone() }
     };
     if let Some(created) = created {
         root.annotations.insert("org.opencontainers.image.created".into(), created);

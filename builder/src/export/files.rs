@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use garboard_layer::{BlobTarget, Compression, Content, EntryKind, Mtime, Planned, Targets};
+use garboard_layer::{BlobTarget, Compression, Content, Entry, EntryKind, Mtime, Planned, Targets};
 use garboard_registry::Platform;
 
 use super::{Built, Exporter, with_file};
@@ -21,8 +21,7 @@ impl Exporter<'_> {
         for built in built {
             let dest = if split { dest.join(platform_folder(&built.image.platform)) } else { dest.to_owned() };
             let planned = planned(self.layers, built, "").await?;
-            let epoch = built.image.epoch;
-            result = blocking(move || planned.into_iter().try_for_each(|p| place(&dest, p, epoch))).await;
+            result = blocking(move || write_folder(&dest, planned)).await;
             if result.is_err() {
                 break;
             }
@@ -36,8 +35,21 @@ impl Exporter<'_> {
         let step = self.reporter.internal("sending tarball");
         let mut all = Vec::new();
         for built in built {
-            let prefix = if split { format!("{}/", platform_folder(&built.image.platform)) } else { String::new() };
-            all.extend(planned(self.layers, built, &prefix).await?);
+            if !split {
+                all.extend(planned(self.layers, built, "").await?);
+                continue;
+            }
+            let folder = platform_folder(&built.image.platform);
+            all.push(Planned::bare(Entry {
+                path: folder.clone().into_bytes(),
+                kind: EntryKind::Dir { opaque: false },
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+                mtime: Mtime { secs: built.image.epoch.unwrap_or(0), nanos: 0 },
+                xattrs: std::collections::BTreeMap::default(),
+            }));
+            all.extend(planned(self.layers, built, &format!("{folder}/")).await?);
         }
         let result = match dest {
             Destination::Path(path) => with_file(path, |out| write_tar(self.layers, all, out)),
@@ -77,8 +89,33 @@ async fn planned(layers: &Layers, built: &Built, prefix: &str) -> Result<Vec<Pla
     Ok(out)
 }
 
+/// Writes entries below `dest`; folders get their modes and times when all is in them.
+fn write_folder(dest: &Path, planned: Vec<Planned>) -> Result<()> {
+    let what = || format!("failed to write {}", dest.display());
+    std::fs::create_dir_all(dest).attempt(what)?;
+    let folders: Vec<Entry> = planned
+        .iter()
+        .filter(|p| matches!(p.entry.kind, EntryKind::Dir { .. }))
+        .map(|p| p.entry.clone())
+        .collect();
+    planned.into_iter().try_for_each(|p| place(dest, &p))?;
+    for folder in folders.iter().rev() {
+        let path = join(dest, &folder.path);
+        set_times(&path, folder.mtime).attempt(what)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(folder.mode)).attempt(what)?;
+    }
+    Ok(())
+}
+
+/// Sets the modification time of anything, links included.
+fn set_times(path: &Path, mtime: Mtime) -> std::io::Result<()> {
+    let time = rustix::fs::Timespec { tv_sec: mtime.secs, tv_nsec: i64::from(mtime.nanos) };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    Ok(rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
 /// Writes one entry below `dest`. Links in what is there already are not followed below it.
-fn place(dest: &Path, planned: Planned, epoch: Option<i64>) -> Result<()> {
+fn place(dest: &Path, planned: &Planned) -> Result<()> {
     let entry = &planned.entry;
     let path = join(dest, &entry.path);
     let what = || format!("failed to write {}", path.display());
@@ -98,7 +135,7 @@ fn place(dest: &Path, planned: Planned, epoch: Option<i64>) -> Result<()> {
             if !path.is_dir() {
                 std::fs::create_dir(&path).attempt(what)?;
             }
-            return set_mode(&path, entry.mode).attempt(what);
+            return Ok(());
         }
         _ if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) => {
             return Err(Error::Request(format!("{}: there is a folder of this name", what())).into());
@@ -118,10 +155,11 @@ fn place(dest: &Path, planned: Planned, epoch: Option<i64>) -> Result<()> {
                 _ => {}
             }
             file.set_permissions(std::fs::Permissions::from_mode(entry.mode)).attempt(what)?;
-            file.set_modified(time(epoch.map_or(entry.mtime, |secs| Mtime { secs, nanos: 0 }))).attempt(what)?;
+            set_times(&path, entry.mtime).attempt(what)?;
         }
         EntryKind::Symlink { target } => {
             std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &path).attempt(what)?;
+            set_times(&path, entry.mtime).attempt(what)?;
         }
         EntryKind::Hardlink { target } => std::fs::hard_link(join(dest, target), &path).attempt(what)?,
         // Devices and pipes mean nothing outside an image.
@@ -130,17 +168,6 @@ fn place(dest: &Path, planned: Planned, epoch: Option<i64>) -> Result<()> {
     Ok(())
 }
 
-fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-}
-
 fn join(root: &Path, path: &[u8]) -> PathBuf {
     root.join(std::ffi::OsStr::from_bytes(path))
-}
-
-fn time(mtime: Mtime) -> std::time::SystemTime {
-    let base = std::time::SystemTime::UNIX_EPOCH;
-    let offset = std::time::Duration::from_secs(mtime.secs.unsigned_abs());
-    let whole = if mtime.secs < 0 { base.checked_sub(offset) } else { base.checked_add(offset) };
-    whole.unwrap_or(base) + std::time::Duration::from_nanos(u64::from(mtime.nanos))
 }

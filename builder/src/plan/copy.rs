@@ -176,7 +176,7 @@ impl Evaluation<'_> {
     pub(super) fn main_context(&self, graph: &mut Graph) -> Result<OpId> {
         match &self.contexts.main {
             Some(context) => Ok(graph.add(Op::Context(context.clone()), String::new(), None, false)),
-            None => Err(Error::Instruction("there is no build context to copy from".into()).into()),
+            None => Ok(graph.add(Op::Scratch, String::new(), None, false)),
         }
     }
 
@@ -247,10 +247,10 @@ impl Evaluation<'_> {
             from: context,
             sources: vec![if whole { "/".into() } else { literal(path.trim_start_matches('/')) }],
             inline: Vec::new(),
-            dest: "/".into(),
+            dest: path.to_owned(),
             chown: None,
             chmod: None,
-            parents: !whole,
+            parents: false,
             excludes: Vec::new(),
             link: false,
             unpack: false,

@@ -343,9 +343,7 @@ impl<'a> Evaluation<'a> {
         }
         let name = self.base_name(stage)?;
         let earlier = &self.planner.dockerfile.stages[..index];
-        let exact = earlier.iter().rposition(|s| s.name.as_deref() == Some(&name));
-        let any_case = || earlier.iter().rposition(|s| s.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(&name)));
-        if let Some(parent) = exact {
+        if let Some(parent) = earlier.iter().rposition(|s| s.name.as_deref() == Some(&name)) {
             return Ok(Base::Stage(parent));
         }
         if name == "scratch" {
@@ -354,12 +352,6 @@ impl<'a> Evaluation<'a> {
         let platform = self.stage_platform(stage)?;
         if let Some(base) = self.named(&name, &platform)? {
             return Ok(base);
-        }
-        // Upper case can't be an image: it can only mean the stage.
-        if name.parse::<garboard_registry::Reference>().is_err()
-            && let Some(parent) = any_case()
-        {
-            return Ok(Base::Stage(parent));
         }
         Ok(Base::Image((name, platform.to_string())))
     }

@@ -106,7 +106,8 @@ fn bind(
             if let Some(top) = lowers.first() {
                 // The upper folder is what the root of the mount looks like.
                 let top = fs::metadata(top)?;
-                chown(&upper, Some(top.uid()), Some(top.gid()))?;
+                // An owner that isn't mapped can't be given to anything.
+                let _ = chown(&upper, Some(top.uid()), Some(top.gid()));
                 fs::set_permissions(&upper, fs::Permissions::from_mode(top.mode() & 0o7777))?;
             }
             joined(lowers, &upper, &work, &scratch.folder(&format!("bind-{number}"))?)?

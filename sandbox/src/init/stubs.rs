@@ -161,7 +161,11 @@ fn make_alike(model: BorrowedFd<'_>, copy: BorrowedFd<'_>) -> Result<(), Errno> 
     let stat = rustix::fs::fstat(model)?;
     let path = mnt::fd_path(copy);
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    rustix::fs::chownat(copy, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+    match rustix::fs::chownat(copy, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH) {
+        // An owner that isn't mapped can't be given to anything.
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(e) => return Err(e),
+    }
     rustix::fs::chmod(&path, Mode::from_raw_mode(stat.st_mode))?;
     copy_attributes(&mnt::fd_path(model), &path);
     let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };

@@ -92,7 +92,13 @@ fn builder_killed(_: Kind) {
     let folder = stage.path("held");
     let pipe = pipe_in(&folder);
     let mut builder = Command::new("/proc/self/exe");
-    let mut builder = builder.arg("--hold").arg(&folder).stdout(Stdio::piped()).spawn().unwrap();
+    let mut builder = builder
+        .arg("--hold")
+        .arg(&folder)
+        .env("TMPDIR", stage.folder("tmp"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut word = [0; 5];
     builder.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
     builder.kill().unwrap();

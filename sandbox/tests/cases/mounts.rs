@@ -241,6 +241,9 @@ fn many_layers(_: Kind) {
         stage.lowers.insert(0, layer);
     }
     assert_eq!(stage.output("ls -d /f* | wc -l"), "126\n");
+    let top = stage.lowers[0].clone();
+    stage.lowers.insert(50, top);
+    assert_eq!(stage.output("ls -d /f* | wc -l"), "126\n", "the same layer twice");
     stage.lowers.clear();
     let error = stage.fails(&stage.sh(":"));
     assert!(error.contains("not found in $PATH"), "a root without layers is an empty one: {error}");
