@@ -44,8 +44,8 @@ pub(crate) struct ImageOp {
 pub(crate) struct ContextOp {
     /// Its folder.
     pub(crate) folder: PathBuf,
-    /// `.dockerignore` patterns.
-    pub(crate) ignore: Vec<String>,
+    /// Text of the ignore file; empty where there is none.
+    pub(crate) ignore_text: String,
     /// How messages call it.
     pub(crate) name: String,
     /// Whether the owners in it count (an unpacked archive) or all is root's (a folder).

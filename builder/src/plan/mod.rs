@@ -6,6 +6,7 @@
 
 mod args;
 mod copy;
+mod directives;
 mod dispatch;
 mod metadata;
 mod mount;
@@ -57,8 +58,13 @@ pub(crate) type Images = HashMap<Wanted, Result<BaseImage>>;
 impl Planner<'_> {
     /// Plans all platforms of the request.
     pub(crate) async fn plan(&self) -> Result<Plan> {
-        for w in &self.dockerfile.warnings {
-            self.reporter.warn(warning(w, self.file_name));
+        directives::check_syntax(self.dockerfile, self.request)?;
+        let (warnings, strict) = directives::reported(self.dockerfile, self.request)?;
+        for found in &warnings {
+            self.reporter.warn(warning(found, self.file_name));
+        }
+        if strict {
+            directives::violation(&warnings)?;
         }
         let platforms = self.platforms()?;
         let contexts = self.contexts()?;
@@ -103,7 +109,7 @@ impl Planner<'_> {
         let main = match &self.request.context {
             ContextSource::Folder(folder) => Some(ContextOp {
                 folder: folder.clone(),
-                ignore: self.main_ignore(folder)?,
+                ignore_text: self.main_ignore(folder)?,
                 name: "[internal] load build context".into(),
                 keep_owners: false,
             }),
@@ -117,7 +123,7 @@ impl Planner<'_> {
             if let NamedContext::Folder(folder) = context {
                 let op = ContextOp {
                     folder: folder.clone(),
-                    ignore: read_ignore(&folder.join(".dockerignore"))?.unwrap_or_default(),
+                    ignore_text: read_ignore(&folder.join(".dockerignore"))?.unwrap_or_default(),
                     name: format!("[context {name}] load from client"),
                     keep_owners: false,
                 };
@@ -128,12 +134,12 @@ impl Planner<'_> {
     }
 
     /// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
-    fn main_ignore(&self, context: &Path) -> Result<Vec<String>> {
+    fn main_ignore(&self, context: &Path) -> Result<String> {
         if let Some(path) = self.ignore_beside {
             let mut name = path.as_os_str().to_owned();
             name.push(".dockerignore");
-            if let Some(patterns) = read_ignore(Path::new(&name))? {
-                return Ok(patterns);
+            if let Some(text) = read_ignore(Path::new(&name))? {
+                return Ok(text);
             }
         }
         Ok(read_ignore(&context.join(".dockerignore"))?.unwrap_or_default())
@@ -196,7 +202,8 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
     Plan { graph, images, wanted }
 }
 
-fn read_ignore(path: &Path) -> Result<Option<Vec<String>>> {
+/// The text of an ignore file that can be read as one.
+fn read_ignore(path: &Path) -> Result<Option<String>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
@@ -206,8 +213,9 @@ fn read_ignore(path: &Path) -> Result<Option<Vec<String>>> {
             return Err(Error::Io { what: format!("failed to read {}", path.display()), source }.into());
         }
     };
-    let patterns = garboard_parser::ignore::read(&text);
-    patterns.map(Some).map_err(|e| Error::Request(format!("failed to read {}: {e}", path.display())).into())
+    garboard_parser::ignore::read(&text)
+        .map_err(|e| Error::Request(format!("failed to read {}: {e}", path.display())))?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// A parser's warning as an event.

@@ -28,8 +28,11 @@ pub(crate) fn load_context(
     if !op.folder.is_dir() {
         return Err(Error::NoContext { path: op.folder.clone() }.into());
     }
-    let matcher =
-        Matcher::new(&op.ignore).map_err(|e| Error::Request(format!("failed to read .dockerignore: {e}")))?;
+    let refused = |e: garboard_parser::ignore::IgnoreError| {
+        Error::Request(format!("failed to read .dockerignore: {e}"))
+    };
+    let patterns = garboard_parser::ignore::read(op.ignore_text.as_bytes()).map_err(refused)?;
+    let matcher = Matcher::new(&patterns).map_err(refused)?;
     let filter = |path: &[u8], is_dir: bool| verdict(&matcher, path, is_dir);
     let cache = StatCache::load(stat_cache);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
