@@ -47,6 +47,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) sources: &'a ImageSource,
     pub(crate) reporter: &'a Reporter,
     pub(crate) platform: &'a Platform,
+    /// Where the archive that is the context was unpacked.
+    pub(crate) unpacked: Option<&'a Path>,
 }
 
 /// An image that planning needs: its name as written, its platform, and the lines that ask for it.
@@ -114,9 +116,13 @@ impl Planner<'_> {
                 keep_owners: false,
             }),
             ContextSource::Empty => None,
-            ContextSource::Archive(_) => {
-                return Err(Error::Unsupported { what: "a build context from an archive".into() }.into());
-            }
+            // As with BuildKit, an archive is taken whole: its .dockerignore is one of its files.
+            ContextSource::Archive(_) => self.unpacked.map(|folder| ContextOp {
+                folder: folder.to_owned(),
+                ignore_text: String::new(),
+                name: "[internal] load build context".into(),
+                keep_owners: true,
+            }),
         };
         let mut named = BTreeMap::new();
         for (name, context) in &self.request.named_contexts {
