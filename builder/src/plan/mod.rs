@@ -24,7 +24,7 @@ use garboard_registry::Platform;
 use crate::error::{Error, Failure, Result};
 use crate::event::Warning;
 use crate::export::PlannedImage;
-use crate::graph::{ContextOp, Graph, Op};
+use crate::graph::{ContextOp, Graph, Ignore, Op};
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, ContextSource, NamedContext};
 use crate::source::{BaseImage, ImageSource};
@@ -130,12 +130,12 @@ impl Planner<'_> {
     }
 
     /// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
-    fn main_ignore(&self, context: &Path) -> Result<Vec<String>> {
+    fn main_ignore(&self, context: &Path) -> Result<Ignore> {
         if let Some(path) = self.ignore_beside {
             let mut name = path.as_os_str().to_owned();
             name.push(".dockerignore");
-            if let Some(patterns) = read_ignore(Path::new(&name))? {
-                return Ok(patterns);
+            if let Some(ignore) = read_ignore(Path::new(&name))? {
+                return Ok(ignore);
             }
         }
         Ok(read_ignore(&context.join(".dockerignore"))?.unwrap_or_default())
@@ -198,7 +198,7 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
     Plan { graph, images, wanted }
 }
 
-fn read_ignore(path: &Path) -> Result<Option<Vec<String>>> {
+fn read_ignore(path: &Path) -> Result<Option<Ignore>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
@@ -208,8 +208,10 @@ fn read_ignore(path: &Path) -> Result<Option<Vec<String>>> {
             return Err(Error::Io { what: format!("failed to read {}", path.display()), source }.into());
         }
     };
-    let patterns = garboard_parser::ignore::read(&text);
-    patterns.map(Some).map_err(|e| Error::Request(format!("failed to read {}: {e}", path.display())).into())
+    match garboard_parser::ignore::read(&text) {
+        Ok(patterns) => Ok(Some(Ignore { patterns, text })),
+        Err(e) => Err(Error::Request(format!("failed to read {}: {e}", path.display())).into()),
+    }
 }
 
 /// A parser's warning as an event.

@@ -115,9 +115,9 @@ impl Solver {
     }
 
     /// Says why a source is missing, if `.dockerignore` is the reason.
-    fn explain(&self, copy: &CopyNode, error: CopyError) -> Failure {
+    pub(super) fn explain(&self, copy: &CopyNode, error: CopyError) -> Failure {
         let error = match &self.graph.node(copy.from).op {
-            Op::Context(context) => error.explain(context.ignore.join("\n").as_bytes()),
+            Op::Context(context) => error.explain(&context.ignore.text),
             _ => error,
         };
         match &error {

@@ -112,7 +112,7 @@ impl Solver {
     /// Digest of what a COPY reads of its source.
     fn selected(&self, copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
         let op = crate::solve::copy_operation(copy)?;
-        crate::copy::selection_digest(&op, view).map_err(|e| super::copy_failure(e.to_string(), None))
+        crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy, e))
     }
 }
 

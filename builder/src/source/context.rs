@@ -28,8 +28,8 @@ pub(crate) fn load_context(
     if !op.folder.is_dir() {
         return Err(Error::NoContext { path: op.folder.clone() }.into());
     }
-    let matcher =
-        Matcher::new(&op.ignore).map_err(|e| Error::Request(format!("failed to read .dockerignore: {e}")))?;
+    let matcher = Matcher::new(&op.ignore.patterns)
+        .map_err(|e| Error::Request(format!("failed to read .dockerignore: {e}")))?;
     let filter = |path: &[u8], is_dir: bool| verdict(&matcher, path, is_dir);
     let cache = StatCache::load(stat_cache);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
