@@ -101,10 +101,6 @@ impl std::fmt::Display for Failure {
 }
 
 impl Failure {
-    pub(crate) fn error(&self) -> &Error {
-        &self.0.error
-    }
-
     pub(crate) fn is_canceled(&self) -> bool {
         matches!(self.0.error, Error::Canceled)
     }

@@ -3,6 +3,7 @@
 //! Each form is made once, when somebody asks: a base image's layer is fetched when a step reads its files, a RUN's folder
 //! is compressed when an export wants its blob. Locks of the store make sure that two builds don't do the same work.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -379,8 +380,12 @@ impl<R: std::io::Read> HashingReader<R> {
     /// SHA-256 of all that was read.
     pub(crate) fn finish(self) -> Digest {
         let bytes = sha2::Digest::finalize(self.hasher);
-        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        format!("sha256:{hex}").parse().expect("a hex digest of 32 bytes is valid")
+        let mut text = String::from("sha256:");
+        for byte in bytes {
+            // Writing to a string can't fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.parse().expect("a hex digest of 32 bytes is valid")
     }
 }
 

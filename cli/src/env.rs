@@ -10,9 +10,9 @@ use std::path::PathBuf;
 pub(crate) const GARBOARD_ROOT: &str = "GARBOARD_ROOT";
 /// Configuration file, where `--config` doesn't say it.
 pub(crate) const GARBOARD_CONFIG: &str = "GARBOARD_CONFIG";
-/// The user's home folder.
 /// Copies trees instead of mounting overlay file systems.
 pub(crate) const GARBOARD_COPY_TREES: &str = "GARBOARD_COPY_TREES";
+/// The user's home folder.
 pub(crate) const HOME: &str = "HOME";
 /// Base folder of the user's data.
 pub(crate) const XDG_DATA_HOME: &str = "XDG_DATA_HOME";

@@ -7,6 +7,7 @@
 //! - [`walk`] makes the table of a folder, [`diff_overlay`] and [`diff_trees`] the entries that a RUN changed;
 //! - [`write_layer`] turns planned entries into a tar blob, a folder for overlayfs and a table, in one pass;
 //! - [`unpack_layer`] turns a tar stream into a folder and a table, [`unpack_archive`] does what ADD does;
+//! - [`clamp_times`] copies a blob with earlier times;
 //! - [`Encoder`] compresses on several threads to the same bytes every time, [`decompress`] reads by content.
 //!
 //! The crate knows nothing of registries, stores or Dockerfiles, and it never follows a path out of its root.
@@ -23,12 +24,14 @@ mod path;
 mod pgz;
 mod place;
 mod planned;
+mod retime;
 mod scan;
 mod sha256;
 mod stat_cache;
 mod tar_borders;
 mod tar_format;
 mod tar_read;
+mod tar_sink;
 #[cfg(test)]
 mod testing;
 mod toc;
@@ -47,6 +50,7 @@ pub use diff::{DiffOptions, TreeStamp, diff_overlay, diff_trees};
 pub use digest::{TreeHasher, digest_of};
 pub use error::LayerError;
 pub use planned::{Content, Open, Planned};
+pub use retime::{Retimed, clamp_times};
 pub use stat_cache::{FileStamp, StatCache};
 pub use toc::{ContentDigest, Entry, EntryKind, Mtime, Toc};
 pub use unpack::{Devices, Form, Limits, UnpackOptions, unpack_layer};

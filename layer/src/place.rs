@@ -269,21 +269,127 @@ fn unlink(parent: BorrowedFd<'_>, name: &Path, path: &[u8]) -> Result<(), LayerE
 }
 
 /// Removes a name and, if it is a folder, all that is in it. Nothing being there is fine.
-pub(crate) fn remove_tree(parent: BorrowedFd<'_>, name: &Path, path: &[u8]) -> Result<(), LayerError> {
+fn remove_tree(parent: BorrowedFd<'_>, name: &Path, path: &[u8]) -> Result<(), LayerError> {
     let fail = |e: Errno| LayerError::io("remove", path, e);
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) if is_dir(parent, name) => {}
         Err(e) => return Err(fail(e)),
     }
-    let dir = rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | DIR, Mode::empty())
-        .map_err(fail)?;
-    for child in rustix::fs::Dir::read_from(&dir).map_err(fail)? {
-        let child = child.map_err(fail)?;
-        let child_name = child.file_name().to_bytes();
-        if !matches!(child_name, b"." | b"..") {
-            remove_tree(dir.as_fd(), os(child_name), path)?;
+    let top = open_listed(parent, name).map_err(fail)?;
+    // One descriptor at a time, however deep the tree is: folders in a folder are moved up to the top when there is
+    // something in them, and so are emptied one after the other.
+    let mut moved: u64 = 0;
+    loop {
+        let mut folders = Vec::new();
+        for child in entry_names(&top).map_err(fail)? {
+            match remove_one(top.as_fd(), os(&child)) {
+                Ok(()) => {}
+                Err(Errno::NOTEMPTY | Errno::EXIST) => folders.push(child),
+                Err(e) => return Err(fail(e)),
+            }
+        }
+        if folders.is_empty() {
+            return rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(fail);
+        }
+        for folder in folders {
+            let inner = open_listed(top.as_fd(), os(&folder)).map_err(fail)?;
+            for child in entry_names(&inner).map_err(fail)? {
+                if let Err(Errno::NOTEMPTY | Errno::EXIST) = remove_one(inner.as_fd(), os(&child)) {
+                    lift(&inner, &child, &top, &mut moved).map_err(fail)?;
+                }
+            }
         }
     }
-    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(fail)
+}
+
+/// Removes a file or an empty folder.
+fn remove_one(parent: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) if is_dir(parent, name) => {
+            rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+        }
+        Err(Errno::NOENT) => Ok(()),
+        done => done,
+    }
+}
+
+/// Moves a folder to the top under a name that nothing there has.
+fn lift(from: &OwnedFd, name: &[u8], top: &OwnedFd, moved: &mut u64) -> rustix::io::Result<()> {
+    loop {
+        *moved += 1;
+        let free = format!(".removed-{moved}");
+        match rustix::fs::renameat_with(
+            from,
+            os(name),
+            top,
+            free.as_str(),
+            rustix::fs::RenameFlags::NOREPLACE,
+        ) {
+            Err(Errno::EXIST) => {}
+            done => return done,
+        }
+    }
+}
+
+fn open_listed(parent: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | DIR, Mode::empty())
+}
+
+fn entry_names(folder: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if !matches!(&name[..], b"." | b"..") {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::dir;
+
+    #[test]
+    fn deep_and_wide_trees_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = rustix::fs::open(folder.path(), OFlags::RDONLY | DIR, Mode::empty()).unwrap();
+        let mut at = rustix::io::dup(&root).unwrap();
+        // Deeper than there are descriptors, with a neighbour on every level.
+        for _ in 0..3000 {
+            for name in ["d", "full", "full/x", "empty"] {
+                rustix::fs::mkdirat(&at, name, Mode::RWXU).unwrap();
+            }
+            at = open_listed(at.as_fd(), Path::new("d")).unwrap();
+        }
+        drop(at);
+        let mut placer = Placer::new(folder.path(), Ids::Squash).unwrap();
+        placer.remove(b"d").unwrap();
+        placer.remove(b"nothing/here").unwrap();
+        assert!(!folder.path().join("d").exists() && folder.path().join("full/x").exists());
+        remove_tree(root.as_fd(), Path::new("full"), b"full").unwrap();
+        assert!(!folder.path().join("full").exists());
+    }
+
+    #[test]
+    fn metadata_of_folders_is_applied_last() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mut placer = Placer::new(folder.path(), Ids::Squash).unwrap();
+        placer.dir(&Entry { mode: 0o555, ..dir("a") }).unwrap();
+        let inner = crate::testing::file("a/b/c", "x").entry;
+        let file = placer.file(&inner.path).unwrap();
+        placer.seal(&file, &inner).unwrap();
+        placer.finish().unwrap();
+        let meta = std::fs::metadata(folder.path().join("a")).unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.mtime()), (0o555, 1_700_000_000));
+        assert_eq!(std::fs::metadata(folder.path().join("a/b")).unwrap().mode() & 0o7777, 0o755);
+        std::fs::set_permissions(
+            folder.path().join("a"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+    }
 }

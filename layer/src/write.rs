@@ -6,13 +6,11 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use oci_spec::image::Digest;
-use sha2::{Digest as _, Sha256};
 
-use crate::compress::BlobWriter;
 use crate::path::{check, display};
 use crate::place::Placer;
-use crate::sha256::oci_digest;
-use crate::tar_format::{END, padding, put_headers};
+use crate::tar_format::{padding, put_headers};
+use crate::tar_sink::TarSink;
 use crate::{
     BlobInfo, Compression, Content, ContentDigest, Encoder, Entry, EntryKind, Ids, LayerError, Mtime,
     Planned, Toc,
@@ -111,23 +109,6 @@ where
     writer.finish()
 }
 
-/// The uncompressed stream: counted, hashed and handed to compression, as far as each is wanted.
-struct TarSink<'a> {
-    hasher: Option<Sha256>,
-    blob: Option<BlobWriter<'a>>,
-    size: u64,
-}
-
-impl TarSink<'_> {
-    fn put(&mut self, data: &[u8]) -> Result<(), LayerError> {
-        self.size += data.len() as u64;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(data);
-        }
-        self.blob.as_mut().map_or(Ok(()), |blob| blob.write(data))
-    }
-}
-
 struct Writer<'a> {
     tar: TarSink<'a>,
     folder: Option<Placer>,
@@ -140,12 +121,9 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(targets: Targets<'a>) -> Result<Self, LayerError> {
-        let hashed = targets.diff_id || targets.blob.is_some();
-        let blob =
-            targets.blob.map(|b| BlobWriter::new(b.encoder, b.sink, b.compression, b.level)).transpose()?;
         let folder = targets.folder.map(|path| Placer::new(path, targets.ids)).transpose()?;
         Ok(Self {
-            tar: TarSink { hasher: hashed.then(Sha256::new), blob, size: 0 },
+            tar: TarSink::new(targets.blob, targets.diff_id)?,
             folder,
             entries: Vec::new(),
             files: None,
@@ -254,17 +232,16 @@ impl<'a> Writer<'a> {
         Ok(ContentDigest(*hasher.finalize().as_bytes()))
     }
 
-    fn finish(mut self) -> Result<Written, LayerError> {
-        self.tar.put(&END)?;
+    fn finish(self) -> Result<Written, LayerError> {
         if let Some(folder) = self.folder {
             folder.finish()?;
         }
-        let TarSink { hasher, blob, size } = self.tar;
+        let sunk = self.tar.finish()?;
         Ok(Written {
             toc: Toc::new(self.entries),
-            diff_id: hasher.map(oci_digest),
-            blob: blob.map(BlobWriter::finish).transpose()?,
-            uncompressed_size: size,
+            diff_id: sunk.diff_id,
+            blob: sunk.blob,
+            uncompressed_size: sunk.size,
         })
     }
 }

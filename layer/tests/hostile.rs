@@ -7,8 +7,8 @@ use std::path::Path;
 
 use common::{unpack, view};
 use garboard_layer::{
-    ArchiveOptions, Devices, DiffOptions, Form, Ids, LayerError, Limits, Toc, TreeView, UnpackOptions,
-    is_archive, unpack_archive, unpack_layer,
+    ArchiveOptions, Devices, Form, Ids, LayerError, Limits, Toc, TreeView, UnpackOptions, is_archive,
+    unpack_archive, unpack_layer,
 };
 use proptest::prelude::*;
 use tar::{EntryType, Header};
@@ -198,7 +198,7 @@ fn limits_hold() {
 }
 
 fn archive(tar: Vec<u8>, root: &Path, dest: &str, chown: Option<(u32, u32)>) -> Result<(), LayerError> {
-    let options = ArchiveOptions { chown, ids: Ids::Real, limits: Limits::default() };
+    let options = ArchiveOptions { chown, ids: common::ids(), limits: Limits::default() };
     unpack_archive(std::io::Cursor::new(tar), root, dest.as_bytes(), &options)
 }
 
@@ -352,7 +352,7 @@ proptest! {
                         let path = String::from_utf8_lossy(&found.entry.path).into_owned();
                         prop_assert!(cage.root().join(&path).symlink_metadata().is_ok(), "{} {}", path, common::paths(&toc));
                     }
-                    prop_assert!(garboard_layer::diff_trees(&there, &cage.root(), None, DiffOptions::default()).unwrap().is_empty());
+                    prop_assert!(garboard_layer::diff_trees(&there, &cage.root(), None, common::diff_options()).unwrap().is_empty());
                 }
             }
             cage.check();

@@ -5,8 +5,8 @@ mod common;
 
 use common::{dir, file, hardlink, lines, sample, symlink, tar_of, unpack, view, whiteout, write_to};
 use garboard_layer::{
-    Content, DiffOptions, EntryKind, Form, LayerError, StatCache, Targets, TreeView, Verdict, WalkOptions,
-    diff_overlay, diff_trees, walk, write_layer,
+    BlobTarget, Compression, Content, DiffOptions, Encoder, EntryKind, Form, LayerError, Limits, StatCache,
+    Targets, TreeView, Verdict, WalkOptions, clamp_times, diff_overlay, diff_trees, walk, write_layer,
 };
 
 #[test]
@@ -107,6 +107,30 @@ fn whiteouts_and_opaque_folders_apply_to_flat_trees() {
     let both = view(vec![lower, upper]);
     let seen: Vec<_> = both.walk(b"").map(|f| String::from_utf8_lossy(&f.entry.path).into_owned()).collect();
     assert_eq!(seen.join(" "), "a a/new f");
-    let changes = diff_trees(&both, folder.path(), None, DiffOptions::default()).unwrap();
+    let changes = diff_trees(&both, folder.path(), None, common::diff_options()).unwrap();
     assert!(changes.is_empty(), "{changes:?}");
+}
+
+#[test]
+fn clamped_times_are_as_if_planned() {
+    let latest = 1_600_000_000;
+    let mut items = sample(true);
+    items[0].entry.mtime.secs = 5;
+    let tar = tar_of(items.clone());
+    for planned in &mut items {
+        planned.entry.mtime.secs = planned.entry.mtime.secs.min(latest);
+    }
+    let encoder = Encoder::new(2, None);
+    let mut out = Vec::new();
+    let target =
+        BlobTarget { sink: &mut out, compression: Compression::Gzip, level: None, encoder: &encoder };
+    let retimed = clamp_times(&tar[..], latest, target, Limits::default()).unwrap();
+    let mut expected = Vec::new();
+    let target =
+        BlobTarget { sink: &mut expected, compression: Compression::Gzip, level: None, encoder: &encoder };
+    let targets = Targets { blob: Some(target), ..Targets::default() };
+    let written = write_layer(items.into_iter().map(Ok), targets).unwrap();
+    assert!(out == expected);
+    assert_eq!((Some(retimed.diff_id), Some(retimed.blob)), (written.diff_id, written.blob));
+    assert_eq!(retimed.uncompressed_size, written.uncompressed_size);
 }

@@ -9,7 +9,7 @@ use oci_spec::image::Digest;
 use serde_json::json;
 
 use super::Assembled;
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Error, Failure, Result};
 use crate::layers::Layers;
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -119,7 +119,7 @@ fn index_json(
             }
             descriptor.annotations.insert("org.opencontainers.image.ref.name".into(), tag);
         }
-        serde_json::to_value(descriptor).map_err(|e| Error::Internal(e.to_string()))
+        serde_json::to_value(descriptor).map_err(|e| Failure::from(Error::Internal(e.to_string())))
     };
     for name in names {
         new.push(root(Some((name.to_string(), name.tag().unwrap_or("latest").to_owned())))?);

@@ -123,7 +123,7 @@ impl Exporter<'_> {
         match dest {
             Destination::Path(path) if !tar => layout::write_folder(self.layers, &assembled, &names, path)?,
             Destination::Path(path) => {
-                with_file(path, |out| layout::write_tar(self.layers, &assembled, &names, docker, out))?
+                with_file(path, |out| layout::write_tar(self.layers, &assembled, &names, docker, out))?;
             }
             Destination::Stdout if !tar => {
                 return Err(Error::Request("a folder can't be written to standard output".into()).into());

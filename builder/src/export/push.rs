@@ -62,7 +62,7 @@ impl Exporter<'_> {
             match self.client.push_blob(name, descriptor, &missing, &mounts, &|_| {}).await {
                 Ok(Pushed::AlreadyThere | Pushed::Mounted) => return self.pushed(name, layer),
                 Ok(Pushed::Uploaded) | Err(_) => {
-                    self.layers.fetch_blob(&layer.id, &descriptor.digest).await?
+                    self.layers.fetch_blob(&layer.id, &descriptor.digest).await?;
                 }
             }
         }

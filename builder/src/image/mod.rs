@@ -4,4 +4,4 @@ mod config;
 mod history;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
-pub(crate) use history::{copy_text, env_text, go_duration, go_quoted_slice, healthcheck_text, run_text};
+pub(crate) use history::{copy_text, env_text, go_quoted_slice, healthcheck_text, run_text};

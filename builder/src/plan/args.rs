@@ -51,11 +51,6 @@ pub(crate) fn proxies(given: &BTreeMap<String, String>) -> Vec<(String, String)>
     out
 }
 
-/// Whether a name is a proxy argument.
-pub(crate) fn is_proxy(name: &str) -> bool {
-    PROXIES.iter().any(|p| p.eq_ignore_ascii_case(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

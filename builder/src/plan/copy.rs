@@ -46,7 +46,7 @@ impl Evaluation<'_> {
         };
         let from = match &copy.from {
             None if copy.sources.is_empty() => graph.add(Op::Scratch, String::new(), None, false),
-            None => self.main_context(graph)?,
+            None => self.main_context(graph),
             Some(from) => {
                 self.check_not_expanded(state, from, "--from", trigger)?;
                 self.source(state, index, from, true, graph)?
@@ -88,7 +88,7 @@ impl Evaluation<'_> {
         let from = if add.sources.is_empty() {
             graph.add(Op::Scratch, String::new(), None, false)
         } else {
-            self.main_context(graph)?
+            self.main_context(graph)
         };
         self.files(state, &files, from, false, instruction, trigger, graph)?;
         Ok(())
@@ -121,7 +121,7 @@ impl Evaluation<'_> {
         let inline = files
             .heredocs
             .iter()
-            .map(|h| Ok((h.name.clone(), self.heredoc_text(state, h)?)))
+            .map(|h| Ok((h.name.clone(), Self::heredoc_text(state, h)?)))
             .collect::<Result<Vec<_>>>()?;
         let mut shown = sources.clone();
         shown.extend(files.heredocs.iter().map(|h| format!("<<{}", h.name)));
@@ -152,7 +152,7 @@ impl Evaluation<'_> {
     }
 
     /// The content of a here-document that becomes a file.
-    fn heredoc_text(&self, state: &State, heredoc: &Heredoc) -> Result<String> {
+    fn heredoc_text(state: &State, heredoc: &Heredoc) -> Result<String> {
         if !heredoc.expand {
             return Ok(heredoc.text());
         }
@@ -179,11 +179,11 @@ impl Evaluation<'_> {
         Err(Error::Instruction(text).into())
     }
 
-    /// The main build context.
-    pub(super) fn main_context(&self, graph: &mut Graph) -> Result<OpId> {
+    /// The main build context; without one nothing can be copied from it.
+    pub(super) fn main_context(&self, graph: &mut Graph) -> OpId {
         match &self.contexts.main {
-            Some(context) => Ok(graph.add(Op::Context(context.clone()), String::new(), None, false)),
-            None => Ok(graph.add(Op::Scratch, String::new(), None, false)),
+            Some(context) => graph.add(Op::Context(context.clone()), String::new(), None, false),
+            None => graph.add(Op::Scratch, String::new(), None, false),
         }
     }
 
@@ -244,12 +244,12 @@ impl Evaluation<'_> {
     }
 
     /// A context's files as a tree: COPY of everything onto `base`.
-    pub(super) fn whole_context(&self, context: OpId, base: OpId, graph: &mut Graph) -> OpId {
-        self.context_path(context, base, "/", graph)
+    pub(super) fn whole_context(context: OpId, base: OpId, graph: &mut Graph) -> OpId {
+        Self::context_path(context, base, "/", graph)
     }
 
     /// A part of a context as a tree of its own.
-    pub(super) fn context_path(&self, context: OpId, base: OpId, path: &str, graph: &mut Graph) -> OpId {
+    pub(super) fn context_path(context: OpId, base: OpId, path: &str, graph: &mut Graph) -> OpId {
         let whole = super::dispatch::clean(path) == "/";
         let node = CopyNode {
             parent: base,
@@ -270,7 +270,7 @@ impl Evaluation<'_> {
 }
 
 /// A path as a pattern that matches it alone.
-pub(crate) fn literal(path: &str) -> String {
+fn literal(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for c in path.chars() {
         if matches!(c, '*' | '?' | '[' | '\\') {

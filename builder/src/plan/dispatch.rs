@@ -7,7 +7,7 @@ use super::stage::{Evaluation, State, Step};
 use super::{args, metadata};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, MkdirOp, Op};
-use crate::image::{ContainerConfig, env_text, go_quoted_slice, healthcheck_text};
+use crate::image::{env_text, go_quoted_slice, healthcheck_text};
 
 impl Evaluation<'_> {
     /// Applies one instruction. `trigger`: it comes from the base's ONBUILD.
@@ -48,10 +48,7 @@ impl Evaluation<'_> {
                     ports.extend(parsed.iter().map(|p| p.to_string()));
                 }
                 state.record(format!("EXPOSE [{}]", ports.join(" ")), false);
-                ContainerConfig::insert_all(
-                    &mut state.config.config.exposed_ports,
-                    ports.into_iter().collect(),
-                );
+                state.config.config.exposed_ports.extend(ports);
             }
             InstructionKind::User(user) => {
                 let user = self.word(state, user, trigger)?;
@@ -69,9 +66,8 @@ impl Evaluation<'_> {
                     }
                     paths.push(path);
                 }
-                let set = paths.iter().cloned().collect();
-                ContainerConfig::insert_all(&mut state.config.config.volumes, set);
                 state.record(format!("VOLUME [{}]", paths.join(" ")), false);
+                state.config.config.volumes.extend(paths);
             }
             InstructionKind::Stopsignal(signal) => {
                 let signal = self.word(state, signal, trigger)?;

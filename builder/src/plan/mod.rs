@@ -12,8 +12,6 @@ mod mount;
 mod run;
 mod stage;
 
-pub(crate) use copy::literal;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 

@@ -100,14 +100,14 @@ impl Evaluation<'_> {
         graph: &mut Graph,
     ) -> Step<OpId> {
         let source = match &mount.from {
-            None => self.main_context(graph)?,
+            None => self.main_context(graph),
             Some(from) => self.source(state, index, from, false, graph)?,
         };
         if !matches!(graph.node(source).op, Op::Context(_)) {
             return Ok(source);
         }
         let empty = graph.add(Op::Scratch, String::new(), None, false);
-        Ok(self.context_path(source, empty, selector, graph))
+        Ok(Self::context_path(source, empty, selector, graph))
     }
 }
 

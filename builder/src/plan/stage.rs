@@ -211,7 +211,7 @@ impl<'a> Evaluation<'a> {
             other @ Stop::Missing(_) => other,
         };
         let mut state = self.begin(index, stage, graph).map_err(place)?;
-        let triggers = self.triggers(&mut state).map_err(place)?;
+        let triggers = Self::triggers(&mut state).map_err(place)?;
         state.steps += countable(&triggers) + countable(&stage.instructions);
         let no_cache = &self.planner.request.no_cache;
         state.no_cache = match no_cache {
@@ -244,16 +244,16 @@ impl<'a> Evaluation<'a> {
                 let parent = self.stage(parent, graph)?;
                 State { stage: name, own_cmd: false, steps: 0, step: 0, ..parent }
             }
-            Base::Scratch => self.scratch(name, platform, graph),
+            Base::Scratch => Self::scratch(name, platform, graph),
             Base::Context(context) => {
                 let op = graph.add(Op::Context(context), String::new(), None, false);
-                let mut state = self.scratch(name, platform, graph);
-                state.op = self.whole_context(op, state.op, graph);
+                let mut state = Self::scratch(name, platform, graph);
+                state.op = Self::whole_context(op, state.op, graph);
                 state
             }
             Base::Image(wanted) => {
                 let image = self.image(wanted)?;
-                self.from_image(name, image, platform, stage, graph)
+                self.on_image(name, image, platform, stage, graph)
             }
         };
         if state.config.config.env("PATH").is_none() && state.platform.os != "windows" {
@@ -263,7 +263,7 @@ impl<'a> Evaluation<'a> {
         Ok(state)
     }
 
-    fn scratch(&self, name: String, platform: Platform, graph: &mut Graph) -> State {
+    fn scratch(name: String, platform: Platform, graph: &mut Graph) -> State {
         let mut config = ImageConfig {
             architecture: platform.architecture.clone(),
             os: platform.os.clone(),
@@ -287,7 +287,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn from_image(
+    fn on_image(
         &self,
         name: String,
         image: &BaseImage,
@@ -303,7 +303,7 @@ impl<'a> Evaluation<'a> {
         if config.architecture.is_empty() {
             config.architecture.clone_from(&platform.architecture);
         }
-        let mut state = State { steps: 1, step: 1, ..self.scratch(name, platform, graph) };
+        let mut state = State { steps: 1, step: 1, ..Self::scratch(name, platform, graph) };
         if !image.layers.is_empty() {
             let op = ImageOp { layers: image.layers.clone(), platform: state.platform.to_string() };
             let progress = self.step_name(&state, &format!("FROM {}", image.name));
@@ -325,7 +325,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The base's ONBUILD instructions; they are spent with this stage.
-    fn triggers(&self, state: &mut State) -> Step<Vec<Instruction>> {
+    fn triggers(state: &mut State) -> Step<Vec<Instruction>> {
         let texts = std::mem::take(&mut state.config.config.on_build);
         let parse = |text: &String| {
             garboard_parser::parse_trigger(text).map_err(|e| {

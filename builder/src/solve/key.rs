@@ -16,17 +16,17 @@ impl Solver {
     /// the definitions of its sources. Contexts count by content, there is nothing else to name them by.
     pub(super) async fn definition_key(self: &Arc<Self>, id: OpId, parent: &Tree) -> Result<Key> {
         let node = self.graph.node(id);
-        let mut key = self.start_key(&node.op, parent);
+        let mut key = Self::start_key(&node.op, parent);
         match &node.op {
             Op::Copy(copy) if self.is_context(copy.from) => {
-                key = key.part(&self.selected(copy, &self.context(copy.from).await?.view)?.0);
+                key = key.part(&Self::selected(copy, &self.context(copy.from).await?.view)?.0);
             }
             Op::Copy(copy) => {
                 let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
                 key = key.part(&self.definition(copy.from).await?.0).part(&selection);
             }
             Op::Run(run) => {
-                for mount in run.mounts.iter() {
+                for mount in &run.mounts {
                     if let Some((from, selector)) = mount_source(mount) {
                         key = key.part(&self.definition(from).await?.0).part(selector.as_bytes());
                     }
@@ -40,12 +40,12 @@ impl Solver {
     /// The key by the content of what is read of the sources; `first` where there are none but contexts.
     pub(super) async fn content_key(self: &Arc<Self>, id: OpId, parent: &Tree, first: &Key) -> Result<Key> {
         let node = self.graph.node(id);
-        let mut key = self.start_key(&node.op, parent);
+        let mut key = Self::start_key(&node.op, parent);
         match &node.op {
             Op::Copy(copy) if !self.is_context(copy.from) => {
                 let source = self.result(copy.from).await?;
                 let view = self.layers.view(&source).await?;
-                key = key.part(&self.selected(copy, &view)?.0);
+                key = key.part(&Self::selected(copy, &view)?.0);
             }
             Op::Run(run) if run.mounts.iter().any(|m| mount_source(m).is_some()) => {
                 let sources: Vec<(OpId, &str)> = run.mounts.iter().filter_map(mount_source).collect();
@@ -60,7 +60,7 @@ impl Solver {
         Ok(key.finish())
     }
 
-    fn start_key(&self, op: &Op, parent: &Tree) -> KeyBuilder {
+    fn start_key(op: &Op, parent: &Tree) -> KeyBuilder {
         let definition = serde_json::to_vec(&op.definition()).unwrap_or_default();
         let key = KeyBuilder::new("step").part(&definition);
         match op {
@@ -87,7 +87,7 @@ impl Solver {
             }
             match op {
                 Op::Copy(copy) if this.is_context(copy.from) => {
-                    key = key.part(&this.selected(copy, &this.context(copy.from).await?.view)?.0);
+                    key = key.part(&Self::selected(copy, &this.context(copy.from).await?.view)?.0);
                 }
                 Op::Copy(copy) => {
                     let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
@@ -110,7 +110,7 @@ impl Solver {
     }
 
     /// Digest of what a COPY reads of its source.
-    fn selected(&self, copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
+    fn selected(copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
         let op = crate::solve::copy_operation(copy)?;
         crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy, e))
     }

@@ -171,9 +171,12 @@ impl Solver {
 
     fn base_layer(&self, layer: &crate::source::BaseLayer) -> Result<TreeLayer> {
         let what = || format!("failed to note layer {}", layer.digest);
-        let digest = |text: &str| {
-            text.parse::<oci_spec::image::Digest>()
-                .map_err(|e| Error::BadImage { what: format!("layer {text}"), reason: e.to_string() })
+        let digest = |text: &str| -> Result<oci_spec::image::Digest> {
+            let bad = |e: oci_spec::OciSpecError| Error::BadImage {
+                what: format!("layer {text}"),
+                reason: e.to_string(),
+            };
+            Ok(text.parse().map_err(bad)?)
         };
         let diff_id = digest(&layer.diff_id)?;
         let blob = LayerBlob {
@@ -184,16 +187,13 @@ impl Solver {
             present: false,
         };
         let store = &self.layers.store;
-        let id = match &layer.origin {
-            Some((host, repository)) => {
-                let (host, repository) = (host.clone(), repository.clone());
-                let origin = Origin { host, repository, digest: blob.digest.clone() };
-                store.add_remote_layer(&diff_id, &blob, &origin).attempt(what)?
-            }
-            None => {
-                let new = NewLayer { diff_id: Some(diff_id), blob: Some(blob), ..NewLayer::default() };
-                store.add_layer(new).attempt(what)?
-            }
+        let id = if let Some((host, repository)) = &layer.origin {
+            let (host, repository) = (host.clone(), repository.clone());
+            let origin = Origin { host, repository, digest: blob.digest.clone() };
+            store.add_remote_layer(&diff_id, &blob, &origin).attempt(what)?
+        } else {
+            let new = NewLayer { diff_id: Some(diff_id), blob: Some(blob), ..NewLayer::default() };
+            store.add_layer(new).attempt(what)?
         };
         let content = KeyBuilder::new("diff id").part(layer.diff_id.as_bytes()).finish();
         Ok(TreeLayer { id, created: 0, content: garboard_layer::ContentDigest(content.0), base: true })

@@ -18,8 +18,6 @@ const MAX_MANIFEST: u64 = 4 << 20;
 pub(crate) struct BaseImage {
     /// Full name with digest, as progress shows it.
     pub(crate) name: String,
-    /// Digest that the name stands for (an index's for multi-platform images).
-    pub(crate) digest: Digest,
     pub(crate) config: ImageConfig,
     pub(crate) layers: Vec<BaseLayer>,
 }
@@ -99,7 +97,7 @@ impl ImageSource {
         } else {
             format!("{reference}@{digest}")
         };
-        Ok(BaseImage { name, digest, config, layers })
+        Ok(BaseImage { name, config, layers })
     }
 
     /// A manifest or index by digest: from the store, else from the registry and then kept.
@@ -143,7 +141,7 @@ impl ImageSource {
         if digest == *expected {
             Ok(())
         } else {
-            Err(bad(&expected.to_string(), "its bytes have another digest"))
+            Err(bad(expected.as_ref(), "its bytes have another digest"))
         }
     }
 }

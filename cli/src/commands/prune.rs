@@ -16,6 +16,7 @@ pub(crate) fn run(args: &PruneArgs, setting: &Setting<'_>) -> Result<(), Failure
     let settings = setting.settings()?;
     let bounded = options.max_used_bytes.is_some() || options.min_free_bytes.is_some();
     options.keep_bytes = options.keep_bytes.or(settings.store.reserved.filter(|_| bounded));
+    engine::enter_if_possible(setting.env, setting.printer);
     let store = engine::store(&settings)?;
     if !args.force && !agreed(setting) {
         return Err(Failure::message("nothing was removed"));

@@ -32,6 +32,10 @@ fn usage(text: &str, advice: Option<&str>, palette: &Palette) -> String {
 }
 
 fn build(failure: &BuildFailure, palette: &Palette) -> String {
+    if failure.interrupted {
+        // the user knows where it was
+        return message("ERROR", "interrupted", palette);
+    }
     let mut out = String::new();
     if let Some(step) = &failure.step {
         out.push_str(&log(step));

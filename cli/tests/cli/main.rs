@@ -1,7 +1,12 @@
 //! Runs the program as users do. One file for each group of commands.
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "tests fail by it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests fail by the one and say with the other what they skip"
+)]
 
+mod build;
 mod debug;
 mod images;
 mod support;

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use garboard_layer::{
-    BlobTarget, Compression, Devices, Encoder, Entry, EntryKind, Form, Ids, LayerError, Limits, Mtime,
-    Planned, Targets, Toc, TreeView, UnpackOptions, Written, unpack_layer, write_layer,
+    BlobTarget, Compression, Devices, DiffOptions, Encoder, Entry, EntryKind, Form, Ids, LayerError, Limits,
+    Mtime, Planned, Targets, Toc, TreeView, UnpackOptions, Written, unpack_layer, write_layer,
 };
 
 pub(crate) fn entry(path: &str, kind: EntryKind, mode: u32) -> Entry {
@@ -101,7 +101,7 @@ pub(crate) fn write_to(items: Vec<Planned>, folder: Option<&Path>) -> (Vec<u8>, 
     let encoder = Encoder::new(1, None);
     let mut tar = Vec::new();
     let blob = BlobTarget { sink: &mut tar, compression: Compression::None, level: None, encoder: &encoder };
-    let targets = Targets { blob: Some(blob), folder, ..Targets::default() };
+    let targets = Targets { blob: Some(blob), folder, ids: ids(), ..Targets::default() };
     let written = write_layer(items.into_iter().map(Ok), targets).unwrap();
     (tar, written)
 }
@@ -112,7 +112,7 @@ pub(crate) fn tar_of(items: Vec<Planned>) -> Vec<u8> {
 
 pub(crate) fn unpack(tar: &[u8], dest: &Path, form: Form, lower: &TreeView) -> Result<Toc, LayerError> {
     let options =
-        UnpackOptions { form, lower, ids: Ids::Real, devices: Devices::Fail, limits: Limits::default() };
+        UnpackOptions { form, lower, ids: ids(), devices: Devices::Fail, limits: Limits::default() };
     unpack_layer(tar, dest, options)
 }
 
@@ -146,6 +146,15 @@ pub(crate) fn planned_paths<'a>(entries: impl IntoIterator<Item = &'a Entry>) ->
         }
     });
     names.collect::<Vec<_>>().join(" ")
+}
+
+/// Real owners where they can be given.
+pub(crate) fn ids() -> Ids {
+    if is_root() { Ids::Real } else { Ids::Squash }
+}
+
+pub(crate) fn diff_options() -> DiffOptions {
+    DiffOptions { ids: ids(), threads: 2 }
 }
 
 pub(crate) fn is_root() -> bool {

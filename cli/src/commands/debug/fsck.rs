@@ -6,7 +6,9 @@ use crate::failure::Failure;
 
 /// Reads the whole store and reports what is wrong with it.
 pub(super) fn run(setting: &Setting<'_>) -> Result<(), Failure> {
-    let problems = engine::store(&setting.settings()?)?.fsck()?;
+    let settings = setting.settings()?;
+    engine::enter_if_possible(setting.env, setting.printer);
+    let problems = engine::store(&settings)?.fsck()?;
     for problem in &problems {
         setting.printer.line(format!("{}: {}", problem.place, problem.what))?;
     }
