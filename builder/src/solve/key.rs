@@ -19,7 +19,7 @@ impl Solver {
         let mut key = Self::start_key(&node.op, parent);
         match &node.op {
             Op::Copy(copy) if self.is_context(copy.from) => {
-                key = key.part(&Self::selected(copy, &self.context(copy.from).await?.view)?.0);
+                key = key.part(&self.selected(copy, &self.context(copy.from).await?.view)?.0);
             }
             Op::Copy(copy) => {
                 let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
@@ -45,7 +45,7 @@ impl Solver {
             Op::Copy(copy) if !self.is_context(copy.from) => {
                 let source = self.result(copy.from).await?;
                 let view = self.layers.view(&source).await?;
-                key = key.part(&Self::selected(copy, &view)?.0);
+                key = key.part(&self.selected(copy, &view)?.0);
             }
             Op::Run(run) if run.mounts.iter().any(|m| mount_source(m).is_some()) => {
                 let sources: Vec<(OpId, &str)> = run.mounts.iter().filter_map(mount_source).collect();
@@ -87,7 +87,7 @@ impl Solver {
             }
             match op {
                 Op::Copy(copy) if this.is_context(copy.from) => {
-                    key = key.part(&Self::selected(copy, &this.context(copy.from).await?.view)?.0);
+                    key = key.part(&this.selected(copy, &this.context(copy.from).await?.view)?.0);
                 }
                 Op::Copy(copy) => {
                     let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
@@ -110,7 +110,7 @@ impl Solver {
     }
 
     /// Digest of what a COPY reads of its source.
-    fn selected(copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
+    fn selected(&self, copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
         let op = crate::solve::copy_operation(copy)?;
         crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy, e))
     }
