@@ -1,0 +1,148 @@
+//! Runs every case in `testdata/build/`; `testdata/README.md` has their form.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a case that is left out is said")]
+
+mod base;
+mod case;
+mod check;
+mod image;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use case::{Case, Step};
+
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/build");
+
+#[test]
+fn every_case_builds_what_it_says() {
+    if let Some(reason) = builds_impossible() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let paths = case_files();
+    let shared = tempfile::tempdir().unwrap();
+    let base = base::layout(&shared.path().join("base"));
+    let ids = has_ids();
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+                    let problem = std::panic::catch_unwind(|| run(path, &base, ids));
+                    match problem {
+                        Ok(Ok(())) => {}
+                        Ok(Err(problem)) => failures.lock().unwrap().push(format!("{name}: {problem}")),
+                        Err(_) => failures
+                            .lock()
+                            .unwrap()
+                            .push(format!("{name}: the case itself is wrong, see above")),
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} of {} cases:\n\n{}", failures.len(), paths.len(), failures.join("\n\n"));
+}
+
+fn case_files() -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(CASES).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
+    paths.sort();
+    assert!(!paths.is_empty(), "there are no cases in {CASES}");
+    paths
+}
+
+/// Why no RUN step can run on this machine, if so.
+fn builds_impossible() -> Option<&'static str> {
+    if rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let unshared = Command::new("unshare").args(["--user", "--map-root-user", "true"]).output();
+    let works = unshared.is_ok_and(|output| output.status.success());
+    (!works).then_some("an ordinary user can make no user namespace here")
+}
+
+/// Whether builds can give files any owner: as root, or with subordinate ids and the program that grants them.
+fn has_ids() -> bool {
+    let uid = rustix::process::geteuid();
+    let user = std::env::var("USER").unwrap_or_default();
+    let ranges = std::fs::read_to_string("/etc/subuid").unwrap_or_default();
+    let mine =
+        |line: &str| line.split(':').next().is_some_and(|who| who == user || who == uid.as_raw().to_string());
+    uid.is_root() || (ranges.lines().any(mine) && Path::new("/usr/bin/newuidmap").exists())
+}
+
+/// Runs one case with a store of its own.
+fn run(path: &Path, base: &Path, ids: bool) -> Result<(), String> {
+    let case = Case::read(path);
+    if case.needs_ids && !ids {
+        println!("skipped: {}: this user has a single id", path.display());
+        return Ok(());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let context = folder.path().join("context");
+    case.write_files(&context);
+    let mut built = None;
+    for step in &case.steps {
+        match step {
+            Step::Shell(command) => shell(command, &context)?,
+            Step::Build(arguments) => built = Some(build(&case, arguments, base, folder.path())?),
+            Step::Check(check) => {
+                check.hold(built.as_ref().expect("a case has a build before its first check"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shell(command: &str, context: &Path) -> Result<(), String> {
+    let output = Command::new("sh").args(["-c", command]).current_dir(context).output().unwrap();
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("`{command}`: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// One build's outcome.
+struct Built {
+    /// What it printed.
+    text: String,
+    /// The image, when the build succeeded.
+    image: Option<image::Image>,
+}
+
+fn build(case: &Case, arguments: &[String], base: &Path, folder: &Path) -> Result<Built, String> {
+    let out = folder.join("image.tar");
+    let _ = std::fs::remove_file(&out);
+    let config = folder.join("garboard.toml");
+    std::fs::write(&config, "").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_garboard"))
+        .env_clear()
+        .envs(["PATH", "USER", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .env("HOME", folder)
+        .env("GARBOARD_ROOT", folder.join("store"))
+        .env("GARBOARD_CONFIG", &config)
+        .args(["build", "--progress=plain", "--build-context"])
+        .arg(format!("base=oci-layout://{}:latest", base.display()))
+        .args(&case.arguments)
+        .args(arguments)
+        .arg(format!("--output=type=oci,dest={}", out.display()))
+        .arg(".")
+        .current_dir(folder.join("context"))
+        .output()
+        .unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if text.contains("panicked at") {
+        return Err(format!("the program panicked:\n{text}"));
+    }
+    let image = output.status.success().then(|| image::read(&out));
+    Ok(Built { text, image })
+}
