@@ -23,7 +23,7 @@ use garboard_registry::Platform;
 use crate::error::{Error, Failure, Result};
 use crate::event::Warning;
 use crate::export::PlannedImage;
-use crate::graph::{ContextOp, Graph, Ignore, Op};
+use crate::graph::{ContextOp, Graph, Op};
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, ContextSource, NamedContext};
 use crate::source::{BaseImage, ImageSource};
@@ -140,21 +140,12 @@ impl Planner<'_> {
     }
 
     /// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
-<<<<<<< HEAD
     fn main_ignore(&self, context: &Path) -> Result<String> {
         if let Some(path) = self.ignore_beside {
             let mut name = path.as_os_str().to_owned();
             name.push(".dockerignore");
             if let Some(text) = read_ignore(Path::new(&name))? {
                 return Ok(text);
-=======
-    fn main_ignore(&self, context: &Path) -> Result<Ignore> {
-        if let Some(path) = self.ignore_beside {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".dockerignore");
-            if let Some(ignore) = read_ignore(Path::new(&name))? {
-                return Ok(ignore);
->>>>>>> rel
             }
         }
         Ok(read_ignore(&context.join(".dockerignore"))?.unwrap_or_default())
@@ -217,12 +208,8 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
     Plan { graph, images, wanted }
 }
 
-<<<<<<< HEAD
 /// The text of an ignore file that can be read as one.
 fn read_ignore(path: &Path) -> Result<Option<String>> {
-=======
-fn read_ignore(path: &Path) -> Result<Option<Ignore>> {
->>>>>>> rel
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
@@ -232,16 +219,9 @@ fn read_ignore(path: &Path) -> Result<Option<Ignore>> {
             return Err(Error::Io { what: format!("failed to read {}", path.display()), source }.into());
         }
     };
-<<<<<<< HEAD
     garboard_parser::ignore::read(&text)
         .map_err(|e| Error::Request(format!("failed to read {}: {e}", path.display())))?;
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
-=======
-    match garboard_parser::ignore::read(&text) {
-        Ok(patterns) => Ok(Some(Ignore { patterns, text })),
-        Err(e) => Err(Error::Request(format!("failed to read {}: {e}", path.display())).into()),
-    }
->>>>>>> rel
 }
 
 /// A parser's warning as an event.

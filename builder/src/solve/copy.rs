@@ -117,11 +117,7 @@ impl Solver {
     /// Says why a source is missing, if `.dockerignore` is the reason.
     pub(super) fn explain(&self, copy: &CopyNode, error: CopyError) -> Failure {
         let error = match &self.graph.node(copy.from).op {
-<<<<<<< HEAD
             Op::Context(context) => error.explain(context.ignore_text.as_bytes()),
-=======
-            Op::Context(context) => error.explain(&context.ignore.text),
->>>>>>> rel
             _ => error,
         };
         match &error {

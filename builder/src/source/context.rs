@@ -28,16 +28,11 @@ pub(crate) fn load_context(
     if !op.folder.is_dir() {
         return Err(Error::NoContext { path: op.folder.clone() }.into());
     }
-<<<<<<< HEAD
     let refused = |e: garboard_parser::ignore::IgnoreError| {
         Error::Request(format!("failed to read .dockerignore: {e}"))
     };
     let patterns = garboard_parser::ignore::read(op.ignore_text.as_bytes()).map_err(refused)?;
     let matcher = Matcher::new(&patterns).map_err(refused)?;
-=======
-    let matcher = Matcher::new(&op.ignore.patterns)
-        .map_err(|e| Error::Request(format!("failed to read .dockerignore: {e}")))?;
->>>>>>> rel
     let filter = |path: &[u8], is_dir: bool| verdict(&matcher, path, is_dir);
     // An unpacked archive is gone after the build: nothing of it needs to be remembered.
     let cache = if op.keep_owners { StatCache::default() } else { StatCache::load(stat_cache) };
