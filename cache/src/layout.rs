@@ -14,7 +14,7 @@ pub(crate) struct Layout {
 }
 
 /// Every name that the root folder may have in it.
-pub(crate) const ROOT_NAMES: [&str; 16] = [
+pub(crate) const ROOT_NAMES: [&str; 17] = [
     // A file system's own, when the store has one to itself.
     "lost+found",
     "version",
@@ -28,6 +28,7 @@ pub(crate) const ROOT_NAMES: [&str; 16] = [
     "blocks",
     "tmp",
     "locks",
+    "stubs",
     "reserve",
     "db.sqlite",
     "db.sqlite-wal",
