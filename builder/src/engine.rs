@@ -1,22 +1,24 @@
 //! One build from request to outcome.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use garboard_cache::Store;
-use garboard_layer::{Encoder, Ids};
+use garboard_cache::{Scratch, Store};
+use garboard_layer::{ArchiveOptions, Encoder, Ids, Limits};
 use garboard_parser::Dockerfile;
 use garboard_registry::{Client, Platform};
 
 use crate::cancel::Cancel;
-use crate::error::{Error, Failure, Result};
+use crate::error::{Attempt, Error, Failure, Result};
 use crate::export::{Built, Exported, Exporter};
 use crate::layers::Layers;
 use crate::outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 use crate::plan::{Plan, Planner};
 use crate::reporter::{EventSink, Reporter};
-use crate::request::{BuildRequest, DockerfileSource, Export, ExportKind, ImageAttributes, SecretSource};
+use crate::request::{
+    BuildRequest, ContextSource, DockerfileSource, Export, ExportKind, ImageAttributes, SecretSource,
+};
 use crate::solve::{Environment, Solver};
 use crate::source::ImageSource;
 
@@ -81,18 +83,36 @@ impl Engine {
         cancel: &Cancel,
     ) -> std::result::Result<BuildOutcome, BuildFailure> {
         let reporter = Reporter::new(events);
-        let file = match read_dockerfile(&request.dockerfile, &reporter) {
-            Ok(file) => file,
-            Err(e) => return Err(report(&e, None, cancel)),
-        };
-        let result = self.build_file(request, &file, &reporter, cancel).await;
+        let unpacked = self.unpack_context(request, &reporter).map_err(|e| report(&e, None, cancel))?;
+        let unpacked = unpacked.as_ref().map(Scratch::path);
+        let file = read_dockerfile(&request.dockerfile, unpacked, &reporter)
+            .map_err(|e| report(&e, None, cancel))?;
+        let result = self.build_file(request, &file, unpacked, &reporter, cancel).await;
         result.map_err(|e| report(&e, Some(&file), cancel))
+    }
+
+    /// Unpacks a context that is an archive.
+    fn unpack_context(&self, request: &BuildRequest, reporter: &Reporter) -> Result<Option<Scratch>> {
+        let ContextSource::Archive(path) = &request.context else { return Ok(None) };
+        let what = || "failed to unpack the build context".to_owned();
+        let step = reporter.internal("[internal] load remote build context");
+        let unpack = || {
+            let scratch = self.options.store.scratch().attempt(what)?;
+            let archive = std::fs::File::open(path).attempt(what)?;
+            let options = ArchiveOptions { chown: None, ids: self.options.ids, limits: Limits::default() };
+            garboard_layer::unpack_archive(archive, scratch.path(), b"", &options).attempt(what)?;
+            Ok(scratch)
+        };
+        let result = unpack();
+        step.finish(&result);
+        result.map(Some)
     }
 
     async fn build_file(
         &self,
         request: &BuildRequest,
         file: &DockerfileText,
+        unpacked: Option<&Path>,
         reporter: &Reporter,
         cancel: &Cancel,
     ) -> Result<BuildOutcome> {
@@ -117,6 +137,7 @@ impl Engine {
             sources: &sources,
             reporter,
             platform: &self.options.platform,
+            unpacked,
         };
         let Plan { graph, images, wanted } = planner.plan().await?;
         let files_only = exports.iter().all(|e| {
@@ -224,7 +245,11 @@ struct DockerfileText {
     text: Vec<u8>,
 }
 
-fn read_dockerfile(source: &DockerfileSource, reporter: &Reporter) -> Result<DockerfileText> {
+fn read_dockerfile(
+    source: &DockerfileSource,
+    unpacked: Option<&Path>,
+    reporter: &Reporter,
+) -> Result<DockerfileText> {
     let (path, name) = match source {
         DockerfileSource::Text(text) => {
             return Ok(DockerfileText { name: "Dockerfile".into(), path: None, text: text.clone() });
@@ -232,9 +257,29 @@ fn read_dockerfile(source: &DockerfileSource, reporter: &Reporter) -> Result<Doc
         DockerfileSource::File { path, display } => (path.clone(), display.clone()),
     };
     let step = reporter.internal(&format!("[internal] load build definition from {name}"));
-    let result = read_file(path, name);
+    let result = match unpacked {
+        Some(folder) => inside(folder, &path, &name).and_then(|path| read_file(path, name)),
+        None => read_file(path, name),
+    };
     step.finish(&result);
     result
+}
+
+/// A file of an unpacked archive, which no link may lead out of.
+fn inside(folder: &Path, path: &Path, name: &str) -> Result<PathBuf> {
+    let full = folder.join(path.strip_prefix("/").unwrap_or(path));
+    match (full.canonicalize(), folder.canonicalize()) {
+        (Ok(real), Ok(root)) if real.starts_with(&root) => Ok(real),
+        (Err(_), _)
+            if full.parent().is_some_and(|p| p.canonicalize().is_ok_and(|p| p.starts_with(folder))) =>
+        {
+            Ok(full)
+        }
+        _ => {
+            let reason = "no such file or directory".to_owned();
+            Err(Error::NoDockerfile { name: name.to_owned(), reason, near: Vec::new() }.into())
+        }
+    }
 }
 
 fn read_file(mut path: PathBuf, name: String) -> Result<DockerfileText> {

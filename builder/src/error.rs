@@ -67,11 +67,14 @@ pub(crate) enum Error {
 
 /// An error with its place, cheap to clone: several operations may wait for the one that failed.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure(Arc<Inner>);
+pub(crate) struct Failure {
+    error: Arc<Error>,
+    place: Box<Place>,
+}
 
-#[derive(Debug)]
-struct Inner {
-    error: Error,
+/// Where a failure happened, and what to do about it.
+#[derive(Clone, Debug, Default)]
+struct Place {
     lines: Vec<(usize, usize)>,
     column: Option<usize>,
     hint: Option<String>,
@@ -82,15 +85,15 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self(Arc::new(Inner { error, lines: Vec::new(), column: None, hint: None, step: None }))
+        Self { error: Arc::new(error), place: Box::default() }
     }
 }
 
 impl std::fmt::Display for Failure {
     /// The cause with what is behind it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.error.fmt(f)?;
-        let direct = std::error::Error::source(&self.0.error);
+        self.error.fmt(f)?;
+        let direct = std::error::Error::source(&*self.error);
         let mut next = direct.and_then(std::error::Error::source);
         while let Some(error) = next {
             write!(f, ": {error}")?;
@@ -102,64 +105,54 @@ impl std::fmt::Display for Failure {
 
 impl Failure {
     pub(crate) fn is_canceled(&self) -> bool {
-        matches!(self.0.error, Error::Canceled)
+        matches!(*self.error, Error::Canceled)
     }
 
     pub(crate) fn lines(&self) -> &[(usize, usize)] {
-        &self.0.lines
+        &self.place.lines
     }
 
     pub(crate) fn column(&self) -> Option<usize> {
-        self.0.column
+        self.place.column
     }
 
     pub(crate) fn step(&self) -> Option<&(String, Vec<String>)> {
-        self.0.step.as_ref()
+        self.place.step.as_ref()
     }
 
     /// Says where in the Dockerfile, unless that is known already.
-    pub(crate) fn at(self, lines: Option<(usize, usize)>) -> Self {
-        match lines {
-            Some(lines) if self.0.lines.is_empty() => self.change(|inner| inner.lines = vec![lines]),
-            _ => self,
+    pub(crate) fn at(mut self, lines: Option<(usize, usize)>) -> Self {
+        if self.place.lines.is_empty() {
+            self.place.lines.extend(lines);
         }
+        self
     }
 
     /// Marks several places.
-    pub(crate) fn at_all(self, lines: Vec<(usize, usize)>, column: Option<usize>) -> Self {
-        self.change(|inner| {
-            inner.lines = lines;
-            inner.column = column;
-        })
+    pub(crate) fn at_all(mut self, lines: Vec<(usize, usize)>, column: Option<usize>) -> Self {
+        self.place.lines = lines;
+        self.place.column = column;
+        self
     }
 
     /// Adds what to do about it.
-    pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
-        if hint.is_some() { self.change(|inner| inner.hint = hint) } else { self }
+    pub(crate) fn with_hint(mut self, hint: Option<String>) -> Self {
+        self.place.hint = hint.or(self.place.hint);
+        self
     }
 
-    /// Adds which step failed and what it printed last.
-    pub(crate) fn in_step(self, name: &str, last_lines: Vec<String>) -> Self {
-        if self.0.step.is_some() {
-            return self;
-        }
-        self.change(|inner| inner.step = Some((name.to_owned(), last_lines)))
-    }
-
-    /// A failure that is still alone is changed in place; one that others hold already stays as it is.
-    fn change(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            edit(inner);
-        }
+    /// Adds which step failed and what it printed last, unless that is known already.
+    pub(crate) fn in_step(mut self, name: &str, last_lines: Vec<String>) -> Self {
+        self.place.step.get_or_insert_with(|| (name.to_owned(), last_lines));
         self
     }
 
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
-        if self.0.hint.is_some() {
-            return self.0.hint.clone();
+        if self.place.hint.is_some() {
+            return self.place.hint.clone();
         }
-        match &self.0.error {
+        match &*self.error {
             Error::Resolve { source, .. } | Error::Pull { source, .. } | Error::Push { source, .. } => {
                 source.hint()
             }

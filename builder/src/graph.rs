@@ -44,22 +44,12 @@ pub(crate) struct ImageOp {
 pub(crate) struct ContextOp {
     /// Its folder.
     pub(crate) folder: PathBuf,
-    /// What `.dockerignore` leaves out.
-    pub(crate) ignore: Ignore,
+    /// Text of the ignore file; empty where there is none.
+    pub(crate) ignore_text: String,
     /// How messages call it.
     pub(crate) name: String,
     /// Whether the owners in it count (an unpacked archive) or all is root's (a folder).
     pub(crate) keep_owners: bool,
-}
-
-/// A `.dockerignore` that was read; empty when there is none.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Ignore {
-    pub(crate) patterns: Vec<String>,
-    /// As it was read, for messages that name a line of it.
-    #[serde(skip)]
-    pub(crate) text: Vec<u8>,
 }
 
 /// A RUN step.

@@ -277,6 +277,40 @@ impl Layers {
         Ok(blob)
     }
 
+    /// The digest of a layer's uncompressed tar, known once it has a blob.
+    pub(crate) fn diff_id(&self, id: &LayerId) -> Result<Digest> {
+        let diff_id = self.info(id)?.diff_id;
+        diff_id.ok_or_else(|| Error::Internal(format!("layer {id} has no diff ID")).into())
+    }
+
+    /// The same layer with all times after `latest` (seconds since 1970) lowered to it: diff ID and blob.
+    pub(crate) async fn clamped(
+        &self,
+        blob: LayerBlob,
+        latest: i64,
+        format: BlobFormat,
+    ) -> Result<(Digest, LayerBlob)> {
+        let this = self.clone();
+        blocking(move || {
+            let what = || format!("failed to rewrite the times of layer {}", blob.digest);
+            let tar = this.store.open_blob(&blob.digest).attempt(what)?;
+            let tar = garboard_layer::decompress(tar).attempt(what)?;
+            let mut sink = this.store.blob_writer_unhashed().attempt(what)?;
+            let compression = layer_compression(format.compression);
+            let target =
+                BlobTarget { sink: &mut sink, compression, level: format.level, encoder: &this.encoder };
+            let made = garboard_layer::clamp_times(tar, latest, target, Limits::default()).attempt(what)?;
+            sink.commit_prehashed(&made.blob.digest).attempt(what)?;
+            let media_type = media_type(format.compression, false).to_owned();
+            let (digest, size) = (made.blob.digest, made.blob.size);
+            Ok((
+                made.diff_id,
+                LayerBlob { media_type, digest, size, annotations: blob.annotations, present: true },
+            ))
+        })
+        .await
+    }
+
     /// Takes a lock of the store without blocking other tasks.
     pub(crate) async fn lock(&self, name: String) -> Result<garboard_cache::LockGuard> {
         if let Some(guard) = self.store.try_lock(&name).attempt(|| format!("failed to lock {name}"))? {

@@ -14,7 +14,7 @@ pub(crate) struct Layout {
 }
 
 /// Every name that the root folder may have in it.
-pub(crate) const ROOT_NAMES: [&str; 16] = [
+pub(crate) const ROOT_NAMES: [&str; 17] = [
     // A file system's own, when the store has one to itself.
     "lost+found",
     "version",
@@ -25,6 +25,7 @@ pub(crate) const ROOT_NAMES: [&str; 16] = [
     "layers",
     "cachemounts",
     "stat",
+    "stubs",
     "blocks",
     "tmp",
     "locks",

@@ -140,6 +140,11 @@ impl Store {
         self.inner.layout.root()
     }
 
+    /// A folder on the store's file system for the empty mount points of steps; whoever runs steps makes what it needs in it.
+    pub fn stubs_path(&self) -> PathBuf {
+        self.root().join("stubs")
+    }
+
     /// The file in which the digests of a build context's files are kept, by the context's absolute path.
     pub fn stat_cache_path(&self, context: &Path) -> PathBuf {
         let hash = blake3::hash(context.as_os_str().as_encoded_bytes()).to_hex();

@@ -36,6 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         threads,
         stat_cache: Some(&cache),
         digests: true,
+        owners: false,
     };
     let toc = timed("walk, digests unknown", || walk(&root, &options))?;
     println!("{} entries", toc.entries().len());

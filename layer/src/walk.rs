@@ -33,9 +33,11 @@ pub struct WalkOptions<'a> {
     pub stat_cache: Option<&'a StatCache>,
     /// Whether files are digested; if not, digests of files stay zero.
     pub digests: bool,
+    /// Whether owners are those on disk; if not, everything is root's.
+    pub owners: bool,
 }
 
-/// The table of contents of a folder. Owners are 0:0. Further names of one inode are hard links to the first in
+/// The table of contents of a folder. Further names of one inode are hard links to the first in
 /// order; sockets become empty files; devices are left out; extended attributes too, but for `security.capability`
 /// of executable files. A file that is selected and can't be read is an error.
 pub fn walk(root: &Path, options: &WalkOptions<'_>) -> Result<Toc, LayerError> {
@@ -49,8 +51,10 @@ pub fn walk(root: &Path, options: &WalkOptions<'_>) -> Result<Toc, LayerError> {
     };
     let mut found = scan(root, what)?;
     found.retain(|item| !matches!(item.entry.kind, EntryKind::Char { .. } | EntryKind::Block { .. }));
-    for item in &mut found {
-        (item.entry.uid, item.entry.gid) = (0, 0);
+    if !options.owners {
+        for item in &mut found {
+            (item.entry.uid, item.entry.gid) = (0, 0);
+        }
     }
     link_names(&mut found, |item| matches!(item.entry.kind, EntryKind::File { .. }) && !item.socket);
     if options.digests {

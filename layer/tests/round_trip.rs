@@ -54,6 +54,7 @@ fn tables_of_written_and_walked_folders_agree() {
         threads: 2,
         stat_cache: Some(&StatCache::default()),
         digests: true,
+        owners: false,
     };
     assert_eq!(walk(folder.path(), &options).unwrap(), written.toc);
 }

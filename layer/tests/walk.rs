@@ -26,7 +26,7 @@ fn tree(files: &[&str]) -> tempfile::TempDir {
 }
 
 fn options(filter: &(dyn Fn(&[u8], bool) -> Verdict + Sync)) -> WalkOptions<'_> {
-    WalkOptions { filter, only: None, threads: 2, stat_cache: None, digests: true }
+    WalkOptions { filter, only: None, threads: 2, stat_cache: None, digests: true, owners: false }
 }
 
 fn take_all(_: &[u8], _: bool) -> Verdict {

@@ -14,6 +14,8 @@ use crate::layers::{BlobFormat, Layers, compression_of, media_type};
 use crate::request::{Annotation, AnnotationLevel, Export, ImageAttributes};
 use crate::tree::Tree;
 
+/// Says on a layer's descriptor that its times were lowered.
+const REWRITTEN: &str = "buildkit/rewritten-timestamp";
 const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
 
 /// An image as the plan leaves it: all but what depends on files.
@@ -121,13 +123,17 @@ async fn assemble_image(
 ) -> Result<(AssembledImage, Option<String>)> {
     let docker = !attributes.oci_media_types;
     let format = format_of(attributes);
+    let epoch = attributes.source_date_epoch.unwrap_or(built.image.epoch);
     let blobs = try_join_all(built.tree.layers.iter().map(|l| layers.blob(&l.id, l.base, format))).await?;
     let mut out = Vec::with_capacity(blobs.len());
     let mut diff_ids = Vec::with_capacity(blobs.len());
     for (layer, blob) in built.tree.layers.iter().zip(blobs) {
-        let info = layers.info(&layer.id)?;
-        let diff_id =
-            info.diff_id.ok_or_else(|| Error::Internal(format!("layer {} has no diff ID", layer.id)))?;
+        let mut diff_id = layers.diff_id(&layer.id)?;
+        let mut blob = blob;
+        if let (true, false, Some(epoch)) = (attributes.rewrite_timestamp, layer.base, epoch) {
+            (diff_id, blob) = layers.clamped(blob, epoch, format).await?;
+            blob.annotations.insert(REWRITTEN.to_owned(), epoch.to_string());
+        }
         diff_ids.push(diff_id.to_string());
         let kind =
             compression_of(&blob.media_type).map_or(blob.media_type.as_str(), |c| media_type(c, docker));
@@ -139,7 +145,6 @@ async fn assemble_image(
     }
     let mut config = built.image.config.clone();
     config.rootfs.diff_ids = diff_ids;
-    let epoch = attributes.source_date_epoch.unwrap_or(built.image.epoch);
     add_history(&mut config, &built.image.history, &built.tree, epoch);
     let created = config.created.clone();
     let bytes = config_bytes(&config)?;

@@ -52,7 +52,8 @@ impl Evaluation<'_> {
                 self.source(state, index, from, true, graph)?
             }
         };
-        self.files(state, &files, from, copy.from.is_some(), instruction, trigger, graph)?;
+        let keep_owners = copy.from.is_some() || self.context_has_owners();
+        self.files(state, &files, from, keep_owners, instruction, trigger, graph)?;
         Ok(())
     }
 
@@ -90,7 +91,7 @@ impl Evaluation<'_> {
         } else {
             self.main_context(graph)
         };
-        self.files(state, &files, from, false, instruction, trigger, graph)?;
+        self.files(state, &files, from, self.context_has_owners(), instruction, trigger, graph)?;
         Ok(())
     }
 
@@ -177,6 +178,11 @@ impl Evaluation<'_> {
              as a workaround"
         );
         Err(Error::Instruction(text).into())
+    }
+
+    /// Whether the owners of files in the main context count.
+    fn context_has_owners(&self) -> bool {
+        self.contexts.main.as_ref().is_some_and(|c| c.keep_owners)
     }
 
     /// The main build context; without one nothing can be copied from it.

@@ -6,6 +6,7 @@
 
 mod args;
 mod copy;
+mod directives;
 mod dispatch;
 mod metadata;
 mod mount;
@@ -22,7 +23,7 @@ use garboard_registry::Platform;
 use crate::error::{Error, Failure, Result};
 use crate::event::Warning;
 use crate::export::PlannedImage;
-use crate::graph::{ContextOp, Graph, Ignore, Op};
+use crate::graph::{ContextOp, Graph, Op};
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, ContextSource, NamedContext};
 use crate::source::{BaseImage, ImageSource};
@@ -46,6 +47,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) sources: &'a ImageSource,
     pub(crate) reporter: &'a Reporter,
     pub(crate) platform: &'a Platform,
+    /// Where the archive that is the context was unpacked.
+    pub(crate) unpacked: Option<&'a Path>,
 }
 
 /// An image that planning needs: its name as written, its platform, and the lines that ask for it.
@@ -57,8 +60,13 @@ pub(crate) type Images = HashMap<Wanted, Result<BaseImage>>;
 impl Planner<'_> {
     /// Plans all platforms of the request.
     pub(crate) async fn plan(&self) -> Result<Plan> {
-        for w in &self.dockerfile.warnings {
-            self.reporter.warn(warning(w, self.file_name));
+        directives::check_syntax(self.dockerfile, self.request)?;
+        let (warnings, strict) = directives::reported(self.dockerfile, self.request)?;
+        for found in &warnings {
+            self.reporter.warn(warning(found, self.file_name));
+        }
+        if strict {
+            directives::violation(&warnings)?;
         }
         let platforms = self.platforms()?;
         let contexts = self.contexts()?;
@@ -103,21 +111,25 @@ impl Planner<'_> {
         let main = match &self.request.context {
             ContextSource::Folder(folder) => Some(ContextOp {
                 folder: folder.clone(),
-                ignore: self.main_ignore(folder)?,
+                ignore_text: self.main_ignore(folder)?,
                 name: "[internal] load build context".into(),
                 keep_owners: false,
             }),
             ContextSource::Empty => None,
-            ContextSource::Archive(_) => {
-                return Err(Error::Unsupported { what: "a build context from an archive".into() }.into());
-            }
+            // As with BuildKit, an archive is taken whole: its .dockerignore is one of its files.
+            ContextSource::Archive(_) => self.unpacked.map(|folder| ContextOp {
+                folder: folder.to_owned(),
+                ignore_text: String::new(),
+                name: "[internal] load build context".into(),
+                keep_owners: true,
+            }),
         };
         let mut named = BTreeMap::new();
         for (name, context) in &self.request.named_contexts {
             if let NamedContext::Folder(folder) = context {
                 let op = ContextOp {
                     folder: folder.clone(),
-                    ignore: read_ignore(&folder.join(".dockerignore"))?.unwrap_or_default(),
+                    ignore_text: read_ignore(&folder.join(".dockerignore"))?.unwrap_or_default(),
                     name: format!("[context {name}] load from client"),
                     keep_owners: false,
                 };
@@ -128,12 +140,12 @@ impl Planner<'_> {
     }
 
     /// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
-    fn main_ignore(&self, context: &Path) -> Result<Ignore> {
+    fn main_ignore(&self, context: &Path) -> Result<String> {
         if let Some(path) = self.ignore_beside {
             let mut name = path.as_os_str().to_owned();
             name.push(".dockerignore");
-            if let Some(ignore) = read_ignore(Path::new(&name))? {
-                return Ok(ignore);
+            if let Some(text) = read_ignore(Path::new(&name))? {
+                return Ok(text);
             }
         }
         Ok(read_ignore(&context.join(".dockerignore"))?.unwrap_or_default())
@@ -196,7 +208,8 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
     Plan { graph, images, wanted }
 }
 
-fn read_ignore(path: &Path) -> Result<Option<Ignore>> {
+/// The text of an ignore file that can be read as one.
+fn read_ignore(path: &Path) -> Result<Option<String>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
@@ -206,10 +219,9 @@ fn read_ignore(path: &Path) -> Result<Option<Ignore>> {
             return Err(Error::Io { what: format!("failed to read {}", path.display()), source }.into());
         }
     };
-    match garboard_parser::ignore::read(&text) {
-        Ok(patterns) => Ok(Some(Ignore { patterns, text })),
-        Err(e) => Err(Error::Request(format!("failed to read {}: {e}", path.display())).into()),
-    }
+    garboard_parser::ignore::read(&text)
+        .map_err(|e| Error::Request(format!("failed to read {}: {e}", path.display())))?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// A parser's warning as an event.

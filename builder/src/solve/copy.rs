@@ -117,7 +117,7 @@ impl Solver {
     /// Says why a source is missing, if `.dockerignore` is the reason.
     pub(super) fn explain(&self, copy: &CopyNode, error: CopyError) -> Failure {
         let error = match &self.graph.node(copy.from).op {
-            Op::Context(context) => error.explain(&context.ignore.text),
+            Op::Context(context) => error.explain(context.ignore_text.as_bytes()),
             _ => error,
         };
         match &error {

@@ -81,7 +81,7 @@ impl Solver {
             env.retain(|e| !e.as_bytes().starts_with(&prefix));
             env.push(OsString::from_vec([&prefix[..], value].concat()));
         }
-        let mut process = Process::new(root, self.layers.store.root().join("stubs"));
+        let mut process = Process::new(root, self.layers.store.stubs_path());
         process.mounts.clone_from(&prepared.mounts);
         process.args = run.args.iter().map(Into::into).collect();
         process.env = env;

@@ -28,10 +28,14 @@ pub(crate) fn load_context(
     if !op.folder.is_dir() {
         return Err(Error::NoContext { path: op.folder.clone() }.into());
     }
-    let matcher = Matcher::new(&op.ignore.patterns)
-        .map_err(|e| Error::Request(format!("failed to read .dockerignore: {e}")))?;
+    let refused = |e: garboard_parser::ignore::IgnoreError| {
+        Error::Request(format!("failed to read .dockerignore: {e}"))
+    };
+    let patterns = garboard_parser::ignore::read(op.ignore_text.as_bytes()).map_err(refused)?;
+    let matcher = Matcher::new(&patterns).map_err(refused)?;
     let filter = |path: &[u8], is_dir: bool| verdict(&matcher, path, is_dir);
-    let cache = StatCache::load(stat_cache);
+    // An unpacked archive is gone after the build: nothing of it needs to be remembered.
+    let cache = if op.keep_owners { StatCache::default() } else { StatCache::load(stat_cache) };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     loop {
         let everything = only.is_empty() || only.iter().any(Vec::is_empty);
@@ -39,16 +43,19 @@ pub(crate) fn load_context(
             filter: &filter,
             only: (!everything).then_some(&only),
             threads,
-            stat_cache: Some(&cache),
+            stat_cache: (!op.keep_owners).then_some(&cache),
             digests: true,
+            owners: op.keep_owners,
         };
         let toc: Toc = garboard_layer::walk(&op.folder, &options)
             .attempt(|| format!("failed to read build context {}", op.folder.display()))?;
         let view = TreeView::new(vec![Arc::new(toc)]);
         let more = if everything { Vec::new() } else { links_out(readers, &view, &only)? };
         if more.is_empty() {
-            // A stat cache that can't be written only costs time.
-            drop(cache.save(stat_cache));
+            if !op.keep_owners {
+                // A stat cache that can't be written only costs time.
+                drop(cache.save(stat_cache));
+            }
             return Ok(ContextTree { view, folder: op.folder.clone() });
         }
         only.extend(more);
