@@ -212,7 +212,8 @@ impl<'a> Evaluation<'a> {
         };
         let mut state = self.begin(index, stage, graph).map_err(place)?;
         let triggers = Self::triggers(&mut state).map_err(place)?;
-        state.steps += countable(&triggers) + countable(&stage.instructions);
+        // FROM counts where it is a step of its own.
+        state.steps = state.step + countable(&triggers) + countable(&stage.instructions);
         let no_cache = &self.planner.request.no_cache;
         state.no_cache = match no_cache {
             NoCache::Use => false,
@@ -303,7 +304,9 @@ impl<'a> Evaluation<'a> {
         if config.architecture.is_empty() {
             config.architecture.clone_from(&platform.architecture);
         }
-        let mut state = State { steps: 1, step: 1, ..Self::scratch(name, platform, graph) };
+        let triggers = config.config.on_build.iter().filter(|text| countable_trigger(text)).count();
+        let steps = 1 + triggers + countable(&stage.instructions);
+        let mut state = State { steps, step: 1, ..Self::scratch(name, platform, graph) };
         if !image.layers.is_empty() {
             let op = ImageOp { layers: image.layers.clone(), platform: state.platform.to_string() };
             let progress = self.step_name(&state, &format!("FROM {}", image.name));
@@ -494,6 +497,12 @@ fn countable(instructions: &[Instruction]) -> usize {
         )
     };
     instructions.iter().filter(counts).count()
+}
+
+/// Whether an ONBUILD instruction of a base image is one of these; it is parsed later.
+fn countable_trigger(text: &str) -> bool {
+    let keyword = text.split_whitespace().next().unwrap_or_default();
+    ["RUN", "COPY", "ADD", "WORKDIR"].iter().any(|counted| counted.eq_ignore_ascii_case(keyword))
 }
 
 /// What FROM names.

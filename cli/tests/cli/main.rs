@@ -9,5 +9,6 @@
 mod build;
 mod debug;
 mod images;
+mod registry;
 mod support;
 mod usage;

@@ -1,0 +1,186 @@
+//! `build --push` against a real registry, read by other tools.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::TestContext;
+
+const BASE: &str = r#"FROM scratch
+COPY --chmod=755 busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+ENV PATH=/usr/bin:/bin
+"#;
+
+const APP: &str = r#"ARG REGISTRY
+FROM ${REGISTRY}/base
+RUN mkdir -p /usr/bin && printf '#!/bin/sh\necho app 1.0\n' > /usr/bin/app && chmod 755 /usr/bin/app
+COPY greeting /etc/greeting
+RUN app > /etc/version && chown 7:8 /etc/version
+CMD ["/bin/sh", "-c", "export TERM=xterm && /usr/bin/app"]
+"#;
+
+/// A registry on the loopback interface; it ends with the value.
+struct Registry {
+    process: Child,
+    address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Registry {
+    /// Starts one that keeps its files, and a log of its own, in the folder.
+    fn start(folder: &Path, log: &str) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self::start_at(folder, log, address)
+    }
+
+    fn start_at(folder: &Path, log: &str, address: SocketAddr) -> Self {
+        let (config, log) = (folder.join("registry.yml"), folder.join(log));
+        let storage = folder.join("storage");
+        let text = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+            storage.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let output = File::create(&log).unwrap();
+        let process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(config)
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        let mut registry = Self { process, address, log };
+        while registry.get("/v2/").is_none() {
+            assert!(registry.process.try_wait().unwrap().is_none(), "the registry ended: {}", registry.log());
+            std::thread::yield_now();
+        }
+        registry
+    }
+
+    /// The answer to a request, if there is one.
+    fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        (!answer.is_empty()).then_some(answer)
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// The log once all requests so far are in it: it is complete when a last one is.
+    fn settled_log(&self) -> String {
+        self.get("/v2/last/tags/list").unwrap();
+        while !self.log().contains("/v2/last/tags/list") {
+            std::thread::yield_now();
+        }
+        self.log()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Whether a program is installed.
+fn has(program: &str) -> bool {
+    let started =
+        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    started.is_ok()
+}
+
+/// The machine's busybox, if it needs no libraries.
+fn busybox() -> Option<&'static str> {
+    let path = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists())?;
+    let dynamic = Command::new("ldd").arg(path).output().is_ok_and(|output| output.status.success());
+    (!dynamic).then_some(path)
+}
+
+/// Builds and pushes; gives what was printed and the digest.
+fn push(context: &TestContext, args: &[&str]) -> (String, String) {
+    let common = ["build", "--progress=plain", "--metadata-file=meta.json", "--push"];
+    let output = context.output(&[&common, args].concat(), b"");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    let meta = std::fs::read(context.work().join("meta.json")).unwrap();
+    let meta: serde_json::Value = serde_json::from_slice(&meta).unwrap();
+    (text, meta["containerimage.digest"].as_str().unwrap().to_owned())
+}
+
+/// Runs another tool in the test's folder and gives what it printed.
+fn tool(context: &TestContext, program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).current_dir(context.work()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {text}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn pushed_images_are_read_by_other_tools_and_built_again_without_blobs() {
+    let Some(busybox) = busybox().filter(|_| has("docker-registry")) else {
+        println!("skipped: docker-registry or busybox-static is not installed");
+        return;
+    };
+    let context = TestContext::new();
+    let probe = context.run_with_input(&["build", "-q", "-"], b"FROM scratch\n");
+    if probe.contains("can't set up the sandbox") {
+        println!("skipped: {probe}");
+        return;
+    }
+    context.write("base/Dockerfile", BASE);
+    context.write("base/busybox", std::fs::read(busybox).unwrap());
+    context.write("app/Dockerfile", APP);
+    context.write("app/greeting", "hello\n");
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start(folder.path(), "first.log");
+    let address = registry.address;
+    let host = address.to_string();
+    push(&context, &["-t", &format!("{host}/base"), "base"]);
+    let (name, argument) = (format!("{host}/team/app:1"), format!("REGISTRY={host}"));
+    let app = ["-t", &name, "--build-arg", &argument, "app"];
+    let (_, digest) = push(&context, &app);
+    assert!(registry.settled_log().contains("/blobs/"), "the log has the paths of requests");
+    read_by_others(&context, &name, &digest);
+    drop(registry);
+
+    // Started again for a log that has nothing of the first build in it.
+    let registry = Registry::start_at(folder.path(), "second.log", address);
+    let (text, again) = push(&context, &app);
+    assert_eq!(again, digest);
+    let steps = text.lines().filter(|line| line.contains("] RUN ") || line.contains("] COPY ")).count();
+    assert_eq!((steps, text.matches(" CACHED").count()), (3, 3), "{text}");
+    let log = registry.settled_log();
+    assert!(!log.contains("/blobs/"), "{log}");
+}
+
+fn read_by_others(context: &TestContext, name: &str, digest: &str) {
+    if !has("skopeo") || !has("umoci") {
+        println!("skipped: reading the image with skopeo and umoci, which are not installed");
+        return;
+    }
+    let image = format!("docker://{name}");
+    let seen = tool(context, "skopeo", &["inspect", "--tls-verify=false", &image]);
+    let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+    assert_eq!(seen["Digest"], digest);
+    let policy = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
+    context.write("policy.json", policy);
+    let copy = ["--policy=policy.json", "copy", "-q", "--src-tls-verify=false", &image, "oci:copy:app"];
+    tool(context, "skopeo", &copy);
+    let unpack = ["unpack", "--rootless", "--image", "copy:app", "bundle"];
+    tool(context, "umoci", &unpack);
+    let root = context.work().join("bundle/rootfs");
+    assert_eq!(std::fs::read(root.join("etc/version")).unwrap(), b"app 1.0\n");
+    assert_eq!(std::fs::read(root.join("etc/greeting")).unwrap(), b"hello\n");
+    assert_eq!(std::fs::read_link(root.join("bin/sh")).unwrap(), Path::new("/bin/busybox"));
+    let config = std::fs::read(context.work().join("bundle/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["process"]["args"][2], "export TERM=xterm && /usr/bin/app");
+}
