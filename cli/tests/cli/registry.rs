@@ -92,8 +92,7 @@ impl Drop for Registry {
 
 /// Whether a program is installed.
 fn has(program: &str) -> bool {
-    let started =
-        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let started = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     started.is_ok()
 }
 
