@@ -139,7 +139,7 @@ impl Engine {
             platform: &self.options.platform,
             unpacked,
         };
-        let Plan { graph, images, wanted } = planner.plan().await?;
+        let Plan { graph, images, wanted } = unless_canceled(cancel, planner.plan()).await?;
         let files_only = exports.iter().all(|e| {
             matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
         });
@@ -159,15 +159,18 @@ impl Engine {
             environment,
             wanted,
         ));
-        let trees = solver.results(images.iter().map(|i| i.op).collect()).await;
+        let wanted = solver.results(images.iter().map(|i| i.op).collect());
+        let trees = unless_canceled(cancel, wanted).await;
         if trees.is_err() {
             // Whatever else runs is of no use any more.
             cancel.cancel();
+            solver.abandon().await;
         }
+        let trees = trees?;
         solver.settle().await;
         let built: Vec<Built> =
-            images.into_iter().zip(trees?).map(|(image, tree)| Built { image, tree }).collect();
-        self.export(&exports, &built, request, reporter).await
+            images.into_iter().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
+        unless_canceled(cancel, self.export(&exports, &built, request, reporter)).await
     }
 
     async fn export(
@@ -201,6 +204,16 @@ impl Engine {
             config_digest: outcome.config_digest,
             names: outcome.names,
         })
+    }
+}
+
+/// Does something until it is done or the build is stopped.
+async fn unless_canceled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        // A failure that is known counts, even if others were stopped for it.
+        biased;
+        result = work => result,
+        () = cancel.canceled() => Err(Error::Canceled.into()),
     }
 }
 

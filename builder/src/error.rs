@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What to do when there is no room left.
+pub(crate) const DISK_FULL: &str = "the disk is full: free some space, or let `garboard prune` do it";
+
 /// A cause.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -170,6 +173,7 @@ impl Failure {
                 Some("the last argument is the folder with the files to build from".into())
             }
             Error::Io { source, .. } => io_hint(source),
+            Error::Store { source, .. } if source.is_full() => Some(DISK_FULL.to_owned()),
             Error::Store { source, .. } => system_hint(source),
             Error::Layer { source, .. } => system_hint(source),
             _ => None,
@@ -192,9 +196,7 @@ fn system_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
 /// What to do about an error of the operating system.
 fn io_hint(error: &std::io::Error) -> Option<String> {
     match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            Some("the disk is full: free some space, or let `garboard prune` do it".into())
-        }
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Some(DISK_FULL.to_owned()),
         std::io::ErrorKind::PermissionDenied => {
             Some("check the permissions, or leave the file out with .dockerignore".into())
         }

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store};
 use garboard_layer::{
@@ -21,6 +22,9 @@ use crate::tree::Tree;
 
 /// Annotation, never exported, that names the encoder and level of a blob that was made here.
 const ENCODER: &str = "garboard.encoder";
+
+/// How long to sleep at most between two tries to take a lock.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// How a layer is to be compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -313,11 +317,15 @@ impl Layers {
 
     /// Takes a lock of the store without blocking other tasks.
     pub(crate) async fn lock(&self, name: String) -> Result<garboard_cache::LockGuard> {
-        if let Some(guard) = self.store.try_lock(&name).attempt(|| format!("failed to lock {name}"))? {
-            return Ok(guard);
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if let Some(guard) = self.store.try_lock(&name).attempt(|| format!("failed to lock {name}"))? {
+                return Ok(guard);
+            }
+            // Not a thread that blocks in the kernel: nothing could stop that when the build is canceled.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        let store = self.store.clone();
-        blocking(move || store.lock(&name).attempt(|| format!("failed to lock {name}"))).await
     }
 }
 

@@ -27,6 +27,17 @@ impl Reporter {
 
     /// Begins a vertex. `digest` names it across builds; `inputs` are the digests of what it needs.
     pub(crate) fn start(&self, name: &str, digest: &str, inputs: Vec<String>) -> Step {
+        if name.is_empty() {
+            // Not shown: an operation that only the engine knows of.
+            let sink: EventSink = Arc::new(|_| {});
+            return Step {
+                id: u32::MAX,
+                name: String::new(),
+                sink,
+                ended: AtomicBool::new(true),
+                tail: Mutex::default(),
+            };
+        }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let vertex = Vertex { id, digest: digest.to_owned(), inputs, name: name.to_owned() };
         (self.sink)(Event::Started { vertex, at: SystemTime::now() });

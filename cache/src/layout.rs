@@ -29,6 +29,7 @@ pub(crate) const ROOT_NAMES: [&str; 17] = [
     "blocks",
     "tmp",
     "locks",
+    "stubs",
     "reserve",
     "db.sqlite",
     "db.sqlite-wal",

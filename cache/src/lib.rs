@@ -18,6 +18,7 @@
 //! stat/ blocks/          digests of context files; compressed blocks
 //! tmp/PID-RANDOM/        what a live process is making, and its leases; held by a lock
 //! locks/                 files that locks are taken on
+//! stubs/                 empty folders on which the sandbox mounts
 //! reserve                takes up space, to be given up when the disk is full
 //! db.sqlite              layers, small tables of contents, build records, small facts
 //! ```

@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use garboard_cache::{Key, LayerBlob, LayerId, NewLayer, Origin, Record};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
@@ -27,6 +28,9 @@ use crate::reporter::{Reporter, Step};
 use crate::request::SecretSource;
 use crate::source::ContextTree;
 use crate::tree::{KeyBuilder, Tree, TreeLayer};
+
+/// How long stopped steps may take to end.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// What steps get from outside.
 pub(crate) struct Environment {
@@ -53,7 +57,26 @@ pub(crate) struct Solver {
     /// For each operation: whether it or anything it needs must not come from the cache.
     fresh: Vec<bool>,
     overlay: std::sync::OnceLock<bool>,
-    background: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    background: Tasks,
+    steps: Tasks,
+}
+
+/// Work that goes on when nobody waits for its result any more.
+#[derive(Default)]
+struct Tasks(std::sync::Mutex<Vec<JoinHandle<()>>>);
+
+impl Tasks {
+    fn add(&self, task: JoinHandle<()>) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(task);
+    }
+
+    /// Waits until all of it is over.
+    async fn end(&self) {
+        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for task in tasks {
+            drop(task.await);
+        }
+    }
 }
 
 impl Solver {
@@ -69,7 +92,6 @@ impl Solver {
         let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let fresh = fresh_steps(&graph);
-        let background = std::sync::Mutex::default();
         Self {
             graph,
             layers,
@@ -82,7 +104,8 @@ impl Solver {
             definitions,
             fresh,
             overlay: std::sync::OnceLock::new(),
-            background,
+            background: Tasks::default(),
+            steps: Tasks::default(),
         }
     }
 
@@ -112,11 +135,13 @@ impl Solver {
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
-        let tasks =
-            std::mem::take(&mut *self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for task in tasks {
-            drop(task.await);
-        }
+        self.background.end().await;
+    }
+
+    /// After a stop: waits for the steps that run to be over, so that none is left behind and each reports its end. One
+    /// that doesn't heed the stop, such as a long COPY, isn't waited for: it ends with the process.
+    pub(crate) async fn abandon(&self) {
+        drop(tokio::time::timeout(PATIENCE, self.steps.end()).await);
     }
 
     /// What is in a context.
@@ -213,15 +238,15 @@ impl Solver {
         let second = self.content_key(id, &parent, &first).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
-            && let Some(layer) = self.found_by_content(&keys)?
+            && let Some(layer) = self.found_by_content(&second, &keys)?
         {
             self.begin(node).cached();
             return Ok(parent.with(layer));
         }
         // One process at a time makes the result of a key; the others wait and find it.
-        let _guard = self.layers.lock(format!("step-{second}")).await?;
+        let guard = self.layers.lock(format!("step-{second}")).await?;
         if !node.no_cache
-            && let Some(layer) = self.found_by_content(&keys)?
+            && let Some(layer) = self.found_by_content(&second, &keys)?
         {
             self.begin(node).cached();
             return Ok(parent.with(layer));
@@ -229,6 +254,20 @@ impl Solver {
         if self.cancel.is_canceled() {
             return Err(Error::Canceled.into());
         }
+        // A task of its own: when another step fails and nobody waits for this one any more, it still gets to its end.
+        let (this, (sender, receiver)) = (self.clone(), oneshot::channel());
+        self.steps.add(tokio::spawn(async move {
+            let made = this.make_step(id, parent, &keys).await;
+            drop(guard);
+            // Nobody waits after a stop.
+            let _ = sender.send(made);
+        }));
+        receiver.await.unwrap_or_else(|_| Err(Error::Internal("a step broke off".into()).into()))
+    }
+
+    /// Makes a step's layer, for the holder of its lock.
+    async fn make_step(self: &Arc<Self>, id: OpId, parent: Tree, keys: &[Key]) -> Result<Tree> {
+        let node = self.graph.node(id);
         let step = Arc::new(self.begin(node));
         let made = self.make(node, &parent, &step).await;
         let layer = match made {
@@ -242,7 +281,7 @@ impl Solver {
                 return Err(e.in_step(step.name(), step.last_lines()));
             }
         };
-        self.remember(node, &keys, &layer)?;
+        self.remember(node, keys, &layer)?;
         step.done();
         let tree = parent.with(layer);
         self.compress_early(node, &tree);
@@ -265,15 +304,16 @@ impl Solver {
         Ok(found.map(|(id, content, created)| TreeLayer { id, created, content, base: false }))
     }
 
-    /// A record under any of the keys; the others get it too.
-    fn found_by_content(&self, keys: &[Key]) -> Result<Option<TreeLayer>> {
-        for key in keys.iter().rev() {
-            let record = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
-            let Some(record) = record else { continue };
+    /// A record under the key by content; all keys then have it. The key by definition doesn't count here: where a source
+    /// was made anew, it says nothing about what that is now.
+    fn found_by_content(&self, second: &Key, keys: &[Key]) -> Result<Option<TreeLayer>> {
+        let record = self.layers.store.record(second).attempt(|| "failed to look into the cache".into())?;
+        let Some(record) = record else { return Ok(None) };
+        if keys.len() > 1 {
             self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())?;
-            return self.lookup(key);
         }
-        Ok(None)
+        let found = record.layer.zip(record.content);
+        Ok(found.map(|(id, content)| TreeLayer { id, created: record.created, content, base: false }))
     }
 
     fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer) -> Result<()> {
@@ -301,7 +341,7 @@ impl Solver {
             // A failure comes up again when the export asks for the blob.
             drop(layers.blob(&layer.id, layer.base, format).await);
         });
-        self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(task);
+        self.background.add(task);
     }
 
     /// Whether some source (not the parent) has steps that must not come from the cache, so that its definition says

@@ -16,13 +16,16 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::mounts::Prepared;
 use super::{Solver, now};
 use crate::cancel::Cancel;
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, DISK_FULL, Error, Result};
 use crate::event::Stream;
 use crate::graph::RunOp;
 use crate::layers::blocking;
 use crate::reporter::Step;
 use crate::request::NetworkMode;
 use crate::tree::{Tree, TreeLayer};
+
+/// With less room than this a failure is put down to it.
+const LITTLE_SPACE: u64 = 64 << 10;
 
 impl Solver {
     pub(super) async fn run(
@@ -118,7 +121,18 @@ impl Solver {
             return Ok(());
         }
         let status = format!("exit code: {}", exit.code());
-        Err(Error::Process { command, status, hint: exit_hint(exit) }.into())
+        // What the step wrote is still there; it is gone when the report is made.
+        let hint = if self.is_disk_full() { Some(DISK_FULL.to_owned()) } else { exit_hint(exit) };
+        Err(Error::Process { command, status, hint }.into())
+    }
+
+    /// Whether the store's file system has no room for more.
+    fn is_disk_full(&self) -> bool {
+        let stat = rustix::fs::statvfs(self.layers.store.root());
+        stat.is_ok_and(|stat| {
+            stat.f_bavail.saturating_mul(stat.f_frsize) < LITTLE_SPACE
+                || stat.f_favail == 0 && stat.f_files > 0
+        })
     }
 
     /// Turns what changed into a layer with a table of contents; its blob is made when an export wants it.

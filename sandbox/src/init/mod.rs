@@ -13,8 +13,10 @@ mod stubs;
 mod tree;
 mod user;
 
+use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -49,7 +51,9 @@ impl Order {
     pub(crate) fn new(process: Process, cgroup: Option<PathBuf>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let own_stub = process.stubs.join(format!("step-{}-{number}", std::process::id()));
+        // Containers that share the folder have the same process ids.
+        let random = RandomState::new().build_hasher().finish();
+        let own_stub = process.stubs.join(format!("step-{}-{number}-{random:016x}", std::process::id()));
         Self { process, own_stub, cgroup: cgroup.unwrap_or_default() }
     }
 }
