@@ -25,7 +25,6 @@ pub(crate) const ROOT_NAMES: [&str; 17] = [
     "layers",
     "cachemounts",
     "stat",
-    "stubs",
     "blocks",
     "tmp",
     "locks",
