@@ -17,6 +17,16 @@ pub(crate) struct Files {
     folders: Vec<Beneath>,
 }
 
+/// What becomes of files with several names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// They keep them.
+    Keep,
+    /// Each name becomes a file of its own, so that a change through one of them leaves the others as they are: what an
+    /// overlay does with the files of lower layers.
+    Break,
+}
+
 impl Layers {
     /// A tree with its files; layers that are only blobs are unpacked for it.
     pub(crate) async fn files(&self, tree: &Tree) -> Result<Files> {
@@ -63,6 +73,10 @@ impl Files {
     /// All entries at and below a path (empty: the whole tree), by their names below `strip`. A hard link stays one
     /// where the name that holds the content is among them.
     pub(crate) fn entries(&self, path: &[u8]) -> std::result::Result<Vec<Planned>, LayerError> {
+        self.entries_with(path, Links::Keep)
+    }
+
+    fn entries_with(&self, path: &[u8], links: Links) -> std::result::Result<Vec<Planned>, LayerError> {
         let mut names: HashMap<(usize, Vec<u8>), Vec<u8>> = HashMap::new();
         let mut out = Vec::new();
         for found in self.view.walk(path) {
@@ -83,7 +97,7 @@ impl Files {
             let first = names.entry(key).or_insert_with(|| name.clone());
             let mut entry = Entry { path: name.clone(), ..content.entry.clone() };
             let mut bytes = self.content(content.layer, &content.entry.path);
-            if *first != name {
+            if links == Links::Keep && *first != name {
                 entry.kind = EntryKind::Hardlink { target: first.clone() };
                 bytes = Content::None;
             }
@@ -93,9 +107,15 @@ impl Files {
     }
 
     /// Writes what is in a folder of the tree into an empty folder.
-    pub(crate) fn write(&self, path: &[u8], dest: &Path, ids: Ids) -> std::result::Result<(), LayerError> {
+    pub(crate) fn write(
+        &self,
+        path: &[u8],
+        dest: &Path,
+        ids: Ids,
+        links: Links,
+    ) -> std::result::Result<(), LayerError> {
         let resolved = self.view.resolve(path, true)?;
-        let planned = self.entries(&resolved.path)?;
+        let planned = self.entries_with(&resolved.path, links)?;
         let targets = Targets { blob: None, folder: Some(dest), diff_id: false, ids };
         garboard_layer::write_layer(planned.into_iter().map(Ok), targets).map(drop)
     }

@@ -157,7 +157,8 @@ pub(crate) async fn build(
         platform: Platform::host(),
         stdout: || Box::new(std::io::stdout()),
     });
-    let result = engine.build(&request, Arc::new(move |event| sink.send(event)), &cancel).await;
+    // On the heap: as a part of this future, a build is nested too deep for the compiler.
+    let result = Box::pin(engine.build(&request, Arc::new(move |event| sink.send(event)), &cancel)).await;
     watcher.abort();
     result.map_err(|failure| Failure::Build(Box::new(failure)))
 }

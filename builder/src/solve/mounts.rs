@@ -9,7 +9,7 @@ use garboard_sandbox::{BindSource, Mount, MountKind};
 
 use super::Solver;
 use crate::error::{Attempt, Error, Result};
-use crate::files::Files;
+use crate::files::{Files, Links};
 use crate::graph::{CacheMount, RunMountKind, RunOp, SecretMount};
 use crate::request::SecretSource;
 use crate::tree::Tree;
@@ -104,7 +104,7 @@ impl Solver {
         } else {
             let what = || "failed to copy files for a mount".to_owned();
             let scratch = self.layers.store.scratch().attempt(what)?;
-            files.write(b"", scratch.path(), self.layers.ids).attempt(what)?;
+            files.write(b"", scratch.path(), self.layers.ids, Links::Keep).attempt(what)?;
             let source = BindSource::Folder(scratch.path().to_owned());
             prepared.scratch.push(scratch);
             source
@@ -153,7 +153,7 @@ fn request<'a>(
     let selector = cache.selector.as_str();
     let fill = move |folder: &Path| {
         if let Some((files, _)) = first {
-            files.write(selector.as_bytes(), folder, ids)?;
+            files.write(selector.as_bytes(), folder, ids, Links::Keep)?;
         }
         if let Some((uid, gid, mode)) = owner {
             use std::os::unix::fs::PermissionsExt;
@@ -182,5 +182,5 @@ fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
 pub(super) fn flatten(lowers: &[PathBuf], view: &TreeView, dest: &Path, ids: Ids) -> Result<()> {
     let folders: Vec<&Path> = lowers.iter().rev().map(PathBuf::as_path).collect();
     let files = Files::of_folders(view.clone(), &folders)?;
-    files.write(b"", dest, ids).attempt(|| "failed to copy a tree".into())
+    files.write(b"", dest, ids, Links::Break).attempt(|| "failed to copy a tree".into())
 }

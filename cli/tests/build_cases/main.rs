@@ -19,6 +19,15 @@ const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/build");
 
 #[test]
 fn every_case_builds_what_it_says() {
+    run_all(&[]);
+}
+
+#[test]
+fn every_case_builds_the_same_where_trees_are_copied() {
+    run_all(&[("GARBOARD_COPY_TREES", "1")]);
+}
+
+fn run_all(env: &[(&str, &str)]) {
     if let Some(reason) = builds_impossible() {
         println!("skipped: {reason}");
         return;
@@ -34,7 +43,7 @@ fn every_case_builds_what_it_says() {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-                    let problem = std::panic::catch_unwind(|| run(path, &base, ids));
+                    let problem = std::panic::catch_unwind(|| run(path, env, &base, ids));
                     match problem {
                         Ok(Ok(())) => {}
                         Ok(Err(problem)) => failures.lock().unwrap().push(format!("{name}: {problem}")),
@@ -80,7 +89,7 @@ fn has_ids() -> bool {
 }
 
 /// Runs one case with a store of its own.
-fn run(path: &Path, base: &Path, ids: bool) -> Result<(), String> {
+fn run(path: &Path, env: &[(&str, &str)], base: &Path, ids: bool) -> Result<(), String> {
     let case = Case::read(path);
     if case.needs_ids && !ids {
         println!("skipped: {}: this user has a single id", path.display());
@@ -93,7 +102,7 @@ fn run(path: &Path, base: &Path, ids: bool) -> Result<(), String> {
     for step in &case.steps {
         match step {
             Step::Shell(command) => shell(command, &context)?,
-            Step::Build(arguments) => built = Some(build(&case, arguments, base, folder.path())?),
+            Step::Build(arguments) => built = Some(build(&case, arguments, env, base, folder.path())?),
             Step::Check(check) => {
                 check.hold(built.as_ref().expect("a case has a build before its first check"))?;
             }
@@ -118,7 +127,13 @@ struct Built {
     image: Option<image::Image>,
 }
 
-fn build(case: &Case, arguments: &[String], base: &Path, folder: &Path) -> Result<Built, String> {
+fn build(
+    case: &Case,
+    arguments: &[String],
+    env: &[(&str, &str)],
+    base: &Path,
+    folder: &Path,
+) -> Result<Built, String> {
     let out = folder.join("image.tar");
     let _ = std::fs::remove_file(&out);
     let config = folder.join("garboard.toml");
@@ -127,6 +142,7 @@ fn build(case: &Case, arguments: &[String], base: &Path, folder: &Path) -> Resul
         .env_clear()
         .envs(["PATH", "USER", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .env("HOME", folder)
+        .envs(env.iter().copied())
         .env("GARBOARD_ROOT", folder.join("store"))
         .env("GARBOARD_CONFIG", &config)
         .args(["build", "--progress=plain", "--build-context"])
