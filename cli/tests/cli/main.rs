@@ -7,7 +7,12 @@
 )]
 
 mod build;
+mod concurrent;
 mod debug;
+mod full_disk;
 mod images;
+mod interrupt;
+mod secrets;
 mod support;
+mod survival;
 mod usage;
