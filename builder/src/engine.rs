@@ -210,6 +210,8 @@ impl Engine {
 
 /// Does something until it is done or the build is stopped.
 async fn unless_canceled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+    // In a box: the state of all that a build does is big, and nests deep.
+    let work = Box::pin(work);
     tokio::select! {
         // A failure that is known counts, even if others were stopped for it.
         biased;

@@ -7,8 +7,16 @@
 )]
 
 mod build;
+mod concurrent;
 mod debug;
+mod full_disk;
 mod images;
+<<<<<<< HEAD
 mod registry;
+=======
+mod interrupt;
+mod secrets;
+>>>>>>> surv
 mod support;
+mod survival;
 mod usage;
