@@ -5,6 +5,7 @@
 //! them by the content of what is read of them: a stage that ran again and made the same files changes nothing for
 //! those that copy from it.
 
+mod ahead;
 mod copy;
 mod key;
 mod mkdir;
@@ -14,6 +15,7 @@ mod run;
 pub(crate) use copy::operation as copy_operation;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use garboard_cache::{Key, LayerBlob, LayerId, NewLayer, Origin, Record};
@@ -54,6 +56,8 @@ pub(crate) struct Solver {
     fresh: Vec<bool>,
     overlay: std::sync::OnceLock<bool>,
     background: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    /// For each operation: whether what it reads was started already.
+    ahead: Vec<AtomicBool>,
 }
 
 impl Solver {
@@ -70,6 +74,7 @@ impl Solver {
         let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let fresh = fresh_steps(&graph);
         let background = std::sync::Mutex::default();
+        let ahead = (0..graph.len()).map(|_| AtomicBool::new(false)).collect();
         Self {
             graph,
             layers,
@@ -83,6 +88,7 @@ impl Solver {
             fresh,
             overlay: std::sync::OnceLock::new(),
             background,
+            ahead,
         }
     }
 
@@ -112,11 +118,25 @@ impl Solver {
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
-        let tasks =
-            std::mem::take(&mut *self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for task in tasks {
-            drop(task.await);
+        loop {
+            let tasks = std::mem::take(&mut *self.tasks());
+            if tasks.is_empty() {
+                return;
+            }
+            for task in tasks {
+                drop(task.await);
+            }
         }
+    }
+
+    /// Lets a task run beside the steps.
+    fn in_background(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(task);
+        self.tasks().push(task);
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<tokio::task::JoinHandle<()>>> {
+        self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// What is in a context.
@@ -210,6 +230,7 @@ impl Solver {
             self.begin(node).cached();
             return Ok(parent.with(layer));
         }
+        self.start_ahead(id);
         let second = self.content_key(id, &parent, &first).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
@@ -297,11 +318,10 @@ impl Solver {
         let (Some(format), true) = (self.environment.export, node.exported) else { return };
         let Some(layer) = tree.layers.last().cloned() else { return };
         let layers = self.layers.clone();
-        let task = tokio::spawn(async move {
+        self.in_background(async move {
             // A failure comes up again when the export asks for the blob.
             drop(layers.blob(&layer.id, layer.base, format).await);
         });
-        self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(task);
     }
 
     /// Whether some source (not the parent) has steps that must not come from the cache, so that its definition says
