@@ -66,11 +66,7 @@ impl Solver {
     fn start_key(op: &Op, parent: &Tree) -> KeyBuilder {
         let definition = serde_json::to_vec(&op.definition()).unwrap_or_default();
         let key = KeyBuilder::new("step").part(&definition);
-        match op {
-            // Its layer has nothing to do with what is below.
-            Op::Copy(copy) if copy.link && copy.chmod.is_none() => key.part(b"link"),
-            _ => key.part(&parent.content().0),
-        }
+        if stands_alone(op) { key.part(b"link") } else { key.part(&parent.content().0) }
     }
 
     /// What names an operation that has not run: its definition and those of all its inputs.
@@ -102,6 +98,11 @@ impl Solver {
         let op = crate::solve::copy_operation(copy)?;
         crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy, e))
     }
+}
+
+/// Whether the step's layer has nothing to do with what is below.
+pub(super) fn stands_alone(op: &Op) -> bool {
+    matches!(op, Op::Copy(copy) if copy.link && copy.chmod.is_none())
 }
 
 /// What a bind mount, or a cache mount's first content, reads.

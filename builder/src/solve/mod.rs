@@ -5,6 +5,7 @@
 //! them by the content of what is read of them: a stage that ran again and made the same files changes nothing for
 //! those that copy from it.
 
+mod ahead;
 mod copy;
 mod key;
 mod mkdir;
@@ -14,6 +15,7 @@ mod run;
 pub(crate) use copy::operation as copy_operation;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use garboard_cache::{Key, LayerBlob, LayerId, NewLayer, Origin, Record};
@@ -57,6 +59,7 @@ pub(crate) struct Solver {
     /// For each operation: whether it or anything it needs must not come from the cache.
     fresh: Vec<bool>,
     overlay: std::sync::OnceLock<bool>,
+<<<<<<< HEAD
     background: Tasks,
     steps: Tasks,
 }
@@ -77,6 +80,11 @@ impl Tasks {
             drop(task.await);
         }
     }
+=======
+    background: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    /// For each operation: whether what it reads was started already.
+    ahead: Vec<AtomicBool>,
+>>>>>>> perf
 }
 
 impl Solver {
@@ -92,6 +100,11 @@ impl Solver {
         let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let fresh = fresh_steps(&graph);
+<<<<<<< HEAD
+=======
+        let background = std::sync::Mutex::default();
+        let ahead = (0..graph.len()).map(|_| AtomicBool::new(false)).collect();
+>>>>>>> perf
         Self {
             graph,
             layers,
@@ -104,8 +117,13 @@ impl Solver {
             definitions,
             fresh,
             overlay: std::sync::OnceLock::new(),
+<<<<<<< HEAD
             background: Tasks::default(),
             steps: Tasks::default(),
+=======
+            background,
+            ahead,
+>>>>>>> perf
         }
     }
 
@@ -135,6 +153,7 @@ impl Solver {
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
+<<<<<<< HEAD
         self.background.end().await;
     }
 
@@ -142,6 +161,27 @@ impl Solver {
     /// that doesn't heed the stop, such as a long COPY, isn't waited for: it ends with the process.
     pub(crate) async fn abandon(&self) {
         drop(tokio::time::timeout(PATIENCE, self.steps.end()).await);
+=======
+        loop {
+            let tasks = std::mem::take(&mut *self.tasks());
+            if tasks.is_empty() {
+                return;
+            }
+            for task in tasks {
+                drop(task.await);
+            }
+        }
+>>>>>>> perf
+    }
+
+    /// Lets a task run beside the steps.
+    fn in_background(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(task);
+        self.tasks().push(task);
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<tokio::task::JoinHandle<()>>> {
+        self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// What is in a context.
@@ -235,6 +275,7 @@ impl Solver {
             self.begin(node).cached();
             return Ok(parent.with(layer));
         }
+        self.start_ahead(id);
         let second = self.content_key(id, &parent, &first).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
@@ -337,11 +378,14 @@ impl Solver {
         let (Some(format), true) = (self.environment.export, node.exported) else { return };
         let Some(layer) = tree.layers.last().cloned() else { return };
         let layers = self.layers.clone();
-        let task = tokio::spawn(async move {
+        self.in_background(async move {
             // A failure comes up again when the export asks for the blob.
             drop(layers.blob(&layer.id, layer.base, format).await);
         });
+<<<<<<< HEAD
         self.background.add(task);
+=======
+>>>>>>> perf
     }
 
     /// Whether some source (not the parent) has steps that must not come from the cache, so that its definition says
