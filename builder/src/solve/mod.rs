@@ -59,9 +59,10 @@ pub(crate) struct Solver {
     /// For each operation: whether it or anything it needs must not come from the cache.
     fresh: Vec<bool>,
     overlay: std::sync::OnceLock<bool>,
-<<<<<<< HEAD
     background: Tasks,
     steps: Tasks,
+    /// For each operation: whether what it reads was started already.
+    ahead: Vec<AtomicBool>,
 }
 
 /// Work that goes on when nobody waits for its result any more.
@@ -75,16 +76,17 @@ impl Tasks {
 
     /// Waits until all of it is over.
     async fn end(&self) {
-        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for task in tasks {
-            drop(task.await);
+        loop {
+            let tasks =
+                std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            if tasks.is_empty() {
+                return;
+            }
+            for task in tasks {
+                drop(task.await);
+            }
         }
     }
-=======
-    background: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
-    /// For each operation: whether what it reads was started already.
-    ahead: Vec<AtomicBool>,
->>>>>>> perf
 }
 
 impl Solver {
@@ -100,11 +102,7 @@ impl Solver {
         let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let fresh = fresh_steps(&graph);
-<<<<<<< HEAD
-=======
-        let background = std::sync::Mutex::default();
         let ahead = (0..graph.len()).map(|_| AtomicBool::new(false)).collect();
->>>>>>> perf
         Self {
             graph,
             layers,
@@ -117,13 +115,9 @@ impl Solver {
             definitions,
             fresh,
             overlay: std::sync::OnceLock::new(),
-<<<<<<< HEAD
             background: Tasks::default(),
             steps: Tasks::default(),
-=======
-            background,
             ahead,
->>>>>>> perf
         }
     }
 
@@ -153,7 +147,6 @@ impl Solver {
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
-<<<<<<< HEAD
         self.background.end().await;
     }
 
@@ -161,27 +154,11 @@ impl Solver {
     /// that doesn't heed the stop, such as a long COPY, isn't waited for: it ends with the process.
     pub(crate) async fn abandon(&self) {
         drop(tokio::time::timeout(PATIENCE, self.steps.end()).await);
-=======
-        loop {
-            let tasks = std::mem::take(&mut *self.tasks());
-            if tasks.is_empty() {
-                return;
-            }
-            for task in tasks {
-                drop(task.await);
-            }
-        }
->>>>>>> perf
     }
 
     /// Lets a task run beside the steps.
     fn in_background(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let task = tokio::spawn(task);
-        self.tasks().push(task);
-    }
-
-    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<tokio::task::JoinHandle<()>>> {
-        self.background.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.background.add(tokio::spawn(task));
     }
 
     /// What is in a context.
@@ -382,10 +359,6 @@ impl Solver {
             // A failure comes up again when the export asks for the blob.
             drop(layers.blob(&layer.id, layer.base, format).await);
         });
-<<<<<<< HEAD
-        self.background.add(task);
-=======
->>>>>>> perf
     }
 
     /// Whether some source (not the parent) has steps that must not come from the cache, so that its definition says

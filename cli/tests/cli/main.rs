@@ -11,12 +11,9 @@ mod concurrent;
 mod debug;
 mod full_disk;
 mod images;
-<<<<<<< HEAD
-mod registry;
-=======
 mod interrupt;
+mod registry;
 mod secrets;
->>>>>>> surv
 mod support;
 mod survival;
 mod usage;
