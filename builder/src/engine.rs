@@ -3,16 +3,22 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+<<<<<<< HEAD
 use garboard_cache::{Scratch, Store};
 use garboard_layer::{ArchiveOptions, Encoder, Ids, Limits};
+=======
+use garboard_cache::{PruneOptions, Store};
+use garboard_layer::{Encoder, Ids};
+>>>>>>> surv
 use garboard_parser::Dockerfile;
 use garboard_registry::{Client, Platform};
 
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::export::{Built, Exported, Exporter};
-use crate::layers::Layers;
+use crate::layers::{Layers, blocking};
 use crate::outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 use crate::plan::{Plan, Planner};
 use crate::reporter::{EventSink, Reporter};
@@ -21,6 +27,10 @@ use crate::request::{
 };
 use crate::solve::{Environment, Solver};
 use crate::source::ImageSource;
+
+/// Waiting for the disk costs seconds at worst: for builds that took longer than this it is worth it, the others are
+/// made again as quickly.
+const WORTH_FLUSHING: Duration = Duration::from_secs(10);
 
 /// What an engine works with.
 #[derive(Clone)]
@@ -37,6 +47,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// The platform of this machine.
     pub platform: Platform,
+    /// Bounds of the store, held after every build that ran something; `None`: it grows.
+    pub bounds: Option<PruneOptions>,
     /// Makes the writer for exports to standard output.
     pub stdout: fn() -> Box<dyn Write + Send>,
 }
@@ -117,6 +129,7 @@ impl Engine {
         reporter: &Reporter,
         cancel: &Cancel,
     ) -> Result<BuildOutcome> {
+        let begin = Instant::now();
         check_request(request)?;
         let _lease = self
             .options
@@ -171,7 +184,31 @@ impl Engine {
         solver.settle().await;
         let built: Vec<Built> =
             images.into_iter().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
+<<<<<<< HEAD
         unless_canceled(cancel, Box::pin(self.export(&exports, &built, request, reporter))).await
+=======
+        let outcome = unless_canceled(cancel, self.export(&exports, &built, request, reporter)).await?;
+        if solver.has_run() {
+            unless_canceled(cancel, self.tidy(begin.elapsed())).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Makes what took long to build safe from a crash of the machine, and holds the store's bounds. A build that came
+    /// to its end doesn't fail by either.
+    async fn tidy(&self, took: Duration) -> Result<()> {
+        let (store, bounds) = (self.options.store.clone(), self.options.bounds.clone());
+        blocking(move || {
+            if took >= WORTH_FLUSHING {
+                let _ = store.flush();
+            }
+            if let Some(bounds) = bounds {
+                let _ = store.hold_bounds(&bounds);
+            }
+            Ok(())
+        })
+        .await
+>>>>>>> surv
     }
 
     async fn export(

@@ -74,6 +74,10 @@ impl Tasks {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(task);
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+    }
+
     /// Waits until all of it is over.
     async fn end(&self) {
         loop {
@@ -148,6 +152,11 @@ impl Solver {
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
         self.background.end().await;
+    }
+
+    /// Whether any step didn't come from the cache.
+    pub(crate) fn has_run(&self) -> bool {
+        !self.steps.is_empty()
     }
 
     /// After a stop: waits for the steps that run to be over, so that none is left behind and each reports its end. One

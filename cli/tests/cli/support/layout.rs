@@ -1,6 +1,7 @@
 //! Reads images as other tools would: from an OCI layout, checking every digest on the way.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::io::Read;
 use std::path::Path;
 
@@ -67,6 +68,9 @@ fn blob(layout: &Path, digest: &Value) -> Vec<u8> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
