@@ -87,7 +87,8 @@ impl Engine {
         let unpacked = unpacked.as_ref().map(Scratch::path);
         let file = read_dockerfile(&request.dockerfile, unpacked, &reporter)
             .map_err(|e| report(&e, None, cancel))?;
-        let result = self.build_file(request, &file, unpacked, &reporter, cancel).await;
+        // Boxed, as are its parts: the type of the whole would be too deep for the compiler.
+        let result = Box::pin(self.build_file(request, &file, unpacked, &reporter, cancel)).await;
         result.map_err(|e| report(&e, Some(&file), cancel))
     }
 
@@ -139,7 +140,7 @@ impl Engine {
             platform: &self.options.platform,
             unpacked,
         };
-        let Plan { graph, images, wanted } = unless_canceled(cancel, planner.plan()).await?;
+        let Plan { graph, images, wanted } = unless_canceled(cancel, Box::pin(planner.plan())).await?;
         let files_only = exports.iter().all(|e| {
             matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
         });
@@ -170,7 +171,7 @@ impl Engine {
         solver.settle().await;
         let built: Vec<Built> =
             images.into_iter().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
-        unless_canceled(cancel, self.export(&exports, &built, request, reporter)).await
+        unless_canceled(cancel, Box::pin(self.export(&exports, &built, request, reporter))).await
     }
 
     async fn export(
@@ -209,6 +210,8 @@ impl Engine {
 
 /// Does something until it is done or the build is stopped.
 async fn unless_canceled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+    // In a box: the state of all that a build does is big, and nests deep.
+    let work = Box::pin(work);
     tokio::select! {
         // A failure that is known counts, even if others were stopped for it.
         biased;

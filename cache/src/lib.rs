@@ -43,6 +43,7 @@ mod remove;
 mod reserve;
 mod staging;
 mod store;
+mod sweep;
 #[cfg(test)]
 mod testing;
 mod toc;

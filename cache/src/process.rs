@@ -17,6 +17,7 @@ use crate::files::{make_dir, names_in, random_name};
 use crate::layout::Layout;
 use crate::lock::{LockGuard, Mode, open_lock_file, try_now, wait_for};
 use crate::remove::remove_tree;
+use crate::sweep::Sweeper;
 
 /// Folders that are kept for later use, of each sort.
 const MAX_SPARE: usize = 8;
@@ -27,6 +28,7 @@ pub(crate) struct ProcessFolder {
     dir: PathBuf,
     counter: AtomicU64,
     spare: Mutex<Vec<(Spare, PathBuf)>>,
+    sweeper: Sweeper,
     /// Says that the process lives.
     _alive: LockGuard,
 }
@@ -84,7 +86,13 @@ impl ProcessFolder {
         let alive = wait_for(layout, &lock_name(&name), Mode::Exclusive)?;
         let dir = layout.tmp().join(name);
         make_dir(&dir)?;
-        Ok(Self { dir, counter: AtomicU64::new(0), spare: Mutex::default(), _alive: alive })
+        Ok(Self {
+            dir,
+            counter: AtomicU64::new(0),
+            spare: Mutex::default(),
+            sweeper: Sweeper::default(),
+            _alive: alive,
+        })
     }
 
     /// A path in the folder that nothing has yet.
@@ -100,6 +108,12 @@ impl ProcessFolder {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e).on("move away", path),
         }
+    }
+
+    /// Removes something in this folder while other things go on; it is out of the way at once.
+    pub(crate) fn remove_later(&self, path: &Path) -> Result<()> {
+        self.discard(path)?.into_iter().for_each(|trash| self.sweeper.add(trash));
+        Ok(())
     }
 
     /// A folder that was given back.
@@ -127,6 +141,11 @@ impl ProcessFolder {
 
 impl Drop for ProcessFolder {
     fn drop(&mut self) {
+        for name in names_in(&self.dir).unwrap_or_default() {
+            self.sweeper.add(self.dir.join(name));
+        }
+        // Waits until all that is gone.
+        drop(std::mem::take(&mut self.sweeper));
         // What can't be removed now is found by the next process.
         let _ = remove_tree(&self.dir, None);
     }

@@ -15,7 +15,7 @@ use rusqlite::Transaction;
 use crate::error::{DbContext, IoContext};
 use crate::files::{make_dir, make_open_dir, names_in};
 use crate::layer::{insert_blob, insert_layer, layer_id, require_layer, same_diff_id};
-use crate::process::Spare;
+use crate::process::{ProcessFolder, Spare};
 use crate::remove::remove_tree;
 use crate::toc::{TocBytes, folder_size};
 use crate::usage::{sync_file_system, tree_size};
@@ -91,10 +91,10 @@ impl Drop for Staging {
     fn drop(&mut self) {
         let own = &self.store.inner.own;
         // What can't be removed goes with the process's folder.
-        if let Some(work) = give_work(&self.work).then(|| self.work.clone()) {
-            own.give_spare(Spare::Work, work).map(|path| remove_tree(&path, None));
+        if empty_work(&self.work, own) {
+            own.give_spare(Spare::Work, self.work.clone()).map(|path| remove_tree(&path, None));
         } else {
-            let _ = remove_tree(&self.work, None);
+            let _ = own.remove_later(&self.work);
         }
         if is_pristine(&self.dir, &self.fs) {
             own.give_spare(Spare::Layer, self.dir.clone()).map(|path| remove_tree(&path, None));
@@ -104,12 +104,10 @@ impl Drop for Staging {
     }
 }
 
-/// Whether a work folder is empty, after removing what an overlay leaves in it.
-fn give_work(work: &Path) -> bool {
-    ["work", "index"].iter().all(|name| {
-        let gone = fs::remove_dir(work.join(name));
-        gone.is_ok() || gone.is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
-    }) && names_in(work).is_ok_and(|names| names.is_empty())
+/// Takes what an overlay leaves out of a work folder; whether it is empty then.
+fn empty_work(work: &Path, own: &ProcessFolder) -> bool {
+    ["work", "index"].iter().all(|name| own.remove_later(&work.join(name)).is_ok())
+        && names_in(work).is_ok_and(|names| names.is_empty())
 }
 
 /// Whether the folder of a layer is as it was made.

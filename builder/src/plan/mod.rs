@@ -12,6 +12,8 @@ mod metadata;
 mod mount;
 mod run;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;

@@ -15,26 +15,29 @@ impl Solver {
     /// The key that is known without any source: the operation, the content that it starts from (for `--link`: none), and
     /// the definitions of its sources. Contexts count by content, there is nothing else to name them by.
     pub(super) async fn definition_key(self: &Arc<Self>, id: OpId, parent: &Tree) -> Result<Key> {
-        let node = self.graph.node(id);
-        let mut key = Self::start_key(&node.op, parent);
-        match &node.op {
+        let op = &self.graph.node(id).op;
+        Ok(self.with_sources(Self::start_key(op, parent), op).await?.finish())
+    }
+
+    /// Adds what an operation reads of its sources, by their definitions.
+    async fn with_sources(self: &Arc<Self>, key: KeyBuilder, op: &Op) -> Result<KeyBuilder> {
+        match op {
             Op::Copy(copy) if self.is_context(copy.from) => {
-                key = key.part(&self.selected(copy, &self.context(copy.from).await?.view)?.0);
+                Ok(key.part(&self.selected(copy, &self.context(copy.from).await?.view)?.0))
             }
             Op::Copy(copy) => {
                 let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
-                key = key.part(&self.definition(copy.from).await?.0).part(&selection);
+                Ok(key.part(&self.definition(copy.from).await?.0).part(&selection))
             }
             Op::Run(run) => {
-                for mount in &run.mounts {
-                    if let Some((from, selector)) = mount_source(mount) {
-                        key = key.part(&self.definition(from).await?.0).part(selector.as_bytes());
-                    }
+                let mut key = key;
+                for (from, selector) in run.mounts.iter().filter_map(mount_source) {
+                    key = key.part(&self.definition(from).await?.0).part(selector.as_bytes());
                 }
+                Ok(key)
             }
-            _ => {}
+            _ => Ok(key),
         }
-        Ok(key.finish())
     }
 
     /// The key by the content of what is read of the sources; `first` where there are none but contexts.
@@ -63,11 +66,7 @@ impl Solver {
     fn start_key(op: &Op, parent: &Tree) -> KeyBuilder {
         let definition = serde_json::to_vec(&op.definition()).unwrap_or_default();
         let key = KeyBuilder::new("step").part(&definition);
-        match op {
-            // Its layer has nothing to do with what is below.
-            Op::Copy(copy) if copy.link && copy.chmod.is_none() => key.part(b"link"),
-            _ => key.part(&parent.content().0),
-        }
+        if stands_alone(op) { key.part(b"link") } else { key.part(&parent.content().0) }
     }
 
     /// What names an operation that has not run: its definition and those of all its inputs.
@@ -85,22 +84,7 @@ impl Solver {
             if let Some(parent) = op.parent() {
                 key = key.part(&this.definition(parent).await?.0);
             }
-            match op {
-                Op::Copy(copy) if this.is_context(copy.from) => {
-                    key = key.part(&this.selected(copy, &this.context(copy.from).await?.view)?.0);
-                }
-                Op::Copy(copy) => {
-                    let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
-                    key = key.part(&this.definition(copy.from).await?.0).part(&selection);
-                }
-                Op::Run(run) => {
-                    for (from, selector) in run.mounts.iter().filter_map(mount_source) {
-                        key = key.part(&this.definition(from).await?.0).part(selector.as_bytes());
-                    }
-                }
-                _ => {}
-            }
-            Ok(key.finish())
+            Ok(this.with_sources(key, op).await?.finish())
         }
         .boxed()
     }
@@ -114,6 +98,11 @@ impl Solver {
         let op = crate::solve::copy_operation(copy)?;
         crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy, e))
     }
+}
+
+/// Whether the step's layer has nothing to do with what is below.
+pub(super) fn stands_alone(op: &Op) -> bool {
+    matches!(op, Op::Copy(copy) if copy.link && copy.chmod.is_none())
 }
 
 /// What a bind mount, or a cache mount's first content, reads.

@@ -5,6 +5,7 @@
 //! them by the content of what is read of them: a stage that ran again and made the same files changes nothing for
 //! those that copy from it.
 
+mod ahead;
 mod copy;
 mod key;
 mod mkdir;
@@ -14,6 +15,7 @@ mod run;
 pub(crate) use copy::operation as copy_operation;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use garboard_cache::{Key, LayerBlob, LayerId, NewLayer, Origin, Record};
@@ -59,6 +61,8 @@ pub(crate) struct Solver {
     overlay: std::sync::OnceLock<bool>,
     background: Tasks,
     steps: Tasks,
+    /// For each operation: whether what it reads was started already.
+    ahead: Vec<AtomicBool>,
 }
 
 /// Work that goes on when nobody waits for its result any more.
@@ -72,9 +76,15 @@ impl Tasks {
 
     /// Waits until all of it is over.
     async fn end(&self) {
-        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for task in tasks {
-            drop(task.await);
+        loop {
+            let tasks =
+                std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            if tasks.is_empty() {
+                return;
+            }
+            for task in tasks {
+                drop(task.await);
+            }
         }
     }
 }
@@ -92,6 +102,7 @@ impl Solver {
         let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let fresh = fresh_steps(&graph);
+        let ahead = (0..graph.len()).map(|_| AtomicBool::new(false)).collect();
         Self {
             graph,
             layers,
@@ -106,6 +117,7 @@ impl Solver {
             overlay: std::sync::OnceLock::new(),
             background: Tasks::default(),
             steps: Tasks::default(),
+            ahead,
         }
     }
 
@@ -142,6 +154,11 @@ impl Solver {
     /// that doesn't heed the stop, such as a long COPY, isn't waited for: it ends with the process.
     pub(crate) async fn abandon(&self) {
         drop(tokio::time::timeout(PATIENCE, self.steps.end()).await);
+    }
+
+    /// Lets a task run beside the steps.
+    fn in_background(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.background.add(tokio::spawn(task));
     }
 
     /// What is in a context.
@@ -235,6 +252,7 @@ impl Solver {
             self.begin(node).cached();
             return Ok(parent.with(layer));
         }
+        self.start_ahead(id);
         let second = self.content_key(id, &parent, &first).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
@@ -337,11 +355,10 @@ impl Solver {
         let (Some(format), true) = (self.environment.export, node.exported) else { return };
         let Some(layer) = tree.layers.last().cloned() else { return };
         let layers = self.layers.clone();
-        let task = tokio::spawn(async move {
+        self.in_background(async move {
             // A failure comes up again when the export asks for the blob.
             drop(layers.blob(&layer.id, layer.base, format).await);
         });
-        self.background.add(task);
     }
 
     /// Whether some source (not the parent) has steps that must not come from the cache, so that its definition says

@@ -7,8 +7,13 @@
 )]
 
 mod build;
+mod concurrent;
 mod debug;
+mod full_disk;
 mod images;
+mod interrupt;
 mod registry;
+mod secrets;
 mod support;
+mod survival;
 mod usage;

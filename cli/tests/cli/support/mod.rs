@@ -1,6 +1,8 @@
 //! Runs the program in a place of its own: a temporary folder, a home that is empty, an environment that is known.
 
+mod base;
 mod images;
+pub(crate) mod layout;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -69,8 +71,17 @@ impl TestContext {
 
     /// Runs the program and gives what it put out.
     pub(crate) fn output(&self, args: &[impl AsRef<OsStr>], input: &[u8]) -> Output {
+        let mut child = self.command(args).spawn().unwrap();
+        // the program may end without reading all of it
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    /// The program, to be started by the caller; all its standard streams are pipes.
+    pub(crate) fn command(&self, args: &[impl AsRef<OsStr>]) -> Command {
         let home = self.folder.path().join("home");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_garboard"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_garboard"));
+        command
             .args(args)
             .current_dir(self.work())
             .env_clear()
@@ -80,12 +91,8 @@ impl TestContext {
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // the program may end without reading all of it
-        let _ = child.stdin.take().unwrap().write_all(input);
-        child.wait_with_output().unwrap()
+            .stderr(Stdio::piped());
+        command
     }
 
     fn filter(&self, text: &str) -> String {

@@ -1,0 +1,171 @@
+//! Data-driven: `testdata/plan/*.case` says what a Dockerfile becomes, without running anything.
+//!
+//! A case is lines `build-arg: NAME=VALUE`, `target: NAME`, `platform: P`, `base: NAME CONFIG-JSON` (a base image with one layer),
+//! then `-- Dockerfile --`, its text, `-- plan --`, and what comes out: `config KEY = JSON`, `history TEXT`, `layer TEXT`
+//! (history with a layer), `step NAME`; or `fails TEXT`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use garboard_registry::{Client, ClientConfig, Platform};
+
+use super::stage::{Evaluation, Stop};
+use super::{Contexts, Images, Planner};
+use crate::graph::{ContextOp, Graph, OpId};
+use crate::image::ImageConfig;
+use crate::reporter::Reporter;
+use crate::request::{BuildRequest, ContextSource, DockerfileSource, Entitlements, NetworkMode, NoCache};
+use crate::source::{BaseImage, BaseLayer, ImageSource};
+
+struct Case {
+    request: BuildRequest,
+    bases: BTreeMap<String, String>,
+    dockerfile: String,
+    expected: String,
+}
+
+fn request() -> BuildRequest {
+    BuildRequest {
+        dockerfile: DockerfileSource::Text(Vec::new()),
+        context: ContextSource::Empty,
+        named_contexts: BTreeMap::new(),
+        target: None,
+        build_args: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        annotations: Vec::new(),
+        platforms: Vec::new(),
+        no_cache: NoCache::Use,
+        pull: false,
+        network: NetworkMode::Default,
+        add_hosts: Vec::new(),
+        shm_size: None,
+        ulimits: Vec::new(),
+        cgroup_parent: None,
+        entitlements: Entitlements::default(),
+        secrets: BTreeMap::new(),
+        tags: Vec::new(),
+        exports: Vec::new(),
+        resolv_conf: Vec::new(),
+    }
+}
+
+fn read(text: &str) -> Case {
+    let (head, rest) = text.split_once("-- Dockerfile --\n").expect("a Dockerfile");
+    let (dockerfile, expected) = rest.split_once("-- plan --\n").expect("a plan");
+    let mut request = request();
+    let mut bases = BTreeMap::new();
+    for line in head.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty()) {
+        let (key, value) = line.split_once(": ").expect("`key: value`");
+        match key {
+            "build-arg" => {
+                let (name, value) = value.split_once('=').expect("`NAME=VALUE`");
+                request.build_args.insert(name.into(), value.into());
+            }
+            "target" => request.target = Some(value.into()),
+            "platform" => request.platforms.push(value.into()),
+            "base" => {
+                let (name, config) = value.split_once(' ').expect("`NAME CONFIG`");
+                bases.insert(name.into(), config.into());
+            }
+            other => panic!("unknown line `{other}`"),
+        }
+    }
+    Case { request, bases, dockerfile: dockerfile.into(), expected: expected.into() }
+}
+
+/// A base image with one layer that nobody will fetch.
+fn base(name: &str, config: &str) -> BaseImage {
+    let mut image =
+        ImageConfig { os: "linux".into(), architecture: "amd64".into(), ..ImageConfig::default() };
+    image.config = serde_json::from_str(config).expect("a config");
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let layer = BaseLayer {
+        diff_id: digest.clone(),
+        media_type: "application/vnd.oci.image.layer.v1.tar+gzip".into(),
+        digest,
+        size: 1,
+        annotations: BTreeMap::new(),
+        origin: None,
+    };
+    BaseImage { name: name.into(), config: image, layers: vec![layer] }
+}
+
+fn plan(case: &Case) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        garboard_cache::Store::open(folder.path(), garboard_cache::OpenOptions::default()).expect("a store");
+    let sources = ImageSource { store, client: Client::new(ClientConfig::default()), pull: false };
+    let dockerfile = match garboard_parser::parse(case.dockerfile.as_bytes()) {
+        Ok(dockerfile) => dockerfile,
+        Err(e) => return format!("fails {e}\n"),
+    };
+    let host: Platform = "linux/amd64".parse().expect("a platform");
+    let platforms: Vec<Platform> =
+        case.request.platforms.iter().map(|p| p.parse().expect("a platform")).collect();
+    let target = platforms.first().unwrap_or(&host);
+    let planner = Planner {
+        request: &case.request,
+        dockerfile: &dockerfile,
+        file_name: "Dockerfile",
+        ignore_beside: None,
+        sources: &sources,
+        reporter: &Reporter::new(std::sync::Arc::new(drop)),
+        platform: &host,
+        unpacked: None,
+    };
+    let context = ContextOp {
+        folder: "/context".into(),
+        ignore_text: String::new(),
+        name: "[internal] load build context".into(),
+        keep_owners: false,
+    };
+    let contexts = Contexts { main: Some(context), named: BTreeMap::new() };
+    let mut images = Images::new();
+    for (name, config) in &case.bases {
+        images.insert((name.clone(), target.to_string()), Ok(base(name, config)));
+    }
+    let mut graph = Graph::default();
+    match Evaluation::new(&planner, target, false, &contexts, &images).target(&mut graph) {
+        Ok(image) => show(&image, &graph),
+        Err(Stop::Missing(wanted)) => format!("wants {wanted:?}\n"),
+        Err(Stop::Failed(failure)) => format!("fails {failure}\n"),
+    }
+}
+
+fn show(image: &crate::export::PlannedImage, graph: &Graph) -> String {
+    let mut out = String::new();
+    let config = serde_json::to_value(&image.config.config).expect("JSON");
+    for (key, value) in config.as_object().into_iter().flatten() {
+        writeln!(out, "config {key} = {value}").expect("a string");
+    }
+    for entry in &image.history {
+        let kind = if entry.layer { "layer" } else { "history" };
+        writeln!(out, "{kind} {}", entry.created_by.replace('\n', "\\n")).expect("a string");
+    }
+    for id in 0..graph.len() {
+        let name = &graph.node(OpId(id)).name;
+        if !name.is_empty() {
+            writeln!(out, "step {name}").expect("a string");
+        }
+    }
+    out
+}
+
+#[test]
+fn cases() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/plan");
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("cases") {
+        let path = entry.expect("a case").path();
+        let case = read(&std::fs::read_to_string(&path).expect("a case"));
+        let found = plan(&case);
+        count += 1;
+        if found != case.expected {
+            wrong.push(format!("{}\n--- expected\n{}--- found\n{found}", path.display(), case.expected));
+        }
+    }
+    assert!(count > 0, "no cases");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
