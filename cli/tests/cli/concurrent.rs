@@ -44,10 +44,10 @@ fn ends(log: &str) -> BTreeMap<String, String> {
     for (number, rest) in log.lines().filter_map(|line| line.split_once(' ')) {
         if rest.starts_with('[') {
             names.insert(number, rest);
-        } else if let Some(end) = ["DONE", "CACHED"].into_iter().find(|end| rest.starts_with(end)) {
-            if let Some(name) = names.get(number) {
-                ends.insert((*name).to_owned(), end.to_owned());
-            }
+        } else if let Some(end) = ["DONE", "CACHED"].into_iter().find(|end| rest.starts_with(end))
+            && let Some(name) = names.get(number)
+        {
+            ends.insert((*name).to_owned(), end.to_owned());
         }
     }
     ends
