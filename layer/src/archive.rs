@@ -8,7 +8,7 @@ use crate::path::check;
 use crate::place::Placer;
 use crate::tar_read::{RawEntry, TarReader};
 use crate::unpack::{clean, copy_hashed, to_entry};
-use crate::{Entry, EntryKind, Ids, LayerError, Limits, decompress_archive};
+use crate::{Entry, EntryKind, Ids, LayerError, Limits, Withheld, decompress_archive};
 
 /// How [`unpack_archive`] works.
 #[derive(Clone, Debug)]
@@ -38,13 +38,14 @@ pub fn is_archive(file: &File) -> Result<bool, LayerError> {
 ///
 /// The rules are those of ADD: the archive sees `dest` as `/` (`..`, absolute names and links end inside it), its
 /// entry for `.` is ignored, folders it doesn't list are made 0755 for root, names like `.wh.x` mean nothing.
-/// Devices that may not be made are left out.
+/// Owners that the file system can't have, and devices that may not be made, are in what is returned.
 pub fn unpack_archive(
     reader: impl Read + Send + 'static,
     root: &Path,
     dest: &[u8],
     options: &ArchiveOptions,
-) -> Result<(), LayerError> {
+) -> Result<Withheld, LayerError> {
+    let mut withheld = Withheld::default();
     let mut place = Placer::chrooted(root, dest, options.ids)?;
     let mut tar = TarReader::new(decompress_archive(reader)?, options.limits.bytes);
     let (mut entries, mut bytes) = (0, 0u64);
@@ -57,42 +58,54 @@ pub fn unpack_archive(
         if bytes > options.limits.bytes {
             return Err(LayerError::Limit { what: "bytes", limit: options.limits.bytes });
         }
-        unpack_entry(&raw, &mut tar, &mut place, options)?;
+        let Some(entry) = archive_entry(&raw, options)? else { continue };
+        let made = unpack_entry(&entry, &mut tar, &mut place)?;
+        if !made || options.ids == Ids::Squash {
+            withheld.note(place.real_path(&entry.path)?, with_real_target(entry, &mut place)?);
+        }
     }
-    place.finish()
+    place.finish()?;
+    Ok(withheld)
 }
 
-fn unpack_entry(
-    raw: &RawEntry,
-    content: &mut impl Read,
-    place: &mut Placer,
-    options: &ArchiveOptions,
-) -> Result<(), LayerError> {
+/// The entry as it is to be placed; none for the archive's root.
+fn archive_entry(raw: &RawEntry, options: &ArchiveOptions) -> Result<Option<Entry>, LayerError> {
     let path = clean(&raw.path);
     if path.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     check(&path)?;
     let mut entry = to_entry(raw, path)?;
     if let Some((uid, gid)) = options.chown {
         entry = Entry { uid, gid, ..entry };
     }
-    match &mut entry.kind {
-        EntryKind::Dir { .. } => return place.dir(&entry),
+    if let EntryKind::Hardlink { target } = &mut entry.kind {
+        *target = clean(target);
+        check(target)?;
+    }
+    Ok(Some(entry))
+}
+
+fn with_real_target(mut entry: Entry, place: &mut Placer) -> Result<Entry, LayerError> {
+    if let EntryKind::Hardlink { target } = &mut entry.kind {
+        *target = place.real_path(target)?;
+    }
+    Ok(entry)
+}
+
+/// Places an entry; false if it is a device that may not be made.
+fn unpack_entry(entry: &Entry, content: &mut impl Read, place: &mut Placer) -> Result<bool, LayerError> {
+    match entry.kind {
+        EntryKind::Dir { .. } => place.dir(entry)?,
         EntryKind::File { size, .. } => {
-            let size = *size;
             let mut file = place.file(&entry.path)?;
             copy_hashed(content, &mut file, &entry.path, size)?;
-            return place.seal(&file, &entry);
+            place.seal(&file, entry)?;
         }
-        EntryKind::Hardlink { target } => {
-            *target = clean(target);
-            check(target)?;
-        }
-        _ => {}
+        _ => match place.special(entry) {
+            Err(LayerError::Device { .. }) => return Ok(false),
+            placed => placed?,
+        },
     }
-    match place.special(&entry) {
-        Err(LayerError::Device { .. }) => Ok(()),
-        placed => placed,
-    }
+    Ok(true)
 }

@@ -50,6 +50,12 @@ impl TreeStamp {
         Ok(Self { taken, files })
     }
 
+    /// Whether something is a device that could not be made in the first place.
+    fn never_had(&self, entry: &Entry) -> bool {
+        matches!(entry.kind, EntryKind::Char { .. } | EntryKind::Block { .. })
+            && !self.files.contains_key(&entry.path)
+    }
+
     /// Whether a file certainly is what it was.
     fn untouched(&self, item: &Scanned) -> bool {
         self.files.get(&item.entry.path) == Some(&item.stamp) && item.stamp.ctime < self.taken - TICK
@@ -118,6 +124,9 @@ pub fn diff_trees(
     let mut last: Option<&[u8]> = None;
     for entry in before.walk(b"").map(|found| found.entry) {
         if last.is_some_and(|last| within(&entry.path, last)) || kinds.contains_key(&entry.path[..]) {
+            continue;
+        }
+        if stamp.is_some_and(|stamp| stamp.never_had(entry)) {
             continue;
         }
         last = Some(&entry.path);

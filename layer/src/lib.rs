@@ -40,6 +40,7 @@ mod unpack;
 mod unpack_tree;
 mod view;
 mod walk;
+mod withheld;
 mod write;
 
 pub use archive::{ArchiveOptions, is_archive, unpack_archive};
@@ -56,4 +57,5 @@ pub use toc::{ContentDigest, Entry, EntryKind, Mtime, Toc};
 pub use unpack::{Devices, Form, Limits, UnpackOptions, unpack_layer};
 pub use view::{Found, Resolved, TreeView, Walk};
 pub use walk::{Verdict, WalkOptions, walk};
+pub use withheld::Withheld;
 pub use write::{BlobTarget, Targets, Written, write_layer};

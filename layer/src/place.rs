@@ -1,7 +1,7 @@
 //! Makes files in a folder, one name at a time, and never outside of it.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::path::{ancestors, os, split};
+use crate::path::{ancestors, join, os, split};
 use crate::{Entry, EntryKind, Ids, LayerError};
 
 /// Marks a folder that hides lower layers' entries, for overlayfs mounted with `userxattr`.
@@ -25,6 +25,8 @@ pub(crate) struct Placer {
     root: OwnedFd,
     /// How the way to a folder is found: through no link at all, or as if the root were `/`.
     resolve: ResolveFlags,
+    /// How the kernel calls the folder that everything is in.
+    outer: Vec<u8>,
     ids: Ids,
     /// The folder of the entry before: sorted entries mostly share it.
     parent: Option<(Vec<u8>, OwnedFd)>,
@@ -35,7 +37,7 @@ impl Placer {
     pub(crate) fn new(root: &Path, ids: Ids) -> Result<Self, LayerError> {
         let fd = rustix::fs::open(root, OFlags::RDONLY | DIR, Mode::empty())
             .map_err(|e| LayerError::io("open", root.as_os_str().as_bytes(), e))?;
-        Ok(Self { root: fd, resolve: INSIDE, ids, parent: None, dirs: Vec::new() })
+        Ok(Self { root: fd, resolve: INSIDE, outer: Vec::new(), ids, parent: None, dirs: Vec::new() })
     }
 
     /// Places entries in `dest` below `root` as if `dest` were `/`: links are followed, but lead nowhere else.
@@ -43,7 +45,16 @@ impl Placer {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let outer = Self { resolve, ..Self::new(root, ids)? };
         let inner = outer.open_dir(dest, OFlags::RDONLY).map_err(|e| LayerError::io("open", dest, e))?;
-        Ok(Self { root: inner, ..outer })
+        let name = kernel_name(outer.root.as_fd(), dest)?;
+        Ok(Self { root: inner, outer: name, ..outer })
+    }
+
+    /// Where below the outer folder an entry of a [chrooted](Placer::chrooted) placer lies, links on the way followed.
+    pub(crate) fn real_path(&mut self, path: &[u8]) -> Result<Vec<u8>, LayerError> {
+        let (parent, name) = self.parent(path)?;
+        let parent = kernel_name(parent, path)?;
+        let below = parent.strip_prefix(&self.outer[..]).unwrap_or(&parent);
+        Ok(join(below.strip_prefix(b"/").unwrap_or(below), name.as_os_str().as_bytes()))
     }
 
     /// Makes a folder; one that is there is taken over, anything else that is there is replaced.
@@ -252,6 +263,14 @@ impl Placer {
         rustix::fs::utimensat(parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(fail("set the time of"))
     }
+}
+
+/// The kernel's name for an open folder; in a mount that is attached nowhere it begins at the mount's root.
+fn kernel_name(fd: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<u8>, LayerError> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let name = rustix::fs::readlink(link, Vec::new()).map_err(|e| LayerError::io("find", path, e))?;
+    let name = name.into_bytes();
+    Ok(if name == b"/" { Vec::new() } else { name })
 }
 
 fn times(entry: &Entry) -> Timestamps {

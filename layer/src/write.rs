@@ -165,7 +165,11 @@ impl<'a> Writer<'a> {
             let placed = Entry { mtime: precise, ..entry.clone() };
             match entry.kind {
                 EntryKind::Dir { .. } => folder.dir(&placed)?,
-                _ => folder.special(&placed)?,
+                _ => match folder.special(&placed) {
+                    // As where layers are unpacked: the blob and the table of contents have the device.
+                    Err(LayerError::Device { .. }) if placed.kind != EntryKind::Whiteout => {}
+                    made => made?,
+                },
             }
         }
         self.entries.push(entry);

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use common::{unpack, view};
 use garboard_layer::{
-    ArchiveOptions, Devices, Form, Ids, LayerError, Limits, Toc, TreeView, UnpackOptions, is_archive,
-    unpack_archive, unpack_layer,
+    ArchiveOptions, Devices, DiffOptions, EntryKind, Form, Ids, LayerError, Limits, Toc, TreeView,
+    UnpackOptions, diff_trees, is_archive, unpack_archive, unpack_layer,
 };
 use proptest::prelude::*;
 use tar::{EntryType, Header};
@@ -199,7 +199,27 @@ fn limits_hold() {
 
 fn archive(tar: Vec<u8>, root: &Path, dest: &str, chown: Option<(u32, u32)>) -> Result<(), LayerError> {
     let options = ArchiveOptions { chown, ids: common::ids(), limits: Limits::default() };
-    unpack_archive(std::io::Cursor::new(tar), root, dest.as_bytes(), &options)
+    unpack_archive(std::io::Cursor::new(tar), root, dest.as_bytes(), &options).map(drop)
+}
+
+#[test]
+fn owners_that_can_not_be_given_are_kept_by_the_real_path() {
+    let cage = Cage::new();
+    std::fs::create_dir_all(cage.root().join("dest/real")).unwrap();
+    std::os::unix::fs::symlink("/real", cage.root().join("dest/link")).unwrap();
+    let tar = raw(&[("link/a", F, "", "1"), ("h", H, "/link/a", "")]);
+    let options = ArchiveOptions { chown: Some((7, 8)), ids: Ids::Squash, limits: Limits::default() };
+    let withheld = unpack_archive(std::io::Cursor::new(tar), &cage.root(), b"dest", &options).unwrap();
+    let lower = TreeView::default();
+    let diff = DiffOptions { ids: Ids::Squash, threads: 1 };
+    let mut planned = diff_trees(&lower, &cage.root(), None, diff).unwrap();
+    withheld.apply(&mut planned, &lower);
+    let owners: Vec<_> = planned
+        .iter()
+        .filter(|one| matches!(one.entry.kind, EntryKind::File { .. } | EntryKind::Hardlink { .. }))
+        .map(|one| (String::from_utf8_lossy(&one.entry.path).into_owned(), one.entry.uid, one.entry.gid))
+        .collect();
+    assert_eq!(owners, [("dest/h".to_owned(), 7, 8), ("dest/real/a".to_owned(), 7, 8)]);
 }
 
 #[test]

@@ -175,16 +175,20 @@ impl Solver {
         lowers.reverse();
         let upper = store.staging().attempt(what)?;
         let chown = op.chown.map(|o| (o.uid, o.gid));
+        let mut withheld = Vec::new();
         let fill = |root: &Path| -> Result<()> {
             for archive in &archives {
                 let what = || format!("failed to unpack /{}", String::from_utf8_lossy(&archive.name));
                 let reader = source.open(archive.layer, &archive.path).attempt(what)?;
                 let options = ArchiveOptions { chown, ids, limits: Limits::default() };
-                garboard_layer::unpack_archive(reader, root, &dest, &options).attempt(what)?;
+                withheld.push(garboard_layer::unpack_archive(reader, root, &dest, &options).attempt(what)?);
             }
             Ok(())
         };
-        let unpacked = self.change_tree(&lowers, &upper, &view, fill)?;
+        let mut unpacked = self.change_tree(&lowers, &upper, &view, fill)?;
+        for withheld in withheld {
+            withheld.apply(&mut unpacked, &view);
+        }
         write(&self.layers, merge(plain, unpacked), None)
     }
 
@@ -194,7 +198,7 @@ impl Solver {
         lowers: &[std::path::PathBuf],
         upper: &garboard_cache::Staging,
         view: &TreeView,
-        fill: impl Fn(&Path) -> Result<()>,
+        fill: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Vec<Planned>> {
         let what = || "failed to mount a tree".to_owned();
         let options = self.layers.diff_options();
