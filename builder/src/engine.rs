@@ -5,13 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-<<<<<<< HEAD
-use garboard_cache::{Scratch, Store};
+use garboard_cache::{PruneOptions, Scratch, Store};
 use garboard_layer::{ArchiveOptions, Encoder, Ids, Limits};
-=======
-use garboard_cache::{PruneOptions, Store};
-use garboard_layer::{Encoder, Ids};
->>>>>>> surv
 use garboard_parser::Dockerfile;
 use garboard_registry::{Client, Platform};
 
@@ -184,10 +179,8 @@ impl Engine {
         solver.settle().await;
         let built: Vec<Built> =
             images.into_iter().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
-<<<<<<< HEAD
-        unless_canceled(cancel, Box::pin(self.export(&exports, &built, request, reporter))).await
-=======
-        let outcome = unless_canceled(cancel, self.export(&exports, &built, request, reporter)).await?;
+        let outcome =
+            unless_canceled(cancel, Box::pin(self.export(&exports, &built, request, reporter))).await?;
         if solver.has_run() {
             unless_canceled(cancel, self.tidy(begin.elapsed())).await?;
         }
@@ -208,7 +201,6 @@ impl Engine {
             Ok(())
         })
         .await
->>>>>>> surv
     }
 
     async fn export(

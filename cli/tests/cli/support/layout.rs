@@ -68,13 +68,9 @@ fn blob(layout: &Path, digest: &Value) -> Vec<u8> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-<<<<<<< HEAD
     let mut text = "sha256:".to_owned();
     for byte in Sha256::digest(bytes) {
         write!(text, "{byte:02x}").unwrap();
     }
     text
-=======
-    Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
->>>>>>> rel
 }
