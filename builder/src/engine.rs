@@ -149,14 +149,17 @@ impl Engine {
             unpacked,
         };
         let Plan { graph, images, wanted } = unless_canceled(cancel, Box::pin(planner.plan())).await?;
-        let files_only = exports.iter().all(|e| {
-            matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
-        });
+        let files_only = !exports.iter().any(|e| is_image(&e.kind));
         let environment = Environment {
             secrets: request.secrets.clone(),
             resolv_conf: request.resolv_conf.clone(),
             export: (!files_only).then(|| {
-                crate::export::format_of(exports.first().map_or(&ImageAttributes::default(), |e| &e.image))
+                crate::export::format_of(
+                    exports
+                        .iter()
+                        .find(|e| is_image(&e.kind))
+                        .map_or(&ImageAttributes::default(), |e| &e.image),
+                )
             }),
             copy_trees: self.options.copy_trees,
         };
@@ -265,15 +268,30 @@ fn exports_of(request: &BuildRequest) -> Vec<Export> {
     exports
 }
 
+/// Whether an export needs layers as blobs.
+fn is_image(kind: &ExportKind) -> bool {
+    !matches!(kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
+}
+
 /// What can be known to be wrong before anything is done.
 fn check_request(request: &BuildRequest) -> Result<()> {
     crate::export::references(&request.tags)?;
     for export in &request.exports {
         crate::export::references(&export.names)?;
     }
+    let platforms: std::collections::BTreeSet<&String> = request.platforms.iter().collect();
+    for export in &request.exports {
+        if matches!(export.kind, ExportKind::Docker { .. }) && platforms.len() > 1 {
+            let text = "docker exporter does not currently support exporting manifest lists";
+            return Err(Error::Request(text.into()).into());
+        }
+        if let Some(annotation) = export.image.annotations.first().filter(|_| !export.image.oci_media_types) {
+            return Err(Error::Request(format!("annotation {} needs OCI media types", annotation.key)).into());
+        }
+    }
     for (id, secret) in &request.secrets {
         if let SecretSource::File(path) = secret
-            && !path.is_file()
+            && (!path.exists() || path.is_dir())
         {
             let source = std::io::ErrorKind::NotFound.into();
             let what = format!("failed to read the secret `{id}` from {}", path.display());
@@ -342,6 +360,7 @@ fn read_file(mut path: PathBuf, name: String) -> Result<DockerfileText> {
         };
         Error::NoDockerfile { name: name.clone(), reason, near: near_names(&path) }
     };
+    // A pipe is fine here: `-f <(command)`.
     let file = std::fs::File::open(&path).map_err(|e| fail(&e))?;
     let mut text = Vec::new();
     std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX), &mut text).map_err(|e| fail(&e))?;

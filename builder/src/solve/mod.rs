@@ -63,6 +63,10 @@ pub(crate) struct Solver {
     steps: Tasks,
     /// For each operation: whether what it reads was started already.
     ahead: Vec<AtomicBool>,
+    /// For each operation: whether others read it, and not only build on it.
+    sources: Vec<bool>,
+    /// For each operation: its digest in progress output.
+    vertices: Vec<String>,
 }
 
 /// Work that goes on when nobody waits for its result any more.
@@ -106,6 +110,8 @@ impl Solver {
         let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let fresh = fresh_steps(&graph);
+        let vertices = vertex_digests(&graph);
+        let sources = read_by_others(&graph);
         let ahead = (0..graph.len()).map(|_| AtomicBool::new(false)).collect();
         Self {
             graph,
@@ -122,6 +128,8 @@ impl Solver {
             background: Tasks::default(),
             steps: Tasks::default(),
             ahead,
+            vertices,
+            sources,
         }
     }
 
@@ -201,19 +209,23 @@ impl Solver {
         let node = self.graph.node(id);
         match &node.op {
             Op::Scratch => Ok(Tree::default()),
-            Op::Image(image) => self.image(node, image),
+            Op::Image(image) => self.image(id, node, image),
             Op::Context(_) => Err(Error::Internal("a context is no tree".into()).into()),
             Op::Run(_) | Op::Copy(_) | Op::Mkdir(_) => {
                 let parent = node.op.parent().expect("these operations have one");
                 let parent = self.result(parent).await?;
-                self.step(id, node, parent).await.map_err(|e| e.at(node.lines))
+                let tree = self.step(id, node, parent).await.map_err(|e| e.at(node.lines))?;
+                if self.sources[id.0] {
+                    self.note_made(id, &tree).await?;
+                }
+                Ok(tree)
             }
         }
     }
 
     /// A base image: its layers are noted, not fetched.
-    fn image(&self, node: &Node, image: &ImageOp) -> Result<Tree> {
-        let step = self.reporter.start(&node.name, &vertex_digest(&node.op), Vec::new());
+    fn image(&self, id: OpId, node: &Node, image: &ImageOp) -> Result<Tree> {
+        let step = self.reporter.start(&node.name, &self.vertices[id.0], Vec::new());
         let layers: Result<Vec<TreeLayer>> =
             image.layers.iter().map(|layer| self.base_layer(layer)).collect();
         step.finish(&layers);
@@ -258,16 +270,18 @@ impl Solver {
             && !fresh_inputs
             && let Some(layer) = self.lookup(&first)?
         {
-            self.begin(node).cached();
+            self.begin(id, node).cached();
             return Ok(parent.with(layer));
         }
         self.start_ahead(id);
         let second = self.content_key(id, &parent, &first).await?;
+        // The sources have results now; that is what the definitions stand for from here on.
+        let first = self.definition_key(id, &parent).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
             && let Some(layer) = self.found_by_content(&second, &keys)?
         {
-            self.begin(node).cached();
+            self.begin(id, node).cached();
             return Ok(parent.with(layer));
         }
         // One process at a time makes the result of a key; the others wait and find it.
@@ -275,7 +289,7 @@ impl Solver {
         if !node.no_cache
             && let Some(layer) = self.found_by_content(&second, &keys)?
         {
-            self.begin(node).cached();
+            self.begin(id, node).cached();
             return Ok(parent.with(layer));
         }
         if self.cancel.is_canceled() {
@@ -295,7 +309,7 @@ impl Solver {
     /// Makes a step's layer, for the holder of its lock.
     async fn make_step(self: &Arc<Self>, id: OpId, parent: Tree, keys: &[Key]) -> Result<Tree> {
         let node = self.graph.node(id);
-        let step = Arc::new(self.begin(node));
+        let step = Arc::new(self.begin(id, node));
         let made = self.make(node, &parent, &step).await;
         let layer = match made {
             Ok(layer) => layer,
@@ -354,9 +368,9 @@ impl Solver {
         self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())
     }
 
-    fn begin(&self, node: &Node) -> Step {
-        let inputs = node.op.inputs().into_iter().map(|id| vertex_digest(&self.graph.node(id).op)).collect();
-        self.reporter.start(&node.name, &vertex_digest(&node.op), inputs)
+    fn begin(&self, id: OpId, node: &Node) -> Step {
+        let inputs = node.op.inputs().into_iter().map(|i| self.vertices[i.0].clone()).collect();
+        self.reporter.start(&node.name, &self.vertices[id.0], inputs)
     }
 
     /// Compresses a layer that will be exported while later steps run.
@@ -394,10 +408,28 @@ fn fresh_steps(graph: &Graph) -> Vec<bool> {
     fresh
 }
 
-/// A digest that names an operation in progress output.
-fn vertex_digest(op: &Op) -> String {
-    let text = serde_json::to_string(op).unwrap_or_default();
-    format!("sha256:{}", blake3::hash(text.as_bytes()).to_hex())
+/// Which operations are sources of others.
+fn read_by_others(graph: &Graph) -> Vec<bool> {
+    let mut read = vec![false; graph.len()];
+    for id in 0..graph.len() {
+        let op = &graph.node(OpId(id)).op;
+        let parent = op.parent();
+        op.inputs().into_iter().filter(|i| Some(*i) != parent).for_each(|i| read[i.0] = true);
+    }
+    read
+}
+
+/// Digests that name operations in progress output: the same in every build of the same definitions.
+fn vertex_digests(graph: &Graph) -> Vec<String> {
+    let mut digests: Vec<String> = Vec::with_capacity(graph.len());
+    for id in 0..graph.len() {
+        let op = &graph.node(OpId(id)).op;
+        let inputs: Vec<&String> = op.inputs().into_iter().map(|i| &digests[i.0]).collect();
+        let text = serde_json::to_string(&(op.definition(), inputs)).unwrap_or_default();
+        let digest = format!("sha256:{}", blake3::hash(text.as_bytes()).to_hex());
+        digests.push(digest);
+    }
+    digests
 }
 
 /// Seconds since 1970.
