@@ -325,6 +325,7 @@ impl Solver {
         self.remember(node, keys, &layer)?;
         step.done();
         let tree = parent.with(layer);
+        self.note_made(id, &tree).await?;
         self.compress_early(node, &tree);
         Ok(tree)
     }
