@@ -14,11 +14,12 @@ use crate::error::DbContext;
 const BUSY: Duration = Duration::from_mins(1);
 
 /// Format of the tables, in `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 // Digests are text as in manifests, keys are 32 bytes, times are seconds since 1970. `folder_boot` is NULL for a layer
 // without a folder, empty for a folder that was synced, else the boot in which it was written. `toc` is NULL for a
-// table of contents that is in a file of its own.
+// table of contents that is in a file of its own. `verified` is 1 for a blob whose content is known to have the layer's
+// `diff_id`: it was written or unpacked here. A blob of which that is only claimed (0) is the only form of its layer.
 const TABLES: &str = "
 CREATE TABLE layers(
     id TEXT PRIMARY KEY, diff_id TEXT, has_toc INTEGER NOT NULL, toc_size INTEGER NOT NULL,
@@ -27,7 +28,8 @@ CREATE TABLE layers(
 CREATE INDEX layers_by_diff_id ON layers(diff_id) WHERE diff_id IS NOT NULL;
 CREATE TABLE layer_blobs(
     layer TEXT NOT NULL REFERENCES layers ON DELETE CASCADE, digest TEXT NOT NULL, media_type TEXT NOT NULL,
-    size INTEGER NOT NULL, annotations TEXT NOT NULL, PRIMARY KEY(layer, digest)) WITHOUT ROWID;
+    size INTEGER NOT NULL, annotations TEXT NOT NULL, verified INTEGER NOT NULL,
+    PRIMARY KEY(layer, digest)) WITHOUT ROWID;
 CREATE INDEX layer_blobs_by_digest ON layer_blobs(digest);
 CREATE TABLE origins(
     layer TEXT NOT NULL REFERENCES layers ON DELETE CASCADE, host TEXT NOT NULL, repository TEXT NOT NULL,
