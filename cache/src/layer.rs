@@ -622,6 +622,23 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_contents_that_was_half_written_is_in_nobodys_way() {
+        let (_dir, store) = test_store();
+        let id = folder_layer(&store, 1);
+        store.set_diff_id(&id, &some_digest('1')).unwrap();
+        std::fs::write(store.inner.layout.layer_toc(&id).with_extension("new"), "GBT").unwrap();
+        let new = NewLayer {
+            toc: Some(toc_of(1000)),
+            diff_id: Some(some_digest('1')),
+            blob: Some(layer_blob(&store, b"x")),
+            ..NewLayer::default()
+        };
+        assert_eq!(store.add_layer(new).unwrap(), id);
+        store.inner.tocs.forget();
+        assert_eq!(store.toc(&id).unwrap(), Some(toc_of(1000)));
+    }
+
+    #[test]
     fn a_damaged_table_of_contents_is_none() {
         let (_dir, store) = test_store();
         let id = folder_layer(&store, 1);

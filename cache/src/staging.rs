@@ -250,7 +250,7 @@ impl Store {
         let Some(toc) = &made.toc else { return Ok(()) };
         if toc.is_big() {
             make_dir(&self.inner.layout.layer(id))?;
-            toc.write(&self.inner.layout.layer_toc(id))?;
+            toc.write(self.inner.own.new_path("toc"), &self.inner.layout.layer_toc(id))?;
         }
         toc.note(tx, id)
     }
