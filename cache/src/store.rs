@@ -244,6 +244,21 @@ mod tests {
     }
 
     #[test]
+    fn the_database_is_the_owners() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("s")).unwrap();
+        crate::testing::folder_layer(&store, 1);
+        let names = names_in(store.root()).unwrap();
+        let names: Vec<_> = names.into_iter().filter(|name| name.starts_with("db.sqlite")).collect();
+        assert!(names.contains(&"db.sqlite".to_owned()));
+        for name in names {
+            let mode = fs::metadata(store.root().join(&name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
     fn foreign_folders_and_formats_are_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let foreign = dir.path().join("foreign");
