@@ -181,13 +181,13 @@ impl Layers {
         if self.store.blob_size(&blob.digest).is_some() {
             return Ok(());
         }
-        let what = || format!("failed to store {}", blob.digest);
         let reference = repository_reference(host, repository)?;
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
-        let writer = self.store.blob_writer_unhashed().attempt(what)?;
-        let mut sink = BlockingSink(writer);
-        self.client.pull_blob(&reference, &descriptor, &mut sink, &|_| {}).await.map_err(|source| {
-            Error::Pull { what: format!("layer {} of {host}/{repository}", blob.digest), source }
+        let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
+        let pulled = self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}).await;
+        let sink = pulled.map_err(|source| Error::Pull {
+            what: format!("layer {} of {host}/{repository}", blob.digest),
+            source,
         })?;
         let digest = blob.digest.clone();
         blocking(move || sink.0.commit_prehashed(&digest).attempt(|| format!("failed to store {digest}")))

@@ -203,6 +203,7 @@ fn futures_can_move_between_threads() {
     is_send(client.resolve(&reference));
     is_send(client.manifest(&reference));
     is_send(client.pull_blob(&reference, &descriptor, &mut Vec::new(), &|_| ()));
+    is_send(client.pull_blob_into(&reference, &descriptor, || Ok(Vec::new()), &|_| ()));
     is_send(client.push_blob(&reference, &descriptor, &source, &[], &|_| ()));
     is_send(client.push_manifest(&reference, b"", ""));
     is_send(client.check_push(&reference));
