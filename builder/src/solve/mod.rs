@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
-use garboard_cache::{Key, LayerBlob, LayerId, NewLayer, Origin, Record};
+use garboard_cache::{Key, LayerBlob, LayerId, Origin, Record};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 
@@ -255,8 +255,7 @@ impl Solver {
             let origin = Origin { host, repository, digest: blob.digest.clone() };
             store.add_remote_layer(&diff_id, &blob, &origin).attempt(what)?
         } else {
-            let new = NewLayer { diff_id: Some(diff_id), blob: Some(blob), ..NewLayer::default() };
-            store.add_layer(new).attempt(what)?
+            store.add_foreign_layer(&diff_id, &blob).attempt(what)?
         };
         let content = KeyBuilder::new("diff id").part(layer.diff_id.as_bytes()).finish();
         Ok(TreeLayer { id, created: 0, content: garboard_layer::ContentDigest(content.0), base: true })
