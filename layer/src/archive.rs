@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::path::check;
 use crate::place::Placer;
-use crate::tar_read::{RawEntry, TarReader};
-use crate::unpack::{clean, copy_hashed, to_entry};
+use crate::tar_read::{EntryContent, RawEntry, TarReader};
+use crate::unpack::{clean, copy_sparse, to_entry};
 use crate::{Entry, EntryKind, Ids, LayerError, Limits, decompress_archive};
 
 /// How [`unpack_archive`] works.
@@ -64,7 +64,7 @@ pub fn unpack_archive(
 
 fn unpack_entry(
     raw: &RawEntry,
-    content: &mut impl Read,
+    content: &mut impl EntryContent,
     place: &mut Placer,
     options: &ArchiveOptions,
 ) -> Result<(), LayerError> {
@@ -82,7 +82,7 @@ fn unpack_entry(
         EntryKind::File { size, .. } => {
             let size = *size;
             let mut file = place.file(&entry.path)?;
-            copy_hashed(content, &mut file, &entry.path, size)?;
+            copy_sparse(content, &mut file, &entry.path, size)?;
             return place.seal(&file, &entry);
         }
         EntryKind::Hardlink { target } => {
