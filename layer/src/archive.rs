@@ -6,9 +6,15 @@ use std::path::Path;
 
 use crate::path::check;
 use crate::place::Placer;
+<<<<<<< HEAD
 use crate::tar_read::{RawEntry, TarReader};
 use crate::unpack::{clean, copy_hashed, to_entry};
 use crate::{Entry, EntryKind, Ids, LayerError, Limits, Withheld, decompress_archive};
+=======
+use crate::tar_read::{EntryContent, RawEntry, TarReader};
+use crate::unpack::{clean, copy_sparse, to_entry};
+use crate::{Entry, EntryKind, Ids, LayerError, Limits, decompress_archive};
+>>>>>>> f2
 
 /// How [`unpack_archive`] works.
 #[derive(Clone, Debug)]
@@ -68,8 +74,17 @@ pub fn unpack_archive(
     Ok(withheld)
 }
 
+<<<<<<< HEAD
 /// The entry as it is to be placed; none for the archive's root.
 fn archive_entry(raw: &RawEntry, options: &ArchiveOptions) -> Result<Option<Entry>, LayerError> {
+=======
+fn unpack_entry(
+    raw: &RawEntry,
+    content: &mut impl EntryContent,
+    place: &mut Placer,
+    options: &ArchiveOptions,
+) -> Result<(), LayerError> {
+>>>>>>> f2
     let path = clean(&raw.path);
     if path.is_empty() {
         return Ok(None);
@@ -99,8 +114,13 @@ fn unpack_entry(entry: &Entry, content: &mut impl Read, place: &mut Placer) -> R
         EntryKind::Dir { .. } => place.dir(entry)?,
         EntryKind::File { size, .. } => {
             let mut file = place.file(&entry.path)?;
+<<<<<<< HEAD
             copy_hashed(content, &mut file, &entry.path, size)?;
             place.seal(&file, entry)?;
+=======
+            copy_sparse(content, &mut file, &entry.path, size)?;
+            return place.seal(&file, &entry);
+>>>>>>> f2
         }
         _ => match place.special(entry) {
             Err(LayerError::Device { .. }) => return Ok(false),

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
@@ -13,6 +13,9 @@ use rustix::io::Errno;
 use crate::digest::CAPABILITY;
 use crate::path::{ancestors, join, os};
 use crate::{ContentDigest, Entry, EntryKind, FileStamp, LayerError, Mtime, StatCache, Verdict};
+
+/// The longest value the kernel has for an extended attribute.
+const MAX_XATTR: usize = 1 << 16;
 
 /// What is scanned.
 #[derive(Clone, Copy)]
@@ -70,7 +73,6 @@ impl<'a> Only<'a> {
 
 struct Scanner<'a> {
     root: OwnedFd,
-    root_path: PathBuf,
     scan: Scan<'a>,
     only: Option<Only<'a>>,
     state: Mutex<State>,
@@ -85,14 +87,7 @@ pub(crate) fn scan(root: &Path, scan: Scan<'_>) -> Result<Vec<Scanned>, LayerErr
     let only = scan.only.map(Only::new);
     let inside = only.as_ref().is_none_or(|only| only.wanted.contains(&b""[..]));
     let state = State { jobs: vec![Job { path: Vec::new(), inside }], ..State::default() };
-    let scanner = Scanner {
-        root: fd,
-        root_path: root.to_path_buf(),
-        scan,
-        only,
-        state: Mutex::new(state),
-        changed: Condvar::new(),
-    };
+    let scanner = Scanner { root: fd, scan, only, state: Mutex::new(state), changed: Condvar::new() };
     let mut folders = std::thread::scope(|scope| {
         let others: Vec<_> = (1..scan.threads).map(|_| scope.spawn(|| scanner.work())).collect();
         let mut folders: Folders = scanner.work().into_iter().collect();
@@ -260,7 +255,7 @@ impl Scanner<'_> {
             FileType::RegularFile => {
                 // Only programs have capabilities; asking every file costs as much as stat does.
                 if mode & 0o111 != 0
-                    && let Some(value) = self.xattr(&path, CAPABILITY)
+                    && let Some(value) = xattr(folder, name, &path, CAPABILITY)?
                 {
                     xattrs.insert(CAPABILITY.to_vec(), value);
                 }
@@ -268,7 +263,9 @@ impl Scanner<'_> {
                 EntryKind::File { size, digest: known.unwrap_or(ContentDigest::ZERO) }
             }
             FileType::Socket => EntryKind::File { size: 0, digest: ContentDigest::ZERO },
-            FileType::Directory => EntryKind::Dir { opaque: self.scan.overlay && self.is_opaque(&path) },
+            FileType::Directory => {
+                EntryKind::Dir { opaque: self.scan.overlay && is_opaque(folder, name, &path)? }
+            }
             FileType::Symlink => {
                 mode = 0o777;
                 let target = match rustix::fs::readlinkat(folder, os(name), Vec::new()) {
@@ -294,20 +291,47 @@ impl Scanner<'_> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         rustix::fs::openat2(&self.root, os(path), flags, Mode::empty(), resolve)
     }
+}
 
-    /// An attribute, if it is there and can be read. There is no call that takes a folder and a name.
-    fn xattr(&self, path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-        let mut value = vec![0; 256];
-        let len = rustix::fs::lgetxattr(self.root_path.join(os(path)), os(name), &mut value[..]).ok()?;
+/// An attribute of what has a name in a folder, if it has it. To miss one is to lose what it stands for, so that every
+/// other answer is an error.
+fn xattr(
+    folder: &OwnedFd,
+    file: &[u8],
+    path: &[u8],
+    attribute: &[u8],
+) -> Result<Option<Vec<u8>>, LayerError> {
+    // There is no call that takes a folder and a name.
+    let place = join(format!("/proc/self/fd/{}", folder.as_raw_fd()).as_bytes(), file);
+    let get = |most: usize| {
+        let mut value = vec![0; most];
+        let len = rustix::fs::lgetxattr(os(&place), os(attribute), &mut value[..])?;
         value.truncate(len);
-        Some(value)
+        Ok(value)
+    };
+    match get(256).or_else(|e| if e == Errno::RANGE { get(MAX_XATTR) } else { Err(e) }) {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        // Capabilities in someone else's user namespace are none here.
+        Err(Errno::OVERFLOW) if attribute == CAPABILITY => Ok(None),
+        // Gone by now; but a missing /proc would look the same.
+        Err(Errno::NOENT)
+            if rustix::fs::statat(folder, os(file), AtFlags::SYMLINK_NOFOLLOW)
+                .is_err_and(|e| e == Errno::NOENT) =>
+        {
+            Ok(None)
+        }
+        Err(e) => Err(LayerError::io("read an extended attribute of", path, e)),
     }
+}
 
-    fn is_opaque(&self, path: &[u8]) -> bool {
-        [&b"user.overlay.opaque"[..], b"trusted.overlay.opaque"]
-            .iter()
-            .any(|name| self.xattr(path, name).is_some_and(|value| value == b"y"))
+fn is_opaque(folder: &OwnedFd, file: &[u8], path: &[u8]) -> Result<bool, LayerError> {
+    for name in [&b"user.overlay.opaque"[..], b"trusted.overlay.opaque"] {
+        if xattr(folder, file, path, name)?.is_some_and(|value| value == b"y") {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 /// An entry's name in the folder that was read.
@@ -331,4 +355,41 @@ pub(crate) fn stamp(stat: &Stat) -> FileStamp {
 pub(crate) fn now() -> i128 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |d| i128::try_from(d.as_nanos()).unwrap_or(i128::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::Placer;
+    use crate::testing::{dir, opaque};
+
+    /// The kernel takes no path that is longer than this one with its root in front.
+    #[test]
+    fn the_deepest_marker_is_seen() {
+        let root = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = (1..=20).map(|depth| vec!["n".repeat(200); depth].join("/")).collect();
+        let mut placer = Placer::new(root.path(), crate::Ids::Squash).unwrap();
+        for path in &paths[..19] {
+            placer.dir(&dir(path)).unwrap();
+        }
+        let deepest = format!("{}/{}", paths[19], "x".repeat(75));
+        for path in [&paths[19], &deepest] {
+            if let Err(error) = placer.dir(&opaque(path)) {
+                println!("skipped: markers of overlays: {error}");
+                return;
+            }
+        }
+        let filter = |_: &[u8], _| Verdict::Take;
+        let scan_it = || {
+            scan(
+                root.path(),
+                Scan { filter: &filter, only: None, threads: 1, overlay: true, stat_cache: None },
+            )
+        };
+        let found = scan_it().unwrap();
+        let marked = |item: &&Scanned| item.entry.kind == EntryKind::Dir { opaque: true };
+        assert_eq!(deepest.len(), 4095);
+        assert_eq!((found.len(), found.iter().filter(marked).count()), (21, 2));
+        placer.remove(paths[0].as_bytes()).unwrap();
+    }
 }

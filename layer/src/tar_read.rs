@@ -13,6 +13,8 @@ use crate::{LayerError, Mtime};
 
 /// The most that PAX records or a long name may take.
 const MAX_EXTENSION: u64 = 1 << 20;
+/// The most that all of them in front of one entry may take.
+const MAX_EXTENSIONS: u64 = 4 << 20;
 /// The most pieces a sparse file may have.
 const MAX_PIECES: usize = 1 << 18;
 
@@ -43,6 +45,12 @@ pub(crate) struct TarReader<R> {
     sparse: Option<Sparse>,
 }
 
+/// The content of an entry.
+pub(crate) trait EntryContent: Read {
+    /// Skips the hole that comes next; its length, 0 if there is none.
+    fn skip_hole(&mut self) -> u64;
+}
+
 struct Sparse {
     /// Offset and length, the last first.
     pieces: Vec<(u64, u64)>,
@@ -57,6 +65,8 @@ struct Extensions {
     link: Option<Vec<u8>>,
     records: BTreeMap<Vec<u8>, Vec<u8>>,
     pieces: Vec<(u64, u64)>,
+    /// What they took.
+    bytes: u64,
 }
 
 impl<R: Read> TarReader<R> {
@@ -74,11 +84,15 @@ impl<R: Read> TarReader<R> {
             let size = self.size_field(&header)?;
             match header.entry_type() {
                 EntryType::XHeader => {
-                    let body = self.extension(size)?;
+                    let body = self.extension(size, &mut extensions)?;
                     self.records(&body, &mut extensions)?;
                 }
-                EntryType::GNULongName => extensions.path = Some(text(&self.extension(size)?).to_vec()),
-                EntryType::GNULongLink => extensions.link = Some(text(&self.extension(size)?).to_vec()),
+                EntryType::GNULongName => {
+                    extensions.path = Some(text(&self.extension(size, &mut extensions)?).to_vec());
+                }
+                EntryType::GNULongLink => {
+                    extensions.link = Some(text(&self.extension(size, &mut extensions)?).to_vec());
+                }
                 // Defaults for all entries; nobody who makes layers or archives for ADD uses them for names.
                 EntryType::XGlobalHeader => self.begin(size),
                 _ => return self.entry(&header, size, extensions).map(Some),
@@ -166,9 +180,13 @@ impl<R: Read> TarReader<R> {
         Ok(())
     }
 
-    fn extension(&mut self, size: u64) -> Result<Vec<u8>, LayerError> {
+    fn extension(&mut self, size: u64, before: &mut Extensions) -> Result<Vec<u8>, LayerError> {
         if size > MAX_EXTENSION {
             return Err(self.bad("extension records are longer than 1 MiB"));
+        }
+        before.bytes += size;
+        if before.bytes > MAX_EXTENSIONS {
+            return Err(self.bad("the extension records of one entry are longer than 4 MiB"));
         }
         self.begin(size);
         let mut body = vec![0; size as usize];
@@ -194,6 +212,9 @@ impl<R: Read> TarReader<R> {
                 b"GNU.sparse.numbytes" => {
                     let len = decimal(value).ok_or_else(|| self.bad("a sparse map is damaged"))?;
                     into.pieces.push((offset, len));
+                    if into.pieces.len() > MAX_PIECES {
+                        return Err(self.bad("a sparse map has too many pieces"));
+                    }
                 }
                 _ => drop(into.records.insert(key.to_vec(), value.to_vec())),
             }
@@ -243,7 +264,7 @@ impl<R: Read> TarReader<R> {
         let device = (device(header.device_major()), device(header.device_minor()));
         let [uid, gid] = ids;
         let mut raw = RawEntry { path, link, kind, mode, uid, gid, mtime, size, device, xattrs };
-        self.expand_sparse(header, &mut raw, &ext)?;
+        self.expand_sparse(header, &mut raw, ext)?;
         Ok(raw)
     }
 
@@ -258,8 +279,9 @@ impl<R: Read> TarReader<R> {
         &mut self,
         header: &Header,
         raw: &mut RawEntry,
-        ext: &Extensions,
+        mut ext: Extensions,
     ) -> Result<(), LayerError> {
+        let collected = std::mem::take(&mut ext.pieces);
         let record = |name: &str| ext.records.get(format!("GNU.sparse.{name}").as_bytes());
         let (pieces, size) = if raw.kind == EntryType::GNUSparse {
             raw.kind = EntryType::Regular;
@@ -271,7 +293,7 @@ impl<R: Read> TarReader<R> {
             let size = decimal(size).ok_or_else(|| self.bad("a sparse file has no size"))?;
             let map =
                 record("map").map(|map| parse_map(map).ok_or_else(|| self.bad("a sparse map is damaged")));
-            (map.unwrap_or(Ok(ext.pieces.clone()))?, size)
+            (map.unwrap_or(Ok(collected))?, size)
         } else {
             return Ok(());
         };
@@ -392,6 +414,19 @@ impl<R: Read> Read for TarReader<R> {
             sparse.at += n as u64;
         }
         Ok(n)
+    }
+}
+
+impl<R: Read> EntryContent for TarReader<R> {
+    fn skip_hole(&mut self) -> u64 {
+        let Some(sparse) = &mut self.sparse else { return 0 };
+        while sparse.pieces.last().is_some_and(|(offset, len)| offset + len == sparse.at) {
+            sparse.pieces.pop();
+        }
+        let end = sparse.pieces.last().map_or(sparse.size, |(offset, _)| *offset);
+        let hole = end.saturating_sub(sparse.at);
+        sparse.at += hole;
+        hole
     }
 }
 

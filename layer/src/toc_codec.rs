@@ -14,7 +14,7 @@ const CHECKSUM: usize = 32;
 /// The least an entry takes: shared, length, one byte, kind, mode, uid, gid, seconds, nanoseconds.
 const MIN_ENTRY: usize = 9;
 /// Shared prefixes make a small input unfold to long paths; this is where it stops.
-const MAX_PATH_BYTES: usize = 1 << 29;
+pub(crate) const MAX_PATH_BYTES: usize = 1 << 29;
 const MAX_XATTRS: u64 = 256;
 
 const HAS_XATTRS: u8 = 0x80;

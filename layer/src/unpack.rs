@@ -1,20 +1,24 @@
 //! Layer tars to folders.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use tar::EntryType;
 
 use crate::digest::CAPABILITY;
-use crate::path::{check, display, fault, join, split};
+use crate::path::{ancestors, check, display, fault, join, split};
 use crate::place::Placer;
 use crate::tar_format::{OPAQUE, WHITEOUT};
-use crate::tar_read::{RawEntry, TarReader};
+use crate::tar_read::{EntryContent, RawEntry, TarReader};
+use crate::toc_codec::MAX_PATH_BYTES;
 use crate::unpack_tree::UnpackTree;
 use crate::{ContentDigest, Entry, EntryKind, Ids, LayerError, Mtime, Toc, TreeView};
 
 /// The most symbolic links that are followed on the way to one entry.
 const MAX_LINKS: usize = 255;
+/// The most components that are looked at on the way to one entry, those of links included.
+const MAX_STEPS: usize = 8192;
 
 /// What kind of folder a layer is unpacked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,16 @@ pub struct UnpackOptions<'a> {
 /// implied folders; of several names of one file the first in order holds the content. Of extended attributes
 /// `security.capability` stays.
 pub fn unpack_layer(tar: impl Read, dest: &Path, options: UnpackOptions<'_>) -> Result<Toc, LayerError> {
+    unpack_bounded(tar, dest, options, MAX_PATH_BYTES)
+}
+
+/// [`unpack_layer`] with a bound on what all paths and link targets take together.
+fn unpack_bounded(
+    tar: impl Read,
+    dest: &Path,
+    options: UnpackOptions<'_>,
+    max_path_bytes: usize,
+) -> Result<Toc, LayerError> {
     let mut unpacker = Unpacker {
         place: Placer::new(dest, options.ids)?,
         tree: UnpackTree::default(),
@@ -86,6 +100,9 @@ pub fn unpack_layer(tar: impl Read, dest: &Path, options: UnpackOptions<'_>) -> 
         unpacker.entry(&raw, &mut reader)?;
         if unpacker.tree.len() as u64 > options.limits.entries {
             return Err(LayerError::Limit { what: "entries", limit: options.limits.entries });
+        }
+        if unpacker.tree.path_bytes() > max_path_bytes {
+            return Err(LayerError::Limit { what: "bytes of paths", limit: max_path_bytes as u64 });
         }
     }
     reader.drain()?;
@@ -104,7 +121,7 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn entry(&mut self, raw: &RawEntry, content: &mut impl Read) -> Result<(), LayerError> {
+    fn entry(&mut self, raw: &RawEntry, content: &mut impl EntryContent) -> Result<(), LayerError> {
         let named = clean(&raw.path);
         if named.is_empty() {
             return Ok(()); // the root keeps what it has
@@ -149,13 +166,18 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    fn file(&mut self, entry: Entry, size: u64, content: &mut impl Read) -> Result<Entry, LayerError> {
+    fn file(
+        &mut self,
+        entry: Entry,
+        size: u64,
+        content: &mut impl EntryContent,
+    ) -> Result<Entry, LayerError> {
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > self.options.limits.bytes {
             return Err(LayerError::Limit { what: "bytes", limit: self.options.limits.bytes });
         }
         let mut file = self.place.file(&entry.path)?;
-        let digest = copy_hashed(content, &mut file, &entry.path, size)?;
+        let digest = copy_sparse(content, &mut file, &entry.path, size)?;
         let entry = Entry { kind: EntryKind::File { size, digest }, ..entry };
         self.place.seal(&file, &entry)?;
         Ok(entry)
@@ -276,40 +298,44 @@ impl Unpacker<'_> {
     /// Follows links in this layer and in those below; `..` in a link stops at the root.
     fn resolve_dir(&self, dir: &[u8]) -> Result<Vec<u8>, LayerError> {
         let mut todo = reversed(dir);
-        let mut links = 0;
+        let too_many = || LayerError::TooManyLinks { path: display(dir) };
+        let (mut links, mut steps) = (0, 0);
         let mut at: Vec<u8> = Vec::new();
+        // For the root and each component of `at`: whether lower layers can't show in it.
+        let mut hidden = vec![false];
         while let Some(name) = todo.pop() {
+            steps += 1;
+            if steps > MAX_STEPS || at.len() > crate::path::MAX_PATH {
+                return Err(too_many());
+            }
             if name == b".." {
                 at = split(&at).0.to_vec();
+                hidden.truncate((hidden.len() - 1).max(1));
                 continue;
             }
             let next = join(&at, &name);
-            let Some(EntryKind::Symlink { target }) = self.kind_at(&next) else {
+            let own = self.tree.get(&next).map(|entry| &entry.kind);
+            let covered = hidden.last() == Some(&true);
+            let kind = match own {
+                None if !covered => self.options.lower.lookup(&next).map(|found| &found.entry.kind),
+                own => own,
+            };
+            let Some(EntryKind::Symlink { target }) = kind else {
+                hidden.push(covered || hides(own));
                 at = next;
                 continue;
             };
             links += 1;
             if links > MAX_LINKS {
-                return Err(LayerError::TooManyLinks { path: display(dir) });
+                return Err(too_many());
             }
             if target.first() == Some(&b'/') {
                 at.clear();
+                hidden.truncate(1);
             }
             todo.extend(reversed(target));
-            if todo.len() > crate::path::MAX_PATH {
-                return Err(LayerError::TooManyLinks { path: display(dir) });
-            }
         }
         Ok(at)
-    }
-
-    /// What is at a path now: in this layer, or else below it.
-    fn kind_at(&self, path: &[u8]) -> Option<&EntryKind> {
-        match self.tree.get(path) {
-            Some(entry) => Some(&entry.kind),
-            None if self.tree.hides(path) => None,
-            None => self.options.lower.lookup(path).map(|found| &found.entry.kind),
-        }
     }
 
     /// Lists and makes the folders above an entry that this layer doesn't have yet, as they are below.
@@ -317,10 +343,21 @@ impl Unpacker<'_> {
         if dir.is_empty() || matches!(self.tree.get(dir), Some(Entry { kind: EntryKind::Dir { .. }, .. })) {
             return Ok(());
         }
-        let (above, _) = split(dir);
-        self.make_dirs(above)?;
-        let below = if self.tree.hides(dir) { None } else { self.options.lower.lookup(dir) };
+        let mut hidden = false;
+        for dir in ancestors(dir).chain([dir]) {
+            self.make_dir(dir, hidden)?;
+            hidden |= hides(self.tree.get(dir).map(|entry| &entry.kind));
+        }
+        Ok(())
+    }
+
+    /// One of them, whose parent is there; `hidden` if lower layers can't show in the parent.
+    fn make_dir(&mut self, dir: &[u8], hidden: bool) -> Result<(), LayerError> {
         let own = self.tree.get(dir).map(|entry| &entry.kind);
+        if matches!(own, Some(EntryKind::Dir { .. })) {
+            return Ok(());
+        }
+        let below = if hidden { None } else { self.options.lower.lookup(dir) };
         let entry = match (own, below.map(|found| found.entry)) {
             (None, Some(entry)) if matches!(entry.kind, EntryKind::Dir { .. }) => {
                 Entry { kind: EntryKind::Dir { opaque: false }, ..entry.clone() }
@@ -332,6 +369,11 @@ impl Unpacker<'_> {
         };
         self.dir(entry)
     }
+}
+
+/// Whether lower layers can't show below what a layer has at a path.
+fn hides(own: Option<&EntryKind>) -> bool {
+    !matches!(own, None | Some(EntryKind::Dir { opaque: false }))
 }
 
 fn plain(path: Vec<u8>, kind: EntryKind, mode: u32, mtime: Mtime) -> Entry {
@@ -406,4 +448,75 @@ pub(crate) fn copy_hashed(
         done += n as u64;
     }
     Ok(ContentDigest(*hasher.finalize().as_bytes()))
+}
+
+/// As [`copy_hashed`], to a new file, in which holes stay holes: a few bytes of a tar may stand for as much of nothing
+/// as the limits allow, which must not fill the disk.
+pub(crate) fn copy_sparse(
+    from: &mut impl EntryContent,
+    to: &mut File,
+    path: &[u8],
+    size: u64,
+) -> Result<ContentDigest, LayerError> {
+    let fail = |e| LayerError::io("write", path, e);
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 128 * 1024)];
+    let mut done = 0;
+    while done < size {
+        let hole = from.skip_hole().min(size - done);
+        if hole > 0 {
+            hash_zeros(&mut hasher, hole);
+            to.seek(SeekFrom::Current(hole.cast_signed())).map_err(fail)?;
+            done += hole;
+            continue;
+        }
+        let n = from.read(&mut buffer).map_err(LayerError::Stream)?;
+        if n == 0 {
+            return Err(LayerError::Stream(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        hasher.update(&buffer[..n]);
+        to.write_all(&buffer[..n]).map_err(fail)?;
+        done += n as u64;
+    }
+    // A hole at the end makes the file no longer by itself.
+    to.set_len(size).map_err(fail)?;
+    Ok(ContentDigest(*hasher.finalize().as_bytes()))
+}
+
+fn hash_zeros(hasher: &mut blake3::Hasher, mut count: u64) {
+    let zeros = [0; 64 * 1024];
+    while count > 0 {
+        let n = usize::try_from(count).unwrap_or(usize::MAX).min(zeros.len());
+        hasher.update(&zeros[..n]);
+        count -= n as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn implied_folders_count_as_paths() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("a/".repeat(40) + "b").unwrap();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o644);
+        (header.set_uid(0), header.set_gid(0), header.set_mtime(0), header.set_size(0));
+        header.set_cksum();
+        let unpack = |most| {
+            let dest = tempfile::tempdir().unwrap();
+            let options = UnpackOptions {
+                form: Form::Overlay,
+                lower: &TreeView::default(),
+                ids: Ids::Squash,
+                devices: Devices::Fail,
+                limits: Limits::default(),
+            };
+            unpack_bounded(&header.as_bytes()[..], dest.path(), options, most)
+        };
+        // 1 + 3 + 5 … + 79 for the folders, 81 for the file.
+        assert!(unpack(40 * 40 + 81).is_ok());
+        assert!(matches!(unpack(40 * 40 + 80), Err(LayerError::Limit { what: "bytes of paths", .. })));
+    }
 }

@@ -231,6 +231,64 @@ fn empty_pieces_of_sparse_files_are_nothing() {
     }
 }
 
+#[test]
+fn extensions_don_t_pile_up() {
+    let unpack = |count: usize, records: &dyn Fn(usize) -> Vec<(&'static str, String)>| {
+        let headers: Vec<_> = (0..count).map(records).collect();
+        let tar = with_records(&headers, ("a", F, "", ""));
+        unpack(&tar, &Cage::new().root(), Form::Overlay, &TreeView::default())
+    };
+    let comment = |_: usize| vec![("comment", "x".repeat(1_000_000))];
+    assert!(unpack(4, &comment).is_ok());
+    let result = unpack(5, &comment);
+    assert!(matches!(result, Err(LayerError::BadTar { .. })), "{result:?}");
+    let piece = [("GNU.sparse.offset", "0".to_owned()), ("GNU.sparse.numbytes", "0".to_owned())];
+    let pieces = |_: usize| piece.iter().cycle().take(40_000).cloned().collect();
+    let result = unpack(4, &pieces);
+    assert!(result.is_ok(), "{result:?}");
+}
+
+/// Deep paths cost what they are long, and not what they are deep times as long.
+#[test]
+fn deep_paths_are_cheap() {
+    let deep = "a/".repeat(2040) + "f";
+    for form in [Form::Overlay, Form::Flat] {
+        let cage = Cage::new();
+        let tar = with_records(&[vec![("path", deep.clone())]], ("short", F, "", "1"));
+        let toc = unpack(&tar, &cage.root(), form, &TreeView::default()).unwrap();
+        assert_eq!(toc.entries().len(), 2041);
+        assert_eq!(Toc::from_bytes(&toc.to_bytes()).unwrap(), toc);
+        // Too deep to be removed by the temporary folder itself.
+        unpack(&raw(&[(".wh.a", F, "", "")]), &cage.root(), Form::Flat, &TreeView::default()).unwrap();
+    }
+    // A short name may be long on the way: links of links.
+    let links: Vec<_> = (0..60).map(|n| (format!("l{n}"), format!("l{}/", n + 1).repeat(20))).collect();
+    let mut entries: Vec<Raw> = links.iter().map(|(name, target)| (&name[..], S, &target[..], "")).collect();
+    entries.push(("l0/x", F, "", ""));
+    let result = unpack(&raw(&entries), &Cage::new().root(), Form::Overlay, &TreeView::default());
+    assert!(matches!(result, Err(LayerError::TooManyLinks { .. })), "{result:?}");
+}
+
+#[test]
+fn holes_take_no_room() {
+    use std::os::unix::fs::MetadataExt;
+    let records =
+        |map: &str| vec![("GNU.sparse.size", (1u64 << 30).to_string()), ("GNU.sparse.map", map.into())];
+    for (map, at) in [("268435456,5", 1u64 << 28), ("1073741819,5", (1 << 30) - 5)] {
+        let cage = Cage::new();
+        let tar = with_records(&[records(map)], ("a", F, "", "12345"));
+        let ok = archive(tar, &cage.root(), "", None);
+        ok.unwrap();
+        let meta = std::fs::metadata(cage.root().join("a")).unwrap();
+        assert_eq!(meta.len(), 1 << 30);
+        assert!(meta.blocks() < 1000, "{} blocks", meta.blocks());
+        let mut there = [0; 7];
+        let file = std::fs::File::open(cage.root().join("a")).unwrap();
+        let n = std::os::unix::fs::FileExt::read_at(&file, &mut there, at - 1).unwrap();
+        assert_eq!(there[..n.min(6)], *b"\x0012345");
+    }
+}
+
 fn archive(tar: Vec<u8>, root: &Path, dest: &str, chown: Option<(u32, u32)>) -> Result<(), LayerError> {
     let options = ArchiveOptions { chown, ids: common::ids(), limits: Limits::default() };
     unpack_archive(std::io::Cursor::new(tar), root, dest.as_bytes(), &options).map(drop)

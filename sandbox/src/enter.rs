@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
+use crate::error::{Failure, errno};
 use crate::sys;
 use idmap::Line;
 use mapper::{How, Plan};
@@ -138,6 +139,26 @@ pub fn enter(request: &Enter) -> Result<Identity, EnterError> {
     Ok(identity)
 }
 
+/// Moves this process, which has the right to map ids and one thread, into a user namespace of its own below the
+/// present one. Every id stays what it is.
+///
+/// Processes that differ in nothing else can look at each other wherever they see each other in a `/proc`, at files
+/// and environments too. In namespaces side by side neither has any right over the other.
+pub(crate) fn nest() -> Result<(), Failure> {
+    let step = "making a user namespace of its own for the step";
+    let plan = Plan { uids: same("uid_map"), gids: same("gid_map"), how: How::Write };
+    let mapped = mapper::map_with_helper(&plan, unshare_user).map_err(|error| {
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        Failure::Step { step: step.to_owned(), path: None, errno: cause.map_or(libc::EINVAL, errno) }
+    })?;
+    mapped.map_err(|said| Failure::Step { step: format!("{step}: {said}"), path: None, errno: libc::EPERM })
+}
+
+/// The map under which every id that is known here stays what it is.
+fn same(name: &str) -> Vec<Line> {
+    idmap::current(name).into_iter().map(|line| Line { outside: line.inside, ..line }).collect()
+}
+
 /// What the ids known to this process make it.
 fn inherited() -> Identity {
     let uids = count(&idmap::current("uid_map"));
@@ -176,9 +197,6 @@ fn plan(request: &Enter, effective: CapabilitySet, uid: u32, gid: u32) -> Result
     }
     // Root without the right to mount, as in most containers, may still pass on the ids it has.
     if effective.contains(CapabilitySet::SETUID | CapabilitySet::SETGID) && uid == 0 {
-        let same = |name| {
-            idmap::current(name).into_iter().map(|line| Line { outside: line.inside, ..line }).collect()
-        };
         return Ok(Plan { uids: same("uid_map"), gids: same("gid_map"), how: How::Write });
     }
     let uids = idmap::plan(uid, &idmap::ranges(&request.subuid, &request.user_name, uid));

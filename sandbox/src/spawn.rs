@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -18,7 +19,7 @@ use crate::init::{Order, Report};
 use crate::launch::{self, Warden};
 use crate::leftover::Leftovers;
 use crate::process::{Network, Process};
-use crate::{warden, wire};
+use crate::{sys, warden, wire};
 
 /// A started process. The parts may be taken out; dropping the [`Handle`] kills the process.
 #[derive(Debug)]
@@ -60,16 +61,25 @@ impl Handle {
             Some((Progress::Killed(signal), _)) => Status::Signal(signal),
             Some(_) => return Err(io::ErrorKind::InvalidData.into()),
             None => {
+                self.clean_up();
                 return Err(io::Error::new(
                     io::ErrorKind::BrokenPipe,
                     "the sandbox helper was ended from outside",
                 ));
             }
         };
-        self.leftovers.remove();
+        self.clean_up();
         let exit = Exit { status, oom: self.cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory) };
         *ended = Some(exit);
         Ok(exit)
+    }
+
+    /// Removes what was made for the process, which is ending or has ended.
+    fn clean_up(&self) {
+        // A helper that was killed closes its sockets before the kernel kills what is below it.
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        while let Err(Errno::INTR) = poll(&mut ended, None) {}
+        self.leftovers.remove();
     }
 
     /// Kills the process and everything it started, at once. Killing an ended process is no error.
@@ -123,8 +133,10 @@ pub enum Status {
 
 /// Becomes the sandbox's own process if this process was started as one, and then never returns.
 ///
-/// Call it first thing in `main`, before anything that reads arguments or the environment or starts a thread.
+/// Call it first thing in `main`, before anything that reads arguments or the environment or starts a thread. It also
+/// undoes that a caller has this process ignore the end of its children, whose exit codes it would never learn.
 pub fn dispatch() {
+    sys::keep_ended_children();
     if std::env::args_os().next().is_some_and(|name| name.as_bytes() == warden::MARKER.as_bytes()) {
         warden::main()
     }

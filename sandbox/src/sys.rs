@@ -145,6 +145,12 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// Has ended children wait to be asked about: where a caller made this process ignore them, they vanish.
+pub(crate) fn keep_ended_children() {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Null-terminated list of C strings for [`execve`].
 pub(crate) struct Strings {
     _owned: Vec<CString>,

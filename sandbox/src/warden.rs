@@ -93,7 +93,12 @@ fn reap(steps: Vec<Step>, ended: &[bool]) -> Vec<Step> {
 }
 
 fn how_it_ended(pidfd: BorrowedFd<'_>) -> Option<Progress> {
-    let status = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).ok()??;
+    let status = match waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        Ok(status) => status?,
+        // Its end is known to nobody. To call it running would be to wait for ever.
+        Err(Errno::CHILD) => return Some(Progress::Killed(libc::SIGKILL)),
+        Err(_) => return None,
+    };
     Some(match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Progress::Exited(code),
         (None, signal) => Progress::Killed(signal.unwrap_or(libc::SIGKILL)),

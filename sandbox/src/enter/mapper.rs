@@ -42,7 +42,7 @@ pub(super) fn map_with_helper(
     let failed = |e: rustix::io::Errno| EnterError::Helper { source: e.into() };
     let (go_read, go_write) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
     let (said_read, said_write) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
-    let parent = std::process::id();
+    let parent = own_number();
     if !single_threaded() {
         return Err(EnterError::Threads);
     }
@@ -80,6 +80,12 @@ pub(super) fn map_with_helper(
             Ok(if said == DONE { Ok(()) } else { Err(said) })
         }
     }
+}
+
+/// This process's number as `/proc` has it, which may be that of an outer process ID namespace.
+fn own_number() -> u32 {
+    let number = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+    number.unwrap_or_else(std::process::id)
 }
 
 fn single_threaded() -> bool {

@@ -29,9 +29,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
+use self::rights::Means;
 use crate::error::{Doing, Failure};
 use crate::leftover::Made;
-use crate::process::{Network, Process};
+use crate::process::{Network, Process, Security};
 use crate::sys::{self, Instruction};
 use crate::wire;
 
@@ -102,6 +103,8 @@ fn start(
     rustix::process::umask(Mode::empty());
     connect(stdio).doing("connecting the standard streams")?;
     rustix::process::setsid().doing("starting a session")?;
+    // Asked while /proc is still the host's.
+    let fixed_groups = rights::groups_are_fixed();
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).doing("making the mounts private")?;
     join_cgroup(order);
@@ -124,7 +127,11 @@ fn start(
     if process.network == Network::None {
         loopback_up().doing("starting the loopback interface")?;
     }
-    payload::execute(process, &root, filter)
+    if foreign_proc && process.security == Security::Sandbox {
+        // That /proc shows the other steps.
+        crate::enter::nest()?;
+    }
+    payload::execute(process, &root, Means { filter, fixed_groups })
 }
 
 /// Standard input is at its end; nothing else of ours is seen by the program.

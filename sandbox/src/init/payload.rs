@@ -12,23 +12,19 @@ use rustix::io::Errno;
 use rustix::process::fchdir;
 
 use super::place::make_entry;
-use super::rights;
+use super::rights::{self, Means};
 use super::stubs::{self, Resolved};
 use super::user::{self, User};
 use crate::error::{Doing, Failure, errno};
 use crate::mnt;
 use crate::process::Process;
-use crate::sys::{self, Instruction, Strings};
+use crate::sys::{self, Strings};
 
 /// Where programs are looked for when the image does not say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs the program of `process`. What is returned is why it could not be.
-pub(super) fn execute(
-    process: &Process,
-    root: &OwnedFd,
-    filter: Option<&[Instruction]>,
-) -> Result<Infallible, Failure> {
+pub(super) fn execute(process: &Process, root: &OwnedFd, means: Means<'_>) -> Result<Infallible, Failure> {
     let program = process.args.first().filter(|program| !program.is_empty()).ok_or(Failure::NoProgram)?;
     let user = user::look_up(root.as_fd(), &process.user)?;
     enter_working_directory(root.as_fd(), &process.cwd, &user)?;
@@ -43,7 +39,7 @@ pub(super) fn execute(
     rustix::process::umask(Mode::from_raw_mode(0o022));
     // Nothing of the host may be open in the program (CVE-2024-21626).
     sys::close_on_exec_from(3).doing("closing files")?;
-    rights::drop_to(&user, process.security, filter)?;
+    rights::drop_to(&user, process.security, means)?;
     Err(try_all(program, &candidates, &args, &env))
 }
 

@@ -76,13 +76,25 @@ fn resource(name: &str) -> Option<Resource> {
     })
 }
 
+/// What [`drop_to`] goes by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Means<'a> {
+    /// Which system calls are left; none where they are not known for this kind of processor.
+    pub(super) filter: Option<&'a [Instruction]>,
+    /// Whether nobody may change groups here.
+    pub(super) fixed_groups: bool,
+}
+
+/// Whether this user namespace doesn't let groups be changed, as one must that maps a single id: a group may serve to
+/// keep someone out of something.
+pub(super) fn groups_are_fixed() -> bool {
+    // Without user namespaces in the kernel there is no such file.
+    std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.trim_ascii() == b"deny")
+}
+
 /// Becomes `user` with the rights that `security` leaves. The order matters: the filter and the bounding set need
 /// rights that go with the ids and the capabilities.
-pub(super) fn drop_to(
-    user: &User,
-    security: Security,
-    filter: Option<&[Instruction]>,
-) -> Result<(), Failure> {
+pub(super) fn drop_to(user: &User, security: Security, means: Means<'_>) -> Result<(), Failure> {
     // Keys of whoever called us; a kernel without keyrings, or a full quota, has none to protect.
     let _ = sys::join_new_session_keyring();
     let now = capabilities(None).doing("reading the capabilities")?.permitted;
@@ -92,10 +104,11 @@ pub(super) fn drop_to(
         set_keep_capabilities(true).doing("keeping the capabilities")?;
     } else {
         limit_bounding_set()?;
-        let filter = filter.ok_or(Errno::NOSYS).doing("filtering system calls: unknown kind of processor")?;
+        let filter =
+            means.filter.ok_or(Errno::NOSYS).doing("filtering system calls: unknown kind of processor")?;
         sys::set_seccomp_filter(filter).doing("filtering system calls")?;
     }
-    change_ids(user)?;
+    change_ids(user, means.fixed_groups)?;
     if insecure {
         set_capabilities(None, CapabilitySets { effective: left, permitted: left, inheritable: left })
             .doing("setting the capabilities")?;
@@ -130,15 +143,16 @@ fn limit_bounding_set() -> Result<(), Failure> {
     Ok(())
 }
 
-fn change_ids(user: &User) -> Result<(), Failure> {
+fn change_ids(user: &User, fixed_groups: bool) -> Result<(), Failure> {
     let unmapped = || Failure::UnmappedId(format!("{}:{}", user.uid, user.gid));
     let gid = Gid::from_raw(user.gid);
     let groups: Vec<_> = user.groups.iter().map(|&group| Gid::from_raw(group)).collect();
     match set_thread_groups(&groups)
         .or_else(|e| if e == Errno::INVAL { set_thread_groups(&[gid]) } else { Err(e) })
     {
-        // With a single mapped id, groups can't be changed at all.
-        Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
+        // An unmapped group is noticed below.
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(Errno::PERM) if fixed_groups => {}
         Err(e) => return Err(e).doing("setting the groups"),
     }
     let to_unmapped =

@@ -13,6 +13,7 @@ use super::sources::Scratch;
 use crate::error::{Doing, Failure};
 use crate::mnt::{self, NODEV, NOEXEC, NOSUID, RDONLY};
 use crate::process::{Process, Security};
+use crate::sys::mount_setattr;
 
 /// Devices of every step: name, major and minor number.
 const DEVICES: &[(&str, u32, u32)] =
@@ -75,7 +76,9 @@ pub(super) fn places(
 fn proc_fs(foreign: bool) -> io::Result<OwnedFd> {
     if foreign {
         // An outer container's mounts hide parts of /proc, and the kernel lets nobody look below them.
-        return Ok(mnt::clone_all(Path::new("/proc"))?);
+        let proc = mnt::clone_all(Path::new("/proc"))?;
+        mount_setattr(proc.as_fd(), NOSUID | NODEV | NOEXEC, true)?;
+        return Ok(proc);
     }
     Ok(mnt::new_fs("proc", &[], NOSUID | NODEV | NOEXEC)?)
 }

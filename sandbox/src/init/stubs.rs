@@ -9,7 +9,6 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -102,11 +101,19 @@ pub(super) fn needed(places: &[Place]) -> Vec<(&Path, bool)> {
     free.map(|place| (place.target.as_path(), place.folder)).collect()
 }
 
+/// The name of the layer for these targets: the same in every version of this program and its toolchain.
+fn name_for(targets: &[(&Path, bool)]) -> String {
+    let mut hash = blake3::Hasher::new();
+    for (target, is_folder) in targets {
+        let target = target.as_os_str().as_bytes();
+        hash.update(&(target.len() as u64).to_le_bytes()).update(target).update(&[u8::from(*is_folder)]);
+    }
+    format!("v1-{}", hash.finalize().to_hex())
+}
+
 /// The lowest layer for these targets; made if it isn't there yet.
 pub(super) fn lowest(stubs: &Path, own: &Path, targets: &[(&Path, bool)]) -> io::Result<PathBuf> {
-    let mut hash = DefaultHasher::new();
-    targets.hash(&mut hash);
-    let layer = stubs.join(format!("v1-{:016x}", hash.finish()));
+    let layer = stubs.join(name_for(targets));
     if layer.is_dir() {
         return Ok(layer);
     }

@@ -1,5 +1,6 @@
 //! Who the program runs as, by the root's own account files.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
@@ -95,7 +96,8 @@ fn resolve(user: &str, passwd: &str, group: &str) -> Result<User, Failure> {
         let mut ids = vec![gid];
         let is_member = |members: &str| members.split(',').any(|member| !name.is_empty() && member == name);
         ids.extend(groups(group).filter(|(_, _, members)| is_member(members)).map(|(_, gid, _)| gid));
-        ids.dedup();
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(*id));
         return Ok(plain(uid, gid, ids));
     }
     let number = group_part.parse::<u32>().ok();
@@ -134,6 +136,8 @@ mod tests {
         assert_eq!(user("app:wheel"), (1000, 10, vec![10], "/home/app".into()));
         assert_eq!(user("app:4321"), (1000, 4321, vec![4321], "/home/app".into()));
         assert_eq!(user("7"), (7, 7, vec![7], "/".into()));
+        let group = "a:x:10:app\nusers:x:100:app\nb:x:10:app\n";
+        assert_eq!(resolve("app", PASSWD, group).unwrap().groups, [100, 10], "each once, the primary first");
     }
 
     #[test]

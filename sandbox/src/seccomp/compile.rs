@@ -207,6 +207,14 @@ mod tests {
         let first = |number, argument| run(&program, X86_64, number, [argument, 0, 0, 0, 0, 0]);
         assert_eq!(first(41, 2), ALLOW, "AF_INET");
         assert_eq!([first(41, 40), first(41, 38), first(41, 0x1_0000_0028)], [EPERM; 3], "AF_VSOCK, AF_ALG");
+        let x86 = |number, argument| run(&program, X86, number, [argument, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            [x86(359, 2), x86(359, 40), x86(359, 38)],
+            [ALLOW, EPERM, EPERM],
+            "socket of 32-bit programs"
+        );
+        assert_eq!([x86(102, 1), x86(102, 0x1_0000_0001)], [EPERM; 2], "socket by socketcall");
+        assert_eq!([x86(102, 3), x86(102, 8)], [ALLOW; 2], "connect, socketpair by socketcall");
         assert_eq!([first(56, 17), first(56, 0x4100)], [ALLOW; 2], "fork and vfork by clone");
         assert_eq!([first(56, 0x1000_0000), first(56, 0x0002_0011)], [EPERM; 2], "new user, mount namespace");
         assert_eq!([first(135, 0), first(135, 0xffff_ffff), first(135, 0x4_0000)], [ALLOW, ALLOW, EPERM]);

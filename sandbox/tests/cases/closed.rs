@@ -1,17 +1,18 @@
 //! What a payload must not do.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 
-use garboard_sandbox::{Network, Security, spawn};
+use garboard_sandbox::{MountKind, Network, Security, spawn};
 
 use super::cases;
-use crate::support::{Kind, Stage, finish};
+use crate::support::{Kind, Stage, finish, mount};
 
 cases! {
     ALL: capabilities, system_calls, masked_paths, processes, devices, hostile_root, own_program, keyring;
     ROOT: made_devices, insecure, control_groups;
-    MASKED: foreign_proc;
+    MASKED: foreign_proc, siblings;
 }
 
 fn capabilities(_: Kind) {
@@ -69,7 +70,7 @@ fn masked_paths(kind: Kind) {
 fn processes(_: Kind) {
     let stage = Stage::new();
     assert_eq!(stage.output("echo $$"), "1\n");
-    assert_eq!(stage.output("ps -o pid | wc -l"), "4\n", "the title, the shell, ps and wc");
+    assert_eq!(stage.output("ps -o pid > /list; wc -l < /list"), "3\n", "the title, the shell and ps");
     let mut process = stage.sh("ls /proc/self/ns; readlink /proc/self/ns/net");
     process.network = Network::None;
     let inside = stage.run(&process).success();
@@ -178,6 +179,29 @@ fn foreign_proc(_: Kind) {
     assert_eq!(finish(child).success(), "1\nSeccomp:\t2\n/bin/busybox\n");
     let outcome = stage.run(&stage.sh("for p in /proc/[0-9]*; do cat $p/environ $p/root/etc/shadow; done"));
     assert!(!outcome.out.contains("root:"), "{outcome:?}");
+}
+
+/// Steps that run at the same time see each other in an outer `/proc`, and nothing else of each other.
+fn siblings(_: Kind) {
+    let (stage, other) = (Stage::new(), Stage::new());
+    let mut process = stage.sh("echo held; sleep 100000");
+    process.env = vec!["PATH=/bin".into(), "TOKEN=s3cret-env".into()];
+    let bytes = b"s3cret-file".to_vec();
+    let secret = MountKind::File { bytes, mode: 0o444, uid: 0, gid: 0 };
+    process.mounts = vec![mount("/run/secrets/token", secret)];
+    let child = spawn(&process).unwrap();
+    let mut word = [0; 5];
+    fs::File::from(child.stdout.try_clone().unwrap()).read_exact(&mut word).unwrap();
+    let look =
+        "for p in /proc/[0-9]*; do cat $p/environ $p/root/run/secrets/token; ls $p/fd/; cat $p/cmdline; done";
+    let outcome = other.run(&other.sh(look));
+    assert!(outcome.out.contains("sleep"), "it is not hidden from the start: {outcome:?}");
+    assert!(!outcome.out.contains("s3cret"), "{outcome:?}");
+    let own =
+        other.output("cat /proc/self/environ /proc/self/root/etc/passwd; grep ' /proc ' /proc/self/mounts");
+    assert!(own.contains("PATH=") && own.contains("app:"), "{own}");
+    assert!(own.contains("nosuid,nodev,noexec"), "{own}");
+    drop(child);
 }
 
 fn control_groups(_: Kind) {

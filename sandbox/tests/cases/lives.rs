@@ -9,14 +9,14 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use garboard_sandbox::{BindSource, Child, MountKind, Process, spawn};
+use garboard_sandbox::{BindSource, Child, MountKind, Process, Root, spawn};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::cases;
-use crate::support::{Kind, Stage, finish, mount};
+use crate::support::{Kind, Stage, finish, list, mount};
 
 cases! {
-    ALL: descendants_end_with_the_program, in_parallel, dropped_means_killed, helper_killed, builder_killed, signals, speed;
+    ALL: descendants_end_with_the_program, in_parallel, dropped_means_killed, helper_killed, builder_killed, signals, ignored_children, speed;
 }
 
 fn descendants_end_with_the_program(_: Kind) {
@@ -120,7 +120,11 @@ fn helper_killed(_: Kind) {
     let stage = Stage::new();
     let folder = stage.path("held");
     let pipe = pipe_in(&folder);
-    let child = spawn(&holder(&stage, &folder)).unwrap();
+    let mut process = holder(&stage, &folder);
+    // Mount points are made in it, and have to go also now.
+    process.root = Root::Folder(stage.base(""));
+    let before = list(&stage.base(""));
+    let child = spawn(&process).unwrap();
     wait_for_word(&child);
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", child.handle.as_fd().as_raw_fd())).unwrap();
     let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap().trim();
@@ -128,6 +132,7 @@ fn helper_killed(_: Kind) {
     let warden = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
     assert!(Command::new("kill").args(["-9", warden]).status().unwrap().success());
     assert!(child.handle.wait().is_err());
+    assert_eq!(list(&stage.base("")), before);
     wait_for_end(pipe);
     // The pipe may be closed a moment before the helper's socket is closed: one attempt may still meet the old helper.
     let other = Stage::new();
@@ -140,6 +145,26 @@ fn signals(_: Kind) {
     let stage = Stage::new();
     let out = stage.run(&stage.args(&["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"])).success();
     assert_eq!(out, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+/// A builder started by something that ignores the end of its children, as some supervisors do.
+fn ignored_children(_: Kind) {
+    let stage = Stage::new();
+    let output = Command::new("sh")
+        .args(["-c", "trap '' CHLD; exec \"$0\" --once"])
+        .arg(std::env::current_exe().unwrap())
+        .env("TMPDIR", stage.folder("tmp"))
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(7), &b"once\n"[..]), "{output:?}");
+}
+
+/// The builder so started: runs one step and ends as it does.
+pub(crate) fn once() -> ExitCode {
+    let stage = Stage::new();
+    let outcome = stage.run(&stage.sh("echo once; exit 7"));
+    print!("{}", outcome.out);
+    ExitCode::from(outcome.code as u8)
 }
 
 fn speed(kind: Kind) {

@@ -7,7 +7,7 @@ mod mounts;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub(crate) use lives::hold;
+pub(crate) use lives::{hold, once};
 
 use crate::support::Kind;
 

@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Root,
     Ranges,
     Single,
-    /// With one id, where an outer container hides parts of `/proc`.
+    /// With one id or ranges, where an outer container hides parts of `/proc`.
     Masked,
 }
 
