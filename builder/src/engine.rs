@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use garboard_cache::{Scratch, Store};
+use garboard_cache::{PruneOptions, Scratch, Store};
 use garboard_layer::{ArchiveOptions, Encoder, Ids, Limits};
 use garboard_parser::Dockerfile;
 use garboard_registry::{Client, Platform};
@@ -12,7 +13,7 @@ use garboard_registry::{Client, Platform};
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::export::{Built, Exported, Exporter};
-use crate::layers::Layers;
+use crate::layers::{Layers, blocking};
 use crate::outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 use crate::plan::{Plan, Planner};
 use crate::reporter::{EventSink, Reporter};
@@ -21,6 +22,10 @@ use crate::request::{
 };
 use crate::solve::{Environment, Solver};
 use crate::source::ImageSource;
+
+/// Waiting for the disk costs seconds at worst: for builds that took longer than this it is worth it, the others are
+/// made again as quickly.
+const WORTH_FLUSHING: Duration = Duration::from_secs(10);
 
 /// What an engine works with.
 #[derive(Clone)]
@@ -37,6 +42,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// The platform of this machine.
     pub platform: Platform,
+    /// Bounds of the store, held after every build that ran something; `None`: it grows.
+    pub bounds: Option<PruneOptions>,
     /// Makes the writer for exports to standard output.
     pub stdout: fn() -> Box<dyn Write + Send>,
 }
@@ -117,6 +124,7 @@ impl Engine {
         reporter: &Reporter,
         cancel: &Cancel,
     ) -> Result<BuildOutcome> {
+        let begin = Instant::now();
         check_request(request)?;
         let _lease = self
             .options
@@ -141,14 +149,17 @@ impl Engine {
             unpacked,
         };
         let Plan { graph, images, wanted } = unless_canceled(cancel, Box::pin(planner.plan())).await?;
-        let files_only = exports.iter().all(|e| {
-            matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
-        });
+        let files_only = !exports.iter().any(|e| is_image(&e.kind));
         let environment = Environment {
             secrets: request.secrets.clone(),
             resolv_conf: request.resolv_conf.clone(),
             export: (!files_only).then(|| {
-                crate::export::format_of(exports.first().map_or(&ImageAttributes::default(), |e| &e.image))
+                crate::export::format_of(
+                    exports
+                        .iter()
+                        .find(|e| is_image(&e.kind))
+                        .map_or(&ImageAttributes::default(), |e| &e.image),
+                )
             }),
             copy_trees: self.options.copy_trees,
         };
@@ -171,7 +182,28 @@ impl Engine {
         solver.settle().await;
         let built: Vec<Built> =
             images.into_iter().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
-        unless_canceled(cancel, Box::pin(self.export(&exports, &built, request, reporter))).await
+        let outcome =
+            unless_canceled(cancel, Box::pin(self.export(&exports, &built, request, reporter))).await?;
+        if solver.has_run() {
+            unless_canceled(cancel, self.tidy(begin.elapsed())).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Makes what took long to build safe from a crash of the machine, and holds the store's bounds. A build that came
+    /// to its end doesn't fail by either.
+    async fn tidy(&self, took: Duration) -> Result<()> {
+        let (store, bounds) = (self.options.store.clone(), self.options.bounds.clone());
+        blocking(move || {
+            if took >= WORTH_FLUSHING {
+                let _ = store.flush();
+            }
+            if let Some(bounds) = bounds {
+                let _ = store.hold_bounds(&bounds);
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn export(
@@ -236,15 +268,30 @@ fn exports_of(request: &BuildRequest) -> Vec<Export> {
     exports
 }
 
+/// Whether an export needs layers as blobs.
+fn is_image(kind: &ExportKind) -> bool {
+    !matches!(kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
+}
+
 /// What can be known to be wrong before anything is done.
 fn check_request(request: &BuildRequest) -> Result<()> {
     crate::export::references(&request.tags)?;
     for export in &request.exports {
         crate::export::references(&export.names)?;
     }
+    let platforms: std::collections::BTreeSet<&String> = request.platforms.iter().collect();
+    for export in &request.exports {
+        if matches!(export.kind, ExportKind::Docker { .. }) && platforms.len() > 1 {
+            let text = "docker exporter does not currently support exporting manifest lists";
+            return Err(Error::Request(text.into()).into());
+        }
+        if let Some(annotation) = export.image.annotations.first().filter(|_| !export.image.oci_media_types) {
+            return Err(Error::Request(format!("annotation {} needs OCI media types", annotation.key)).into());
+        }
+    }
     for (id, secret) in &request.secrets {
         if let SecretSource::File(path) = secret
-            && !path.is_file()
+            && (!path.exists() || path.is_dir())
         {
             let source = std::io::ErrorKind::NotFound.into();
             let what = format!("failed to read the secret `{id}` from {}", path.display());
@@ -313,6 +360,7 @@ fn read_file(mut path: PathBuf, name: String) -> Result<DockerfileText> {
         };
         Error::NoDockerfile { name: name.clone(), reason, near: near_names(&path) }
     };
+    // A pipe is fine here: `-f <(command)`.
     let file = std::fs::File::open(&path).map_err(|e| fail(&e))?;
     let mut text = Vec::new();
     std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX), &mut text).map_err(|e| fail(&e))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use garboard_layer::{Beneath, Content, Entry, EntryKind, Ids, LayerError, Planned, Targets, TreeView};
 
-use crate::error::{Attempt, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::layers::Layers;
 use crate::tree::Tree;
 
@@ -70,6 +70,15 @@ impl Files {
         self.folders.get(layer).ok_or(std::io::ErrorKind::NotFound)?.open(path)
     }
 
+    /// Fails where nothing is at a path, links followed.
+    pub(crate) fn require(&self, path: &str) -> Result<()> {
+        if self.view.resolve(path.as_bytes(), true).is_ok_and(|r| r.exists) {
+            return Ok(());
+        }
+        let message = format!("failed to calculate checksum of ref: \"{path}\": not found");
+        Err(Error::Mount { message, hint: None }.into())
+    }
+
     /// All entries at and below a path (empty: the whole tree), by their names below `strip`. A hard link stays one
     /// where the name that holds the content is among them.
     pub(crate) fn entries(&self, path: &[u8]) -> std::result::Result<Vec<Planned>, LayerError> {
@@ -96,7 +105,9 @@ impl Files {
             let key = (content.layer, content.entry.path.clone());
             let first = names.entry(key).or_insert_with(|| name.clone());
             let mut entry = Entry { path: name.clone(), ..content.entry.clone() };
-            let mut bytes = self.content(content.layer, &content.entry.path);
+            let empty = matches!(content.entry.kind, EntryKind::File { size: 0, .. });
+            let mut bytes =
+                if empty { Content::None } else { self.content(content.layer, &content.entry.path) };
             if links == Links::Keep && *first != name {
                 entry.kind = EntryKind::Hardlink { target: first.clone() };
                 bytes = Content::None;

@@ -144,6 +144,8 @@ pub(crate) struct CopyNode {
     pub(crate) unpack: bool,
     /// Owners of the source count (`--from`).
     pub(crate) keep_owners: bool,
+    /// Not a COPY but a part of a context as it is, for a mount: this path, with a folder's own mode.
+    pub(crate) mirror: Option<String>,
 }
 
 /// WORKDIR's folder.
@@ -300,9 +302,9 @@ impl Op {
             }
             Self::Copy(copy) => json!({
                 "copy": copy.dest, "inline": copy.inline, "chown": copy.chown, "chmod": copy.chmod,
-                "parents": copy.parents, "link": copy.link, "unpack": copy.unpack, "owners": copy.keep_owners,
+                "parents": copy.parents, "link": copy.link, "unpack": copy.unpack, "owners": copy.keep_owners, "mirror": copy.mirror,
             }),
-            Self::Mkdir(mkdir) => json!(["mkdir", mkdir.path, mkdir.user]),
+            Self::Mkdir(mkdir) => json!(["mkdir", mkdir.path, mkdir.user, mkdir.epoch]),
         }
     }
 }

@@ -150,6 +150,8 @@ impl Layers {
             Some(_) => {}
             None => self.store.set_diff_id(id, &diff_id).attempt(what)?,
         }
+        // Before it has a folder, which vouches for all of the layer's blobs.
+        self.store.set_verified(id, &blob.digest).attempt(what)?;
         self.store.attach_toc(id, toc.clone()).attempt(what)?;
         self.store.attach_folder(id, staging).attempt(what)?;
         Ok(toc)
@@ -179,13 +181,13 @@ impl Layers {
         if self.store.blob_size(&blob.digest).is_some() {
             return Ok(());
         }
-        let what = || format!("failed to store {}", blob.digest);
         let reference = repository_reference(host, repository)?;
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
-        let writer = self.store.blob_writer_unhashed().attempt(what)?;
-        let mut sink = BlockingSink(writer);
-        self.client.pull_blob(&reference, &descriptor, &mut sink, &|_| {}).await.map_err(|source| {
-            Error::Pull { what: format!("layer {} of {host}/{repository}", blob.digest), source }
+        let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
+        let pulled = self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}).await;
+        let sink = pulled.map_err(|source| Error::Pull {
+            what: format!("layer {} of {host}/{repository}", blob.digest),
+            source,
         })?;
         let digest = blob.digest.clone();
         blocking(move || sink.0.commit_prehashed(&digest).attempt(|| format!("failed to store {digest}")))
@@ -277,6 +279,7 @@ impl Layers {
         }
         sink.commit_prehashed(&made.digest).attempt(what)?;
         let blob = made_here(format, made.digest, made.size)?;
+        self.store.set_verified(&info.id, &from.digest).attempt(what)?;
         self.store.attach_blob(&info.id, &blob).attempt(what)?;
         Ok(blob)
     }
@@ -353,7 +356,8 @@ fn chosen(info: &LayerInfo, base: bool, format: BlobFormat) -> Result<Option<Lay
         annotations: blob
             .annotations
             .iter()
-            .filter(|(k, _)| *k != ENCODER)
+            // What a registry says of a base layer is not said of the same content made here.
+            .filter(|(k, _)| base && *k != ENCODER)
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
         ..blob.clone()

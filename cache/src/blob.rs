@@ -105,6 +105,7 @@ impl BlobWriter {
             // Boots can't be told apart, so nothing may stay unsynced.
             temp.sync()?;
             temp.move_to(&store.inner.layout.blob(digest))?;
+            sync_dir(&store.inner.layout.blobs())?;
         }
         store.touch_blob(digest, store.now());
         Ok(size)

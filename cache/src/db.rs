@@ -1,5 +1,7 @@
 //! The database: connections, transactions, tables.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,17 +10,18 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::Result;
-use crate::error::DbContext;
+use crate::error::{DbContext, IoContext};
 
 /// How long to wait for other processes' transactions. They take milliseconds; a stopped process can take for ever.
 const BUSY: Duration = Duration::from_mins(1);
 
 /// Format of the tables, in `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 // Digests are text as in manifests, keys are 32 bytes, times are seconds since 1970. `folder_boot` is NULL for a layer
 // without a folder, empty for a folder that was synced, else the boot in which it was written. `toc` is NULL for a
-// table of contents that is in a file of its own.
+// table of contents that is in a file of its own. `verified` is 1 for a blob whose content is known to have the layer's
+// `diff_id`: it was written or unpacked here. A blob of which that is only claimed (0) is the only form of its layer.
 const TABLES: &str = "
 CREATE TABLE layers(
     id TEXT PRIMARY KEY, diff_id TEXT, has_toc INTEGER NOT NULL, toc_size INTEGER NOT NULL,
@@ -27,7 +30,8 @@ CREATE TABLE layers(
 CREATE INDEX layers_by_diff_id ON layers(diff_id) WHERE diff_id IS NOT NULL;
 CREATE TABLE layer_blobs(
     layer TEXT NOT NULL REFERENCES layers ON DELETE CASCADE, digest TEXT NOT NULL, media_type TEXT NOT NULL,
-    size INTEGER NOT NULL, annotations TEXT NOT NULL, PRIMARY KEY(layer, digest)) WITHOUT ROWID;
+    size INTEGER NOT NULL, annotations TEXT NOT NULL, verified INTEGER NOT NULL,
+    PRIMARY KEY(layer, digest)) WITHOUT ROWID;
 CREATE INDEX layer_blobs_by_digest ON layer_blobs(digest);
 CREATE TABLE origins(
     layer TEXT NOT NULL REFERENCES layers ON DELETE CASCADE, host TEXT NOT NULL, repository TEXT NOT NULL,
@@ -62,7 +66,15 @@ impl Database {
 
     /// Makes file and tables. For a holder of the exclusive `gc` lock.
     pub(crate) fn create(path: &Path) -> Result<()> {
-        let mut db = open(path, true)?;
+        // Before SQLite makes it readable for all; the log gets the mode of the database.
+        File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .on("create database", path)?;
+        let mut db = open(path)?;
         db.pragma_update(None, "journal_mode", "wal").doing("turn on the log")?;
         let format: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).doing("read the format")?;
         if format == 0 {
@@ -105,14 +117,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn connected<'a>(slot: &'a mut Option<Connection>, path: &Path) -> Result<&'a mut Connection> {
     if slot.is_none() {
-        *slot = Some(open(path, false)?);
+        *slot = Some(open(path)?);
     }
     Ok(slot.as_mut().expect("filled just above"))
 }
 
-fn open(path: &Path, create: bool) -> Result<Connection> {
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+fn open(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).doing("open")?;
     db.busy_timeout(BUSY).doing("open")?;
     // Closing would copy the log into the database and wait for the disk at the end of every build.

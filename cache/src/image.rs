@@ -56,13 +56,11 @@ impl Store {
         if !parts.missing.is_empty() {
             return Err(CacheError::ImageIncomplete { name: name.to_owned(), missing: parts.missing });
         }
-        let mut linked = false;
         for part in &parts.all {
-            linked |= self.make_durable(part, false)?;
+            self.make_durable(part, false)?;
         }
-        if linked {
-            sync_dir(&self.inner.layout.blobs())?;
-        }
+        // Even if none was linked now: whoever linked them may have been killed before this.
+        sync_dir(&self.inner.layout.blobs())?;
         self.hold_blob(&digest)?;
         self.change_index(|manifests| {
             manifests.retain(|m| entry_name(m) != Some(name));

@@ -146,20 +146,38 @@ impl Store {
         Ok(best)
     }
 
-    /// Notes a layer that a registry has, without fetching it. The same diff ID gives the same layer, to which the
-    /// blob and the origin are added.
+    /// Notes a layer that a registry has, without fetching it. That the blob has this diff ID is only claimed: it gives
+    /// the layer that has this very blob under this diff ID, to which the origin is added, else a new one.
     pub fn add_remote_layer(&self, diff_id: &Digest, blob: &LayerBlob, origin: &Origin) -> Result<LayerId> {
+        self.add_claimed_layer(diff_id, blob, Some(origin))
+    }
+
+    /// As [`Self::add_remote_layer`], for a layer of an image from elsewhere of which the blob is in the store.
+    pub fn add_foreign_layer(&self, diff_id: &Digest, blob: &LayerBlob) -> Result<LayerId> {
+        self.add_claimed_layer(diff_id, blob, None)
+    }
+
+    fn add_claimed_layer(
+        &self,
+        diff_id: &Digest,
+        blob: &LayerBlob,
+        origin: Option<&Origin>,
+    ) -> Result<LayerId> {
         let new = LayerId::random()?;
         let now = self.now();
+        // Only we say what we made.
+        let blob = &LayerBlob { annotations: public(blob.annotations.clone()), ..blob.clone() };
         let _gc = self.gc_shared()?;
         let id = self.inner.db.write("add remote layer", |tx| {
-            let known = same_diff_id(tx, diff_id).doing("add remote layer")?;
+            let known = same_claim(tx, diff_id, blob).doing("add remote layer")?;
             if known.is_none() {
                 insert_layer(tx, &new, Some(diff_id), now, now).doing("add remote layer")?;
             }
             let id = known.unwrap_or(new);
-            insert_blob(tx, &id, blob).doing("add remote layer")?;
-            insert_origin(tx, &id, origin).doing("add remote layer")?;
+            insert_blob(tx, &id, blob, false).doing("add remote layer")?;
+            if let Some(origin) = origin {
+                insert_origin(tx, &id, origin).doing("add remote layer")?;
+            }
             Ok(id)
         })?;
         // Still under the lock: nothing is pruned before it is held.
@@ -167,9 +185,17 @@ impl Store {
         Ok(id)
     }
 
-    /// Gives a layer one more compressed form.
+    /// Gives a layer one more compressed form, which the caller made of its content.
     pub fn attach_blob(&self, id: &LayerId, blob: &LayerBlob) -> Result<()> {
-        self.change_layer(id, "attach blob", |tx| insert_blob(tx, id, blob))
+        self.change_layer(id, "attach blob", |tx| insert_blob(tx, id, blob, true))
+    }
+
+    /// Notes that a blob of a layer, unpacked, was found to have the layer's diff ID.
+    pub fn set_verified(&self, id: &LayerId, digest: &Digest) -> Result<()> {
+        self.change_layer(id, "note a verified blob", |tx| {
+            let sql = "UPDATE layer_blobs SET verified = 1 WHERE layer = ?1 AND digest = ?2";
+            tx.prepare_cached(sql)?.execute((id.as_str(), digest.as_ref())).map(drop)
+        })
     }
 
     /// Gives a layer one more place to fetch from.
@@ -291,10 +317,36 @@ pub(crate) fn require_layer(db: &Connection, id: &LayerId) -> Result<()> {
     if found { Ok(()) } else { Err(CacheError::LayerMissing { id: id.to_string() }) }
 }
 
-/// The oldest layer with this uncompressed digest.
+/// The oldest layer that is known to have this uncompressed digest: a folder or a verified blob says so. An image's
+/// config may claim any.
 pub(crate) fn same_diff_id(db: &Connection, diff_id: &Digest) -> rusqlite::Result<Option<LayerId>> {
-    let sql = "SELECT id FROM layers WHERE diff_id = ?1 ORDER BY created, id LIMIT 1";
+    let sql = "SELECT id FROM layers WHERE diff_id = ?1 AND (folder_boot IS NOT NULL OR is_empty = 1
+        OR EXISTS (SELECT 1 FROM layer_blobs WHERE layer = id AND verified = 1)) ORDER BY created, id LIMIT 1";
     db.prepare_cached(sql)?.query_row([diff_id.as_ref()], |r| layer_id(r, 0)).optional()
+}
+
+/// The layer of which an image says the same as of this one: diff ID, and all about the blob. One whose blob is
+/// verified is preferred.
+fn same_claim(db: &Connection, diff_id: &Digest, blob: &LayerBlob) -> rusqlite::Result<Option<LayerId>> {
+    let sql = "SELECT id, annotations FROM layers JOIN layer_blobs ON layer = id
+        WHERE diff_id = ?1 AND digest = ?2 AND media_type = ?3 AND size = ?4 ORDER BY verified DESC, created, id";
+    let mut statement = db.prepare_cached(sql)?;
+    let row = (diff_id.as_ref(), blob.digest.as_ref(), &blob.media_type, blob.size);
+    let rows = statement.query_map(row, |r| Ok((layer_id(r, 0)?, r.get::<_, String>(1)?)))?;
+    for row in rows {
+        let (id, annotations) = row?;
+        // Else somebody who doesn't even have the bytes could change what is exported with them.
+        if public(serde_json::from_str(&annotations).unwrap_or_default()) == blob.annotations {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// Annotations without our own notes.
+fn public(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    annotations.retain(|key, _| !key.starts_with("garboard."));
+    annotations
 }
 
 /// A layer without any form yet.
@@ -310,14 +362,18 @@ pub(crate) fn insert_layer(
     tx.prepare_cached(sql)?.execute((id.as_str(), diff_id.map(AsRef::as_ref), created, now)).map(drop)
 }
 
-/// A compressed form of a layer.
-pub(crate) fn insert_blob(tx: &Connection, id: &LayerId, blob: &LayerBlob) -> rusqlite::Result<()> {
-    let sql =
-        "INSERT INTO layer_blobs(layer, digest, media_type, size, annotations) VALUES(?1, ?2, ?3, ?4, ?5)
-        ON CONFLICT DO UPDATE SET media_type = excluded.media_type, size = excluded.size,
-        annotations = excluded.annotations";
+/// A compressed form of a layer; `verified` if its content is known to have the layer's diff ID.
+pub(crate) fn insert_blob(
+    tx: &Connection,
+    id: &LayerId,
+    blob: &LayerBlob,
+    verified: bool,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO layer_blobs(layer, digest, media_type, size, annotations, verified)
+        VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET media_type = excluded.media_type,
+        size = excluded.size, annotations = excluded.annotations, verified = max(verified, excluded.verified)";
     let annotations = serde_json::Value::from_iter(blob.annotations.clone()).to_string();
-    let row = (id.as_str(), blob.digest.as_ref(), &blob.media_type, blob.size, annotations);
+    let row = (id.as_str(), blob.digest.as_ref(), &blob.media_type, blob.size, annotations, verified);
     tx.prepare_cached(sql)?.execute(row).map(drop)
 }
 
@@ -411,6 +467,7 @@ mod tests {
         let remote = some_digest('2');
         let id = store.add_remote_layer(&diff_id, &remote_blob(&remote), &origin(&remote)).unwrap();
         assert_eq!(store.add_remote_layer(&diff_id, &remote_blob(&remote), &origin(&remote)).unwrap(), id);
+        store.set_verified(&id, &remote).unwrap();
         assert_eq!(store.layer(&id).unwrap().unwrap().folder, None);
         for _ in 0..2 {
             let staging = store.staging().unwrap();
@@ -427,6 +484,57 @@ mod tests {
         assert!(info.folder.is_some() && info.has_toc);
         assert_eq!((info.blobs.len(), info.origins.len()), (2, 1));
         assert_eq!(info.blobs.iter().filter(|b| b.present).count(), 1);
+    }
+
+    #[test]
+    fn a_claimed_diff_id_gives_no_other_layer_away() {
+        // The attacker's blob sorts before the victim's, and is seen before it, after it, or after it was unpacked.
+        for (attacked_first, verified) in [(true, false), (false, false), (false, true)] {
+            let (_dir, store) = test_store();
+            let (diff_id, good, bad) = (some_digest('1'), some_digest('f'), some_digest('0'));
+            let add = |d: &Digest| store.add_remote_layer(&diff_id, &remote_blob(d), &origin(d)).unwrap();
+            let early = attacked_first.then(|| add(&bad));
+            let victim = add(&good);
+            if verified {
+                store.set_verified(&victim, &good).unwrap();
+                store.attach_folder(&victim, store.staging().unwrap()).unwrap();
+            }
+            let attacker = early.unwrap_or_else(|| add(&bad));
+            assert_ne!(attacker, victim);
+            assert_eq!((add(&bad), add(&good)), (attacker.clone(), victim.clone()));
+            let blobs = |id: &LayerId| {
+                let info = store.layer(id).unwrap().unwrap();
+                let origins = info.origins.into_iter().map(|o| o.digest).collect::<Vec<_>>();
+                (info.blobs.into_iter().map(|b| b.digest).collect::<Vec<_>>(), origins, info.folder.is_some())
+            };
+            assert_eq!(blobs(&victim), (vec![good.clone()], vec![good.clone()], verified));
+            assert_eq!(blobs(&attacker), (vec![bad.clone()], vec![bad.clone()], false));
+        }
+    }
+
+    #[test]
+    fn what_is_made_here_joins_nothing_that_is_only_claimed() {
+        let (_dir, store) = test_store();
+        let diff_id = some_digest('1');
+        let bad = layer_blob(&store, b"attacker");
+        let claimed = store.add_foreign_layer(&diff_id, &bad).unwrap();
+        let good = layer_blob(&store, b"made here");
+        let new =
+            NewLayer { diff_id: Some(diff_id.clone()), blob: Some(good.clone()), ..NewLayer::default() };
+        let made = store.add_layer(new.clone()).unwrap();
+        assert_ne!(made, claimed);
+        assert_eq!(store.add_foreign_layer(&diff_id, &bad).unwrap(), claimed);
+        assert_eq!(store.add_layer(new).unwrap(), made);
+        assert_eq!(store.add_foreign_layer(&diff_id, &good).unwrap(), made);
+        assert_eq!(store.layer(&made).unwrap().unwrap().blobs, [good.clone()]);
+        // Another description of the same bytes changes nothing about the layer.
+        let mut other = good.clone();
+        other.media_type = "application/vnd.oci.image.layer.v1.tar+zstd".into();
+        assert_ne!(store.add_foreign_layer(&diff_id, &other).unwrap(), made);
+        other = good.clone();
+        other.annotations.insert("x".into(), "y".into());
+        assert_ne!(store.add_foreign_layer(&diff_id, &other).unwrap(), made);
+        assert_eq!(store.layer(&made).unwrap().unwrap().blobs, [good]);
     }
 
     #[test]
@@ -511,6 +619,23 @@ mod tests {
         second.attach_folder(&both, staging).unwrap();
         assert!(second.layer(&both).unwrap().unwrap().folder.unwrap().join("new").exists());
         assert_eq!(second.fsck().unwrap(), []);
+    }
+
+    #[test]
+    fn a_table_of_contents_that_was_half_written_is_in_nobodys_way() {
+        let (_dir, store) = test_store();
+        let id = folder_layer(&store, 1);
+        store.set_diff_id(&id, &some_digest('1')).unwrap();
+        std::fs::write(store.inner.layout.layer_toc(&id).with_extension("new"), "GBT").unwrap();
+        let new = NewLayer {
+            toc: Some(toc_of(1000)),
+            diff_id: Some(some_digest('1')),
+            blob: Some(layer_blob(&store, b"x")),
+            ..NewLayer::default()
+        };
+        assert_eq!(store.add_layer(new).unwrap(), id);
+        store.inner.tocs.forget();
+        assert_eq!(store.toc(&id).unwrap(), Some(toc_of(1000)));
     }
 
     #[test]

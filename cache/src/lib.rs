@@ -26,6 +26,7 @@
 
 mod blob;
 mod blocks;
+mod bounds;
 mod db;
 mod error;
 mod files;

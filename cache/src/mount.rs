@@ -184,6 +184,7 @@ impl Slot<'_> {
         mut init: Option<&mut InitialContent<'_>>,
         keep_waiting: &mut dyn FnMut() -> bool,
     ) -> Result<Option<CacheMountGuard>> {
+        let mut shared = 0;
         if reset {
             let Some((number, lock)) = self.lock_alone(keep_waiting)? else { return Ok(None) };
             self.store.discard_now(&self.dir(number))?;
@@ -192,10 +193,11 @@ impl Slot<'_> {
                 return Ok(Some(self.guard(number, lock)));
             }
             // Others may come in now; what the step sees is fresh all the same.
+            shared = number;
         }
         loop {
             let (number, mode) = match self.sharing {
-                Sharing::Shared => (0, Mode::Shared),
+                Sharing::Shared => (shared, Mode::Shared),
                 Sharing::Private | Sharing::Locked => {
                     let Some((number, lock)) = self.lock_alone(keep_waiting)? else { return Ok(None) };
                     self.fill(number, init.as_deref_mut())?;
@@ -354,6 +356,22 @@ mod tests {
             fs::write(guard.path().join("g"), "x").unwrap();
         }
         assert_eq!(calls, 2);
+    }
+
+    #[test]
+    fn a_reset_of_what_others_use_gives_the_folder_that_was_reset() {
+        let (_dir, store) = test_store();
+        for _ in 0..2 {
+            let busy = store.cache_mount(ask("a", Sharing::Shared)).unwrap();
+            fs::write(busy.path().join("f"), "x").unwrap();
+            let mut request = ask("a", Sharing::Shared);
+            request.reset = true;
+            let fresh = try_get(&store, request).unwrap();
+            assert_ne!(fresh.path(), busy.path());
+            assert_eq!(fs::read_dir(fresh.path()).unwrap().count(), 0);
+            fs::write(fresh.path().join("g"), "x").unwrap();
+            assert!(busy.path().join("f").exists());
+        }
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl PruneOptions {
     }
 
     /// Bytes that the store may keep; none when nothing bounds it and all goes that may.
-    fn target(&self, total: u64, free: u64) -> u64 {
+    pub(crate) fn target(&self, total: u64, free: u64) -> u64 {
         let mut target = self.max_used_bytes.unwrap_or(u64::MAX);
         if let Some(wanted) = self.min_free_bytes {
             target = target.min(total.saturating_sub(wanted.saturating_sub(free)));
@@ -290,7 +290,7 @@ impl Store {
         })
     }
 
-    fn free_bytes(&self) -> Result<u64> {
+    pub(crate) fn free_bytes(&self) -> Result<u64> {
         let stat = rustix::fs::statvfs(self.root()).on("ask for free space in", self.root())?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }

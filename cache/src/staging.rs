@@ -35,10 +35,10 @@ pub struct Staging {
 pub struct NewLayer {
     /// Its table of contents.
     pub toc: Option<Arc<Toc>>,
-    /// Digest of its uncompressed tar. If the store has a layer with this one already, the new forms are added to
-    /// that and its id is returned.
+    /// Digest of its uncompressed tar, computed, not claimed by somebody. If the store has a layer that is known to have
+    /// this one already, the new forms are added to that and its id is returned.
     pub diff_id: Option<Digest>,
-    /// Its compressed form; the bytes should be in the store before.
+    /// Its compressed form, made here; the bytes should be in the store before.
     pub blob: Option<LayerBlob>,
     /// Whether the folder is a complete form of the layer and worth keeping.
     pub keep_folder: bool,
@@ -183,7 +183,7 @@ impl Store {
                 None => self.insert_made_layer(tx, new.clone(), &made, &layer)?,
             };
             if let Some(blob) = &layer.blob {
-                insert_blob(tx, &id, blob).doing("add layer")?;
+                insert_blob(tx, &id, blob, true).doing("add layer")?;
             }
             Ok(id)
         });
@@ -248,7 +248,7 @@ impl Store {
         let Some(toc) = &made.toc else { return Ok(()) };
         if toc.is_big() {
             make_dir(&self.inner.layout.layer(id))?;
-            toc.write(&self.inner.layout.layer_toc(id))?;
+            toc.write(self.inner.own.new_path("toc"), &self.inner.layout.layer_toc(id))?;
         }
         toc.note(tx, id)
     }

@@ -17,7 +17,7 @@ use crate::toc::TocMemo;
 use crate::{CacheError, Result, reserve};
 
 /// Format of the root folder.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// Tells the time in seconds since 1970; only used for "created" and "last used".
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -244,6 +244,21 @@ mod tests {
     }
 
     #[test]
+    fn the_database_is_the_owners() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("s")).unwrap();
+        crate::testing::folder_layer(&store, 1);
+        let names = names_in(store.root()).unwrap();
+        let names: Vec<_> = names.into_iter().filter(|name| name.starts_with("db.sqlite")).collect();
+        assert!(names.contains(&"db.sqlite".to_owned()));
+        for name in names {
+            let mode = fs::metadata(store.root().join(&name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
     fn foreign_folders_and_formats_are_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let foreign = dir.path().join("foreign");
@@ -253,8 +268,8 @@ mod tests {
         assert_eq!(names_in(&foreign).unwrap(), ["thesis.tex"]);
         let newer = dir.path().join("newer");
         fs::create_dir(&newer).unwrap();
-        fs::write(newer.join("version"), "2\n").unwrap();
-        assert!(matches!(open(&newer), Err(CacheError::Version { found, .. }) if found == "2"));
+        fs::write(newer.join("version"), "3\n").unwrap();
+        assert!(matches!(open(&newer), Err(CacheError::Version { found, .. }) if found == "3"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tables of contents of layers: small ones in the database, others in a file each, and in memory once read.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use garboard_layer::{Entry, EntryKind, Toc};
@@ -70,11 +70,12 @@ impl TocBytes {
         self.bytes.len() > SMALL
     }
 
-    /// Writes a file. It isn't synced: its checksum tells whether it is whole.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let mut file = TempFile::create(path.with_extension("new"))?;
+    /// Writes a file by way of `temp`, a path of this process's own: what a killed one leaves is in nobody's way. It isn't
+    /// synced: its checksum tells whether it is whole.
+    pub(crate) fn write(&self, temp: PathBuf, place: &Path) -> Result<()> {
+        let mut file = TempFile::create(temp)?;
         file.write(&self.bytes)?;
-        file.move_to(path)
+        file.move_to(place)
     }
 
     /// Notes it with its layer.
@@ -127,7 +128,7 @@ impl Store {
         self.hold_layer(id)?;
         let made = self.inner.own.new_path("toc");
         if bytes.is_big() {
-            bytes.write(&made)?;
+            bytes.write(self.inner.own.new_path("toc"), &made)?;
         }
         let _gc = self.gc_shared()?;
         self.inner.db.write("attach table of contents", |tx| {

@@ -279,7 +279,7 @@ fn birth(meta: &fs::Metadata) -> i64 {
 }
 
 /// A cache mount's size as it was noted beside the folder, and the time of last use at which it was found.
-fn noted_size(dir: &Path) -> Option<(i64, u64)> {
+pub(crate) fn noted_size(dir: &Path) -> Option<(i64, u64)> {
     let text = String::from_utf8(read_if_there(&dir.join("size")).ok()??).ok()?;
     let (used, size) = text.split_once(' ')?;
     Some((used.parse().ok()?, size.parse().ok()?))

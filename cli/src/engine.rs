@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use garboard_builder::{BuildOutcome, BuildRequest, Cancel, Engine, EngineOptions};
-use garboard_cache::{OpenOptions, Store};
+use garboard_cache::{OpenOptions, PruneOptions, Store};
 use garboard_layer::Ids;
 use garboard_registry::{
     AuthFile, AuthFiles, Client, ClientConfig, Helpers, HostConfig, Platform, Proxies, TlsRoots,
@@ -86,6 +86,17 @@ pub(crate) fn store(settings: &Settings) -> Result<Store, Failure> {
     })
 }
 
+/// What the store is held to after builds: what the configuration says, else the store's defaults.
+fn bounds(store: &Store, settings: &Settings) -> Result<PruneOptions, Failure> {
+    let usual = store.default_bounds()?;
+    Ok(PruneOptions {
+        max_used_bytes: settings.store.max_used.or(usual.max_used_bytes),
+        keep_bytes: settings.store.reserved.or(usual.keep_bytes),
+        min_free_bytes: settings.store.min_free.or(usual.min_free_bytes),
+        ..usual
+    })
+}
+
 /// The files with credentials, in order of precedence.
 pub(crate) fn auth_files(env: &Env) -> AuthFiles {
     let podman = |path: PathBuf| AuthFile::Podman(path);
@@ -148,8 +159,10 @@ pub(crate) async fn build(
         canceled.notified().await;
         switch.cancel();
     });
+    let store = store(settings)?;
     let engine = Engine::new(EngineOptions {
-        store: store(settings)?,
+        bounds: Some(bounds(&store, settings)?),
+        store,
         client: client(settings, env)?,
         ids: ids(identity),
         copy_trees: env.switch(env::GARBOARD_COPY_TREES),

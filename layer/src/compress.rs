@@ -94,7 +94,7 @@ impl Encoder {
     }
 
     /// Names everything that decides the bytes besides the input, for records that promise to make a blob again:
-    /// `pgz1/zlib-rs/L6`, `zstd/L3`, `none`. `level`: none for the method's default.
+    /// `pgz2/zlib-rs/L6`, `zstd/L3`, `none`. `level`: none for the method's default.
     pub fn id(compression: Compression, level: Option<i32>) -> Result<String, LayerError> {
         let level = resolve_level(compression, level)?;
         Ok(match compression {

@@ -17,6 +17,7 @@ mod archive;
 mod beneath;
 mod compress;
 mod decompress;
+mod deflate;
 mod diff;
 mod digest;
 mod error;

@@ -294,6 +294,8 @@ impl<R: Read> TarReader<R> {
         if total > self.stored || pieces.len() > MAX_PIECES {
             return Err(self.bad("a sparse map doesn't fit its file"));
         }
+        // They say nothing; the one that some writers put at the end only repeats the size.
+        pieces.retain(|(_, len)| *len > 0);
         pieces.reverse();
         Ok(Sparse { pieces, at: 0, size })
     }
@@ -364,17 +366,22 @@ impl<R: Read> Read for TarReader<R> {
             self.stored -= n as u64;
             return Ok(n);
         };
-        let next = sparse.pieces.last().copied().unwrap_or((sparse.size, 0));
-        if sparse.at < next.0 {
-            let hole = usize::try_from(next.0 - sparse.at).unwrap_or(usize::MAX).min(buffer.len());
-            buffer[..hole].fill(0);
-            sparse.at += hole as u64;
-            return Ok(hole);
-        }
-        let left = next.0 + next.1 - sparse.at;
-        if left == 0 {
-            return if sparse.pieces.pop().is_some() { self.read(buffer) } else { Ok(0) };
-        }
+        let left = loop {
+            let next = sparse.pieces.last().copied().unwrap_or((sparse.size, 0));
+            if sparse.at < next.0 {
+                let hole = usize::try_from(next.0 - sparse.at).unwrap_or(usize::MAX).min(buffer.len());
+                buffer[..hole].fill(0);
+                sparse.at += hole as u64;
+                return Ok(hole);
+            }
+            let left = next.0 + next.1 - sparse.at;
+            if left > 0 {
+                break left;
+            }
+            if sparse.pieces.pop().is_none() {
+                return Ok(0);
+            }
+        };
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let n = self.read_input(&mut buffer[..want])?;
         if n == 0 && want > 0 {

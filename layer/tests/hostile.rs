@@ -197,6 +197,40 @@ fn limits_hold() {
     assert!(matches!(result, Err(LayerError::BadTar { .. })), "{result:?}");
 }
 
+/// An entry with PAX records of its own in front; each list of records becomes a header.
+fn with_records(headers: &[Vec<(&str, String)>], entry: Raw) -> Vec<u8> {
+    let mut out = Vec::new();
+    for records in headers {
+        let mut body = String::new();
+        for (key, value) in records {
+            let rest = key.len() + value.len() + 3;
+            // The length counts its own digits.
+            let len = (1..20).map(|digits| rest + digits).find(|len| len.to_string().len() + rest == *len);
+            body.push_str(&format!("{} {key}={value}\n", len.unwrap()));
+        }
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::XHeader);
+        header.set_size(body.len() as u64);
+        header.set_cksum();
+        out.extend_from_slice(header.as_bytes());
+        out.extend_from_slice(body.as_bytes());
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.extend(raw(&[entry]));
+    out
+}
+
+#[test]
+fn empty_pieces_of_sparse_files_are_nothing() {
+    let map = |pieces: &str| vec![("GNU.sparse.size", "5".to_owned()), ("GNU.sparse.map", pieces.to_owned())];
+    for pieces in [format!("{}0,5", "0,0,".repeat(250_000)), format!("0,5{}", ",5,0".repeat(250_000))] {
+        let cage = Cage::new();
+        let tar = with_records(&[map(&pieces)], ("a", F, "", "12345"));
+        unpack(&tar, &cage.root(), Form::Overlay, &TreeView::default()).unwrap();
+        assert_eq!(std::fs::read(cage.root().join("a")).unwrap(), b"12345");
+    }
+}
+
 fn archive(tar: Vec<u8>, root: &Path, dest: &str, chown: Option<(u32, u32)>) -> Result<(), LayerError> {
     let options = ArchiveOptions { chown, ids: common::ids(), limits: Limits::default() };
     unpack_archive(std::io::Cursor::new(tar), root, dest.as_bytes(), &options).map(drop)

@@ -38,6 +38,11 @@ impl<'a> Download<'a> {
         Ok(Self { action, descriptor, sink, progress, hasher, done: 0 })
     }
 
+    /// Bytes that are there so far.
+    pub(crate) fn done(&self) -> u64 {
+        self.done
+    }
+
     /// Reads the rest of the blob from `endpoint`. Every attempt starts at the registry's own address: one it
     /// redirected to earlier may have expired.
     pub(crate) async fn run(

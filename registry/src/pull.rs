@@ -108,14 +108,49 @@ impl Client {
             let action = format!("pull `{}` from `{}`", descriptor.digest, reference.name());
             return Err(Error::TooLarge { action, limit });
         }
-        let mut bytes = Vec::new();
-        self.pull_blob(reference, descriptor, &mut bytes, &|_| ()).await?;
-        Ok(bytes)
+        self.pull_blob_into(reference, descriptor, || Ok(Vec::new()), &|_| ()).await
+    }
+
+    /// As [`Self::pull_blob`] into a sink that `new_sink` makes, and makes anew when what a mirror sent turns out to be
+    /// something else: the others and the registry itself are asked then, from the first byte on. Returns the sink that
+    /// holds the blob. `progress` starts again with it.
+    ///
+    /// # Errors
+    /// As [`Self::pull_blob`]; wrong bytes are an error only when nobody had the right ones.
+    pub async fn pull_blob_into<S: AsyncWrite + Send + Unpin>(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        mut new_sink: impl FnMut() -> std::io::Result<S> + Send,
+        progress: Progress<'_>,
+    ) -> Result<S, Error> {
+        let mut mirrors = self.mirrors(reference)?;
+        let mut wrong = None;
+        loop {
+            let mut sink = new_sink().map_err(|source| {
+                let action = format!("pull `{}` from `{}`", descriptor.digest, reference.name());
+                Error::Sink { action, source }
+            })?;
+            let asked = mirrors.len();
+            match self.pull_round(reference, descriptor, &mut mirrors, &mut sink, progress).await {
+                Ok(()) => return Ok(sink),
+                Err(error @ (Error::DigestMismatch { .. } | Error::SizeMismatch { .. }))
+                    if mirrors.len() < asked =>
+                {
+                    wrong = Some(error);
+                }
+                Err(Error::Dns { .. } | Error::Connect { .. }) if wrong.is_some() => {
+                    return Err(wrong.expect("looked at just now"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Streams a blob into `sink`, checking size and digest on the way. A broken or stalled connection is taken up
     /// again where it broke, if need be from the next place that has the blob. `progress` is told the number of
-    /// bytes there so far. What is in `sink` after an error is of no use.
+    /// bytes there so far. What is in `sink` after an error is of no use; as it can't be started again, wrong bytes are
+    /// an error even if only a mirror sent them: see [`Self::pull_blob_into`].
     ///
     /// # Errors
     /// [`Error::DigestMismatch`], [`Error::SizeMismatch`], [`Error::Sink`]; else as [`Self::resolve`].
@@ -126,13 +161,37 @@ impl Client {
         sink: &mut (dyn AsyncWrite + Send + Unpin),
         progress: Progress<'_>,
     ) -> Result<(), Error> {
+        self.pull_round(reference, descriptor, &mut self.mirrors(reference)?, sink, progress).await
+    }
+
+    /// Pulls a blob from the first mirrors that answer, else from the registry. Mirrors that sent bytes are taken from
+    /// the list: if the blob comes out wrong, any of them may be why.
+    async fn pull_round(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        mirrors: &mut Vec<Endpoint>,
+        sink: &mut (dyn AsyncWrite + Send + Unpin),
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
         let action = format!("pull `{}` from `{}`", descriptor.digest, reference.name());
         let mut download = Download::new(action, descriptor, sink, progress)?;
-        for mirror in self.mirrors(reference)? {
-            match download.run(&self.inner.transport, &mirror, reference.repository()).await {
+        for mirror in mirrors.clone() {
+            let before = download.done();
+            let result = download.run(&self.inner.transport, &mirror, reference.repository()).await;
+            let sent = download.done() > before;
+            if sent {
+                mirrors.retain(|other| *other != mirror);
+            }
+            match result {
                 Ok(()) => return download.finish().await,
-                Err(error @ (Error::Sink { .. } | Error::SizeMismatch { .. })) => return Err(error),
-                Err(error) => self.mirror_failed(&mirror, &error),
+                Err(error @ Error::Sink { .. }) => return Err(error),
+                Err(error) => {
+                    self.mirror_failed(&mirror, &error);
+                    if sent && matches!(error, Error::SizeMismatch { .. }) {
+                        return Err(error);
+                    }
+                }
             }
         }
         let endpoint = self.inner.config.hosts.upstream(reference.domain());

@@ -140,6 +140,7 @@ impl Evaluation<'_> {
             link: files.link,
             unpack: files.unpack,
             keep_owners,
+            mirror: None,
         };
         // A wrong mode or pattern is an error of the instruction, wherever its files come from.
         crate::solve::copy_operation(&node)?;
@@ -270,6 +271,7 @@ impl Evaluation<'_> {
             link: false,
             unpack: false,
             keep_owners: false,
+            mirror: (!whole).then(|| path.to_owned()),
         };
         graph.add(Op::Copy(node), String::new(), None, false)
     }

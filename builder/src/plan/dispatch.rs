@@ -245,7 +245,7 @@ fn entrypoint(state: &mut State, command: &CommandLine) {
 }
 
 /// Cleans an absolute path: no empty, `.` or `..` components.
-pub(super) fn clean(path: &str) -> String {
+pub(crate) fn clean(path: &str) -> String {
     let mut out: Vec<&str> = Vec::new();
     for name in path.split('/') {
         match name {

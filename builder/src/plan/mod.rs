@@ -15,6 +15,8 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dispatch::clean;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
@@ -210,9 +212,26 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
     Plan { graph, images, wanted }
 }
 
+/// A regular file of a sensible size: a context comes from strangers, and may hold pipes and links to devices.
+fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    const LIMIT: u64 = 16 << 20;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(std::fs::OpenOptions::new().read(true), flags)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, LIMIT + 1), &mut text)?;
+    if text.len() as u64 > LIMIT {
+        return Err(std::io::Error::other("it is larger than 16 MiB"));
+    }
+    Ok(text)
+}
+
 /// The text of an ignore file that can be read as one.
 fn read_ignore(path: &Path) -> Result<Option<String>> {
-    let text = match std::fs::read(path) {
+    let text = match read_small(path) {
         Ok(text) => text,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             return Ok(None);

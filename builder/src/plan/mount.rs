@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::{CacheMount, Graph, Op, OpId, RunMount, RunMountKind, SecretMount};
 
 impl Evaluation<'_> {
-    /// The mounts of a step, those with the shorter targets first. Variables that mounts set are added to `env`.
+    /// The mounts of a step in their order; the sandbox sorts them by depth. Variables that mounts set are added to `env`.
     pub(super) fn mounts(
         &self,
         state: &State,

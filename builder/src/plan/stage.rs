@@ -166,10 +166,13 @@ impl<'a> Evaluation<'a> {
                 continue;
             }
             let stage = &self.planner.dockerfile.stages[index];
-            if let Base::Image(wanted) = self.base(index, stage)? {
-                self.note(wanted);
-            } else if let Base::Stage(parent) = self.base(index, stage)? {
-                todo.push(parent);
+            match self.base(index, stage).map_err(|e| e.at(Some(stage.lines)))? {
+                Base::Image(wanted) => self.note(wanted),
+                Base::Stage(parent) => todo.push(parent),
+                Base::Scratch | Base::Context(_) => {}
+            }
+            if self.replacement(stage)?.is_some() {
+                continue;
             }
             for instruction in &stage.instructions {
                 if let InstructionKind::Copy(copy) = &instruction.kind
@@ -211,6 +214,11 @@ impl<'a> Evaluation<'a> {
             other @ Stop::Missing(_) => other,
         };
         let mut state = self.begin(index, stage, graph).map_err(place)?;
+        if self.replacement(stage)?.is_some() {
+            // The whole stage is replaced: neither its instructions nor triggers run here; a child takes the triggers.
+            self.stages.borrow_mut().insert(index, state.clone());
+            return Ok(state);
+        }
         let triggers = Self::triggers(&mut state).map_err(place)?;
         // FROM counts where it is a step of its own.
         state.steps = state.step + countable(&triggers) + countable(&stage.instructions);
@@ -297,7 +305,7 @@ impl<'a> Evaluation<'a> {
         graph: &mut Graph,
     ) -> State {
         let mut config = image.config.clone();
-        let epoch_free_env = config.config.env.clone();
+        let variables = config.config.env.clone();
         if config.os.is_empty() {
             config.os.clone_from(&platform.os);
         }
@@ -317,7 +325,7 @@ impl<'a> Evaluation<'a> {
             state.platform.architecture.clone_from(&config.architecture);
             state.platform.variant.clone_from(&config.variant);
         }
-        state.env = epoch_free_env
+        state.env = variables
             .iter()
             .map(|e| {
                 e.split_once('=').map_or_else(|| (e.clone(), String::new()), |(k, v)| (k.into(), v.into()))
@@ -338,12 +346,17 @@ impl<'a> Evaluation<'a> {
         texts.iter().map(parse).collect()
     }
 
+    /// The named context that takes a stage's place, by the stage's own name.
+    fn replacement(&self, stage: &Stage) -> Result<Option<Base>> {
+        match &stage.name {
+            Some(name) => self.named(name, &self.stage_platform(stage)?),
+            None => Ok(None),
+        }
+    }
+
     /// What a stage is built on.
     fn base(&self, index: usize, stage: &Stage) -> Result<Base> {
-        // A context of the stage's own name takes its place.
-        if let Some(name) = &stage.name
-            && let Some(base) = self.named(name, &self.stage_platform(stage)?)?
-        {
+        if let Some(base) = self.replacement(stage)? {
             return Ok(base);
         }
         let name = self.base_name(stage)?;

@@ -54,13 +54,17 @@ impl Solver {
             let parts = self.split_archives(copy, &op, &source)?;
             if !parts.0.is_empty() {
                 let this = self.clone();
-                let folders = self.layers.folders(parent).await?;
+                let linked = op.is_linked();
+                let folders = if linked { Vec::new() } else { self.layers.folders(parent).await? };
                 return blocking(move || this.unpack(&op, parts, &source, folders, &below)).await;
             }
         }
         let planned =
             crate::copy::plan(&op, &source.view, &below, time()).map_err(|e| self.explain(copy, e))?;
-        let planned = with_content(planned, &op, &source);
+        let mut planned = with_content(planned, &op, &source);
+        if let Some(path) = &copy.mirror {
+            keep_mode(&mut planned, path, &source.view)?;
+        }
         let layers = self.layers.clone();
         let format = self.environment.export.filter(|_| node.exported && !node.read);
         blocking(move || write(&layers, planned, format)).await
@@ -105,7 +109,7 @@ impl Solver {
         let found = view.content_entry(found).attempt(what)?;
         let EntryKind::File { size, .. } = found.entry.kind else { return Ok(None) };
         if size > MAX_ACCOUNTS {
-            return Ok(None);
+            return Err(copy_failure(format!("/{path} of the image is too big to look names up in"), None));
         }
         let files = self.layers.files(tree).await?;
         let mut file = files.open(found.layer, &found.entry.path).attempt(what)?;
@@ -261,8 +265,19 @@ fn merge(first: Vec<Planned>, second: Vec<Planned>) -> Vec<Planned> {
     merged.into_values().collect()
 }
 
+/// Gives a folder that was named as a source the mode that it has there, which COPY doesn't.
+fn keep_mode(planned: &mut [Planned], path: &str, source: &TreeView) -> Result<()> {
+    let resolved = source.resolve(path.as_bytes(), true).attempt(|| format!("failed to look at {path}"))?;
+    let Some(found) = source.lookup(&resolved.path) else { return Ok(()) };
+    let target = path.trim_matches('/').as_bytes();
+    for planned in planned.iter_mut().filter(|p| p.entry.path == target) {
+        planned.entry.mode = found.entry.mode;
+    }
+    Ok(())
+}
+
 /// Says where the bytes of planned files are.
-fn with_content(planned: Vec<PlannedEntry>, op: &CopyOp, source: &Files) -> Vec<Planned> {
+fn with_content(plan: Vec<PlannedEntry>, op: &CopyOp, source: &Files) -> Vec<Planned> {
     let content = |content: Option<SourceContent>| match content {
         Some(SourceContent::Tree { path, layer }) => source.content(layer, &path),
         Some(SourceContent::Inline { source }) => match op.sources.get(source) {
@@ -271,7 +286,12 @@ fn with_content(planned: Vec<PlannedEntry>, op: &CopyOp, source: &Files) -> Vec<
         },
         Some(SourceContent::Given { .. }) | None => Content::None,
     };
-    planned.into_iter().map(|p| Planned { entry: p.entry, content: content(p.content) }).collect()
+    let planned = |p: PlannedEntry| {
+        // What is empty is not opened: it may be a socket that the image has as a file.
+        let empty = matches!(p.entry.kind, EntryKind::File { size: 0, .. });
+        Planned { content: if empty { Content::None } else { content(p.content) }, entry: p.entry }
+    };
+    plan.into_iter().map(planned).collect()
 }
 
 /// Writes the layer: as a blob alone if it is only exported, else as a folder.

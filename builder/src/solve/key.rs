@@ -11,6 +11,9 @@ use crate::error::{Attempt, Result};
 use crate::graph::{CopyNode, Op, OpId, RunMount, RunMountKind};
 use crate::tree::{KeyBuilder, Tree};
 
+/// Namespace of small facts: the content that a definition last led to.
+const MADE: &str = "made";
+
 impl Solver {
     /// The key that is known without any source: the operation, the content that it starts from (for `--link`: none), and
     /// the definitions of its sources. Contexts count by content, there is nothing else to name them by.
@@ -27,12 +30,12 @@ impl Solver {
             }
             Op::Copy(copy) => {
                 let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
-                Ok(key.part(&self.definition(copy.from).await?.0).part(&selection))
+                Ok(key.part(&self.current(copy.from).await?.0).part(&selection))
             }
             Op::Run(run) => {
                 let mut key = key;
                 for (from, selector) in run.mounts.iter().filter_map(mount_source) {
-                    key = key.part(&self.definition(from).await?.0).part(selector.as_bytes());
+                    key = key.part(&self.current(from).await?.0).part(selector.as_bytes());
                 }
                 Ok(key)
             }
@@ -69,6 +72,30 @@ impl Solver {
         if stands_alone(op) { key.part(b"link") } else { key.part(&parent.content().0) }
     }
 
+    /// A source's definition, bound to what it last made: a source that was made anew with another result (`--no-cache`,
+    /// or its record was lost) leads nobody to what was copied from the old one.
+    async fn current(self: &Arc<Self>, id: OpId) -> Result<Key> {
+        let definition = self.definition(id).await?;
+        let made = self.made(&definition)?;
+        Ok(KeyBuilder::new("current").part(&definition.0).part(&made.unwrap_or_default()).finish())
+    }
+
+    fn made(&self, definition: &Key) -> Result<Option<Vec<u8>>> {
+        let found = self.layers.store.get_meta(MADE, &definition.to_string());
+        found.attempt(|| "failed to look into the cache".into())
+    }
+
+    /// Notes what a source made, for [`Self::current`].
+    pub(super) async fn note_made(self: &Arc<Self>, id: OpId, tree: &Tree) -> Result<()> {
+        let definition = self.definition(id).await?;
+        let content = tree.content().0;
+        if self.made(&definition)?.is_some_and(|known| known == content) {
+            return Ok(());
+        }
+        let noted = self.layers.store.put_meta(MADE, &definition.to_string(), &content);
+        noted.attempt(|| "failed to write to the cache".into())
+    }
+
     /// What names an operation that has not run: its definition and those of all its inputs.
     fn definition(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
         let this = self.clone();
@@ -95,6 +122,9 @@ impl Solver {
 
     /// Digest of what a COPY reads of its source.
     fn selected(&self, copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
+        if let Some(path) = &copy.mirror {
+            return path_digest(view, path);
+        }
         let op = crate::solve::copy_operation(copy)?;
         crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy, e))
     }

@@ -48,7 +48,9 @@ fn folders(view: &TreeView, mkdir: &MkdirOp, uid: u32, gid: u32) -> Result<Vec<P
     let time = Mtime { secs: now(), nanos: 0 };
     let mut out: Vec<Planned> = Vec::new();
     let mut at: Vec<u8> = Vec::new();
-    for name in mkdir.path.split('/').filter(|n| !matches!(*n, "" | ".")) {
+    // The config keeps the path as it is written; the folder is the one that it comes to.
+    let path = crate::plan::clean(&mkdir.path);
+    for name in path.split('/').filter(|n| !n.is_empty()) {
         let next =
             if at.is_empty() { name.as_bytes().to_vec() } else { [&at[..], b"/", name.as_bytes()].concat() };
         // Once something is new, nothing below it exists.

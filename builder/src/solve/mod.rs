@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
-use garboard_cache::{Key, LayerBlob, LayerId, NewLayer, Origin, Record};
+use garboard_cache::{Key, LayerBlob, LayerId, Origin, Record};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 
@@ -63,6 +63,10 @@ pub(crate) struct Solver {
     steps: Tasks,
     /// For each operation: whether what it reads was started already.
     ahead: Vec<AtomicBool>,
+    /// For each operation: whether others read it, and not only build on it.
+    sources: Vec<bool>,
+    /// For each operation: its digest in progress output.
+    vertices: Vec<String>,
 }
 
 /// Work that goes on when nobody waits for its result any more.
@@ -72,6 +76,10 @@ struct Tasks(std::sync::Mutex<Vec<JoinHandle<()>>>);
 impl Tasks {
     fn add(&self, task: JoinHandle<()>) {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(task);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
     }
 
     /// Waits until all of it is over.
@@ -102,6 +110,8 @@ impl Solver {
         let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let fresh = fresh_steps(&graph);
+        let vertices = vertex_digests(&graph);
+        let sources = read_by_others(&graph);
         let ahead = (0..graph.len()).map(|_| AtomicBool::new(false)).collect();
         Self {
             graph,
@@ -118,6 +128,8 @@ impl Solver {
             background: Tasks::default(),
             steps: Tasks::default(),
             ahead,
+            vertices,
+            sources,
         }
     }
 
@@ -148,6 +160,11 @@ impl Solver {
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
         self.background.end().await;
+    }
+
+    /// Whether any step didn't come from the cache.
+    pub(crate) fn has_run(&self) -> bool {
+        !self.steps.is_empty()
     }
 
     /// After a stop: waits for the steps that run to be over, so that none is left behind and each reports its end. One
@@ -192,19 +209,23 @@ impl Solver {
         let node = self.graph.node(id);
         match &node.op {
             Op::Scratch => Ok(Tree::default()),
-            Op::Image(image) => self.image(node, image),
+            Op::Image(image) => self.image(id, node, image),
             Op::Context(_) => Err(Error::Internal("a context is no tree".into()).into()),
             Op::Run(_) | Op::Copy(_) | Op::Mkdir(_) => {
                 let parent = node.op.parent().expect("these operations have one");
                 let parent = self.result(parent).await?;
-                self.step(id, node, parent).await.map_err(|e| e.at(node.lines))
+                let tree = self.step(id, node, parent).await.map_err(|e| e.at(node.lines))?;
+                if self.sources[id.0] {
+                    self.note_made(id, &tree).await?;
+                }
+                Ok(tree)
             }
         }
     }
 
     /// A base image: its layers are noted, not fetched.
-    fn image(&self, node: &Node, image: &ImageOp) -> Result<Tree> {
-        let step = self.reporter.start(&node.name, &vertex_digest(&node.op), Vec::new());
+    fn image(&self, id: OpId, node: &Node, image: &ImageOp) -> Result<Tree> {
+        let step = self.reporter.start(&node.name, &self.vertices[id.0], Vec::new());
         let layers: Result<Vec<TreeLayer>> =
             image.layers.iter().map(|layer| self.base_layer(layer)).collect();
         step.finish(&layers);
@@ -234,8 +255,7 @@ impl Solver {
             let origin = Origin { host, repository, digest: blob.digest.clone() };
             store.add_remote_layer(&diff_id, &blob, &origin).attempt(what)?
         } else {
-            let new = NewLayer { diff_id: Some(diff_id), blob: Some(blob), ..NewLayer::default() };
-            store.add_layer(new).attempt(what)?
+            store.add_foreign_layer(&diff_id, &blob).attempt(what)?
         };
         let content = KeyBuilder::new("diff id").part(layer.diff_id.as_bytes()).finish();
         Ok(TreeLayer { id, created: 0, content: garboard_layer::ContentDigest(content.0), base: true })
@@ -249,16 +269,18 @@ impl Solver {
             && !fresh_inputs
             && let Some(layer) = self.lookup(&first)?
         {
-            self.begin(node).cached();
+            self.begin(id, node).cached();
             return Ok(parent.with(layer));
         }
         self.start_ahead(id);
         let second = self.content_key(id, &parent, &first).await?;
+        // The sources have results now; that is what the definitions stand for from here on.
+        let first = self.definition_key(id, &parent).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
             && let Some(layer) = self.found_by_content(&second, &keys)?
         {
-            self.begin(node).cached();
+            self.begin(id, node).cached();
             return Ok(parent.with(layer));
         }
         // One process at a time makes the result of a key; the others wait and find it.
@@ -266,7 +288,7 @@ impl Solver {
         if !node.no_cache
             && let Some(layer) = self.found_by_content(&second, &keys)?
         {
-            self.begin(node).cached();
+            self.begin(id, node).cached();
             return Ok(parent.with(layer));
         }
         if self.cancel.is_canceled() {
@@ -286,7 +308,7 @@ impl Solver {
     /// Makes a step's layer, for the holder of its lock.
     async fn make_step(self: &Arc<Self>, id: OpId, parent: Tree, keys: &[Key]) -> Result<Tree> {
         let node = self.graph.node(id);
-        let step = Arc::new(self.begin(node));
+        let step = Arc::new(self.begin(id, node));
         let made = self.make(node, &parent, &step).await;
         let layer = match made {
             Ok(layer) => layer,
@@ -302,6 +324,7 @@ impl Solver {
         self.remember(node, keys, &layer)?;
         step.done();
         let tree = parent.with(layer);
+        self.note_made(id, &tree).await?;
         self.compress_early(node, &tree);
         Ok(tree)
     }
@@ -345,9 +368,9 @@ impl Solver {
         self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())
     }
 
-    fn begin(&self, node: &Node) -> Step {
-        let inputs = node.op.inputs().into_iter().map(|id| vertex_digest(&self.graph.node(id).op)).collect();
-        self.reporter.start(&node.name, &vertex_digest(&node.op), inputs)
+    fn begin(&self, id: OpId, node: &Node) -> Step {
+        let inputs = node.op.inputs().into_iter().map(|i| self.vertices[i.0].clone()).collect();
+        self.reporter.start(&node.name, &self.vertices[id.0], inputs)
     }
 
     /// Compresses a layer that will be exported while later steps run.
@@ -385,10 +408,28 @@ fn fresh_steps(graph: &Graph) -> Vec<bool> {
     fresh
 }
 
-/// A digest that names an operation in progress output.
-fn vertex_digest(op: &Op) -> String {
-    let text = serde_json::to_string(op).unwrap_or_default();
-    format!("sha256:{}", blake3::hash(text.as_bytes()).to_hex())
+/// Which operations are sources of others.
+fn read_by_others(graph: &Graph) -> Vec<bool> {
+    let mut read = vec![false; graph.len()];
+    for id in 0..graph.len() {
+        let op = &graph.node(OpId(id)).op;
+        let parent = op.parent();
+        op.inputs().into_iter().filter(|i| Some(*i) != parent).for_each(|i| read[i.0] = true);
+    }
+    read
+}
+
+/// Digests that name operations in progress output: the same in every build of the same definitions.
+fn vertex_digests(graph: &Graph) -> Vec<String> {
+    let mut digests: Vec<String> = Vec::with_capacity(graph.len());
+    for id in 0..graph.len() {
+        let op = &graph.node(OpId(id)).op;
+        let inputs: Vec<&String> = op.inputs().into_iter().map(|i| &digests[i.0]).collect();
+        let text = serde_json::to_string(&(op.definition(), inputs)).unwrap_or_default();
+        let digest = format!("sha256:{}", blake3::hash(text.as_bytes()).to_hex());
+        digests.push(digest);
+    }
+    digests
 }
 
 /// Seconds since 1970.

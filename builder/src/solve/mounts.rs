@@ -63,7 +63,9 @@ impl Solver {
             let first = match cache.from {
                 Some(from) => {
                     let tree = self.result(from).await?;
-                    Some((self.layers.files(&tree).await?, tree.content()))
+                    let files = self.layers.files(&tree).await?;
+                    files.require(&cache.selector)?;
+                    Some((files, tree.content()))
                 }
                 None => None,
             };
@@ -92,11 +94,7 @@ impl Solver {
     ) -> Result<MountKind> {
         let selector = PathBuf::from(selector);
         let files = self.layers.files(tree).await?;
-        if !files.view.resolve(selector.as_os_str().as_encoded_bytes(), true).is_ok_and(|r| r.exists) {
-            let message =
-                format!("failed to calculate checksum of ref: \"{}\": not found", selector.display());
-            return Err(Error::Mount { message, hint: None }.into());
-        }
+        files.require(&selector.to_string_lossy())?;
         let source = if self.overlay()? {
             let mut lowers = self.layers.folders(tree).await?;
             lowers.reverse();
@@ -170,12 +168,14 @@ fn request<'a>(
 
 fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
     let what = || format!("failed to read the secret `{id}` from {}", path.display());
-    let size = std::fs::metadata(path).attempt(what)?.len();
-    if size > MAX_SECRET {
-        let message = format!("secret {id} too big: {size} bytes, at most {MAX_SECRET} are allowed");
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).attempt(what)?;
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_SECRET + 1), &mut bytes).attempt(what)?;
+    if bytes.len() as u64 > MAX_SECRET {
+        let message = format!("secret {id} too big: at most {MAX_SECRET} bytes are allowed");
         return Err(Error::Mount { message, hint: None }.into());
     }
-    std::fs::read(path).attempt(what)
+    Ok(bytes)
 }
 
 /// Writes the merged tree of some layer folders (the topmost first) into an empty folder.

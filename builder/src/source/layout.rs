@@ -69,7 +69,8 @@ impl ImageSource {
         let what = || format!("failed to read {} of {}", descriptor.digest, path.display());
         let file = std::fs::File::open(blob(path, &descriptor.digest)).attempt(what)?;
         let mut writer = self.store.blob_writer().attempt(what)?;
-        std::io::copy(&mut std::io::Read::take(file, descriptor.size + 1), &mut writer).attempt(what)?;
+        std::io::copy(&mut std::io::Read::take(file, descriptor.size.saturating_add(1)), &mut writer)
+            .attempt(what)?;
         writer.commit_as(&descriptor.digest).attempt(what)?;
         Ok(())
     }

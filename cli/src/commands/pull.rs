@@ -98,8 +98,9 @@ impl Pull {
             let (client, reference, store) =
                 (self.client.clone(), self.reference.clone(), self.store.clone());
             tasks.spawn(async move {
-                let mut sink = Sink(store.blob_writer()?);
-                client.pull_blob(&reference, &layer, &mut sink, &|there| bar.set_position(there)).await?;
+                let new_sink = || store.blob_writer().map(Sink).map_err(std::io::Error::other);
+                let progress = |there| bar.set_position(there);
+                let sink = client.pull_blob_into(&reference, &layer, new_sink, &progress).await?;
                 bar.finish_and_clear();
                 sink.0.commit_as(&layer.digest)?;
                 Ok::<_, Failure>(())

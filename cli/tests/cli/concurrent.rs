@@ -103,3 +103,30 @@ fn two_builds() {
 fn eight_builds() {
     together(8);
 }
+
+/// Each build prunes what the others have just left; none may lose what it needs.
+#[test]
+fn while_the_store_is_pruned() {
+    let Some(context) = TestContext::with_base() else { return };
+    let context = context.env("GARBOARD_CONFIG", "garboard.toml");
+    context.write(
+        "garboard.toml",
+        "[store]\nmax-used-space = \"1\"\nreserved-space = \"0\"\nmin-free-space = \"0\"\n",
+    );
+    context.write("c/Dockerfile", DOCKERFILE);
+    context.write("c/data", "data\n");
+    let builds: Vec<Child> = (0..4).map(|number| start(&context, number)).collect();
+    let mut images = Vec::new();
+    for (number, build) in builds.into_iter().enumerate() {
+        let output = build.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut image = read_image(&context.work().join(format!("image-{number}")));
+        assert!(image.files.remove("who").is_some());
+        images.push(image);
+    }
+    assert!(images.iter().all(|image| *image == images[0]), "{images:?}");
+    let check = context.run(&["debug", "fsck"]);
+    assert!(check.contains("exit code: 0"), "{check}");
+    let usage = context.run(&["du"]);
+    assert!(usage.contains("exec.cachemount   0 "), "what no image needs is gone: {usage}");
+}

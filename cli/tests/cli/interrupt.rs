@@ -98,10 +98,6 @@ fn as_a_terminal_does() {
 
 #[test]
 fn the_second_ends_it_at_once() {
-    interrupted_twice();
-}
-
-fn interrupted_twice() {
     let Some((context, command)) = sleeping() else { return };
     let mut child = start(&context);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());

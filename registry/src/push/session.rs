@@ -115,14 +115,18 @@ impl Target<'_> {
         let piece = self.limits.chunk_size.max(session.min_piece).max(1);
         let policy = self.transport.wire.retry.clone();
         let mut backoff = Backoff::new(policy.clone(), policy.attempts);
-        let mut offset = 0;
+        let (mut offset, mut furthest) = (0, 0);
         while offset < size {
             let length = piece.min(size - offset);
             match self.send_piece(&session, source, offset, length, progress).await {
                 Ok(next) => {
                     session.location = next;
                     offset += length;
-                    backoff.reset();
+                    // A registry that forgets what it took doesn't get it again and again.
+                    if offset > furthest {
+                        furthest = offset;
+                        backoff.reset();
+                    }
                 }
                 Err(error) => {
                     let wait = backoff.next(&error, super::retry_after_of(&error)).ok_or(error)?;

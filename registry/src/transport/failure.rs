@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Call;
+use super::wire::Answer;
 use crate::error::Error;
 
 /// More of an error's body is not read.
@@ -18,15 +19,17 @@ const MAX_SHOWN: usize = 500;
 const WANTS_HTTPS: &[&str] =
     &["HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port"];
 
-/// The error for an answer that is not success.
-pub(super) async fn from_response(call: &Call<'_>, had_credentials: bool, response: Response) -> Error {
+/// The error for an answer that is not success. Where a registry redirected to has no say: a storage's words may hold
+/// the signed address, and whoever the registry names could show the user any.
+pub(super) async fn from_response(call: &Call<'_>, had_credentials: bool, answer: Answer) -> Error {
+    let Answer { response, own } = answer;
     let status = response.status();
     let retry_after = super::retry::retry_after(response.headers());
     let is_html = response
         .headers()
         .get(CONTENT_TYPE)
         .is_some_and(|value| value.to_str().is_ok_and(|value| value.starts_with("text/html")));
-    let body = body(response).await;
+    let body = if own { body(response).await } else { String::new() };
     let (action, host) = (call.action.to_owned(), call.endpoint.host.clone());
     if status == StatusCode::BAD_REQUEST && WANTS_HTTPS.iter().any(|words| body.contains(words)) {
         return Error::ServerSpeaksHttps { action, host };

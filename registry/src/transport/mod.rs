@@ -122,7 +122,7 @@ impl Transport {
                 continue;
             }
             let retry_after = retry_after(answer.response.headers());
-            let error = failure::from_response(call, grant.had_credentials, answer.response).await;
+            let error = failure::from_response(call, grant.had_credentials, answer).await;
             if matches!(error, Error::Unauthorized { .. } | Error::Denied { .. })
                 && let Some(failure) = self.auth.credential_failure(call)
             {

@@ -50,6 +50,42 @@ async fn a_download_goes_on_where_the_mirror_broke_off() {
 }
 
 #[tokio::test]
+async fn wrong_bytes_of_a_mirror_are_not_the_last_word() {
+    let (mirror, content) = ("a".to_owned(), crate::support::bytes(300_000));
+    let mut swapped = content.clone();
+    swapped[5] ^= 1;
+    // Other bytes, fewer, more; and other bytes, then nothing.
+    let cases = [&swapped, &content[..9].to_vec(), &[&content[..], b"x"].concat(), &swapped];
+    for (case, wrong) in cases.into_iter().enumerate() {
+        let (upstream, bad, client) = pair("").await;
+        let digest = upstream.add_blob("a", &content);
+        bad.state().blobs.insert((mirror.clone(), digest.to_string()), wrong.clone());
+        if case == 3 {
+            bad.fault("GET", "/blobs/", 1, Fault::Short(100_000));
+            bad.fault("GET", "/blobs/", 9, Fault::Reset);
+        }
+        let descriptor = Descriptor::new(media_type::OCI_LAYER, digest, content.len() as u64);
+        let bytes = client.blob_bytes(&upstream.reference("a"), &descriptor, 1 << 20).await.unwrap();
+        assert!(bytes == content, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn the_next_mirror_is_asked_after_wrong_bytes() {
+    let (upstream, bad, good) =
+        (FakeRegistry::start().await, FakeRegistry::start().await, FakeRegistry::start().await);
+    let mut config = config();
+    let mirrors = vec![bad.host.clone(), good.host.clone()];
+    config.hosts.set(&upstream.host, HostSettings { mirrors, ..HostSettings::default() });
+    let digest = good.add_blob("a", b"content");
+    bad.state().blobs.insert(("a".into(), digest.to_string()), b"CONTENT".to_vec());
+    let descriptor = Descriptor::new(media_type::OCI_LAYER, digest, 7);
+    let bytes = Client::new(config).blob_bytes(&upstream.reference("a"), &descriptor, 99).await.unwrap();
+    assert_eq!(bytes, b"content");
+    assert_eq!((bad.take_log().len(), good.take_log().len(), upstream.take_log().len()), (1, 1, 0));
+}
+
+#[tokio::test]
 async fn a_dead_mirror_is_asked_once() {
     let (upstream, mirror) =
         (FakeRegistry::start().await, std::net::TcpListener::bind("127.0.0.1:0").unwrap());

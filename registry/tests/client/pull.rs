@@ -181,6 +181,22 @@ async fn a_challenge_from_elsewhere_gets_nothing() {
 }
 
 #[tokio::test]
+async fn the_words_of_a_storage_are_not_shown() {
+    let registry = FakeRegistry::start().await;
+    let storage = FakeRegistry::start().await;
+    let away = format!("http://{}/v2/a/blobs/x?signature=secret", storage.host);
+    registry.fault("GET", "/blobs/", 99, Fault::Status(307, vec![("Location", away)], ""));
+    let digest = garboard_registry::digest_of(b"content");
+    for status in [400, 403, 404, 418] {
+        storage.fault("GET", "/blobs/", 1, Fault::Status(status, vec![], "for signature=secret"));
+        let pulled = client().blob_bytes(&registry.reference("a"), &blob(digest.clone(), 7), 100).await;
+        let error = pulled.unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+    assert_eq!(storage.take_log().len(), 4);
+}
+
+#[tokio::test]
 async fn redirects_in_circles_end() {
     let registry = FakeRegistry::start().await;
     registry.fault(
@@ -203,6 +219,7 @@ fn futures_can_move_between_threads() {
     is_send(client.resolve(&reference));
     is_send(client.manifest(&reference));
     is_send(client.pull_blob(&reference, &descriptor, &mut Vec::new(), &|_| ()));
+    is_send(client.pull_blob_into(&reference, &descriptor, || Ok(Vec::new()), &|_| ()));
     is_send(client.push_blob(&reference, &descriptor, &source, &[], &|_| ()));
     is_send(client.push_manifest(&reference, b"", ""));
     is_send(client.check_push(&reference));

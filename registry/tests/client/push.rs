@@ -155,6 +155,17 @@ async fn a_limit_on_requests_leads_to_pieces() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_forgotten_over_and_over_ends() {
+    let registry = FakeRegistry::start().await;
+    registry.state().max_body = 100_000;
+    registry.state().forget_after = 160_000;
+    let mut config = config();
+    config.limits.chunk_size = 80_000;
+    let error = push(&Client::new(config), &registry, &bytes(250_000), &[]).await.unwrap_err();
+    assert!(matches!(error, Error::Status { status: 503, .. }), "{error}");
+}
+
+#[tokio::test]
 async fn an_unreadable_source_is_named() {
     let registry = FakeRegistry::start().await;
     let client = client();

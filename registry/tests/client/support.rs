@@ -71,6 +71,8 @@ pub(crate) struct State {
     pub(crate) ranges: bool,
     pub(crate) digest_headers: bool,
     pub(crate) max_body: usize,
+    /// Bytes that an upload may have; what is sent beyond them is refused and what is there forgotten.
+    pub(crate) forget_after: usize,
     /// Token bodies: `expires_in`, `None` to leave it out.
     pub(crate) expires_in: Option<u64>,
     pub(crate) post_tokens: bool,
@@ -150,6 +152,7 @@ impl FakeRegistry {
             ranges: true,
             digest_headers: true,
             max_body: usize::MAX,
+            forget_after: usize::MAX,
             expires_in: Some(300),
             post_tokens: true,
             rules: Vec::new(),
@@ -422,6 +425,10 @@ impl State {
                 let upload = self.uploads.get_mut(id).unwrap();
                 if upload.len() != start {
                     return Response::error(416, "RANGE_INVALID");
+                }
+                if upload.len() + request.body.len() > self.forget_after {
+                    upload.clear();
+                    return Response::error(503, "UNAVAILABLE");
                 }
                 upload.extend(&request.body);
                 Response::new(202).header("Location", self.location(repository, id, host))
