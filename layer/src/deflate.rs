@@ -51,7 +51,9 @@ fn is_unrepetitive(data: &[u8], level: u32) -> bool {
 fn is_even(data: &[u8]) -> bool {
     const VALUES: u64 = 40;
     let mut counts = [0u64; 256];
-    data.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    for byte in data {
+        counts[usize::from(*byte)] += 1;
+    }
     let len = data.len() as u64;
     counts.iter().map(|count| count * count).sum::<u64>() * VALUES <= len * len
 }

@@ -139,8 +139,8 @@ impl Client {
                 {
                     wrong = Some(error);
                 }
-                Err(Error::Dns { .. } | Error::Connect { .. }) if wrong.is_some() => {
-                    return Err(wrong.expect("looked at just now"));
+                Err(error @ (Error::Dns { .. } | Error::Connect { .. })) => {
+                    return Err(wrong.unwrap_or(error));
                 }
                 Err(error) => return Err(error),
             }
