@@ -6,15 +6,9 @@ use std::path::Path;
 
 use crate::path::check;
 use crate::place::Placer;
-<<<<<<< HEAD
-use crate::tar_read::{RawEntry, TarReader};
-use crate::unpack::{clean, copy_hashed, to_entry};
-use crate::{Entry, EntryKind, Ids, LayerError, Limits, Withheld, decompress_archive};
-=======
 use crate::tar_read::{EntryContent, RawEntry, TarReader};
 use crate::unpack::{clean, copy_sparse, to_entry};
-use crate::{Entry, EntryKind, Ids, LayerError, Limits, decompress_archive};
->>>>>>> f2
+use crate::{Entry, EntryKind, Ids, LayerError, Limits, Withheld, decompress_archive};
 
 /// How [`unpack_archive`] works.
 #[derive(Clone, Debug)]
@@ -74,17 +68,8 @@ pub fn unpack_archive(
     Ok(withheld)
 }
 
-<<<<<<< HEAD
 /// The entry as it is to be placed; none for the archive's root.
 fn archive_entry(raw: &RawEntry, options: &ArchiveOptions) -> Result<Option<Entry>, LayerError> {
-=======
-fn unpack_entry(
-    raw: &RawEntry,
-    content: &mut impl EntryContent,
-    place: &mut Placer,
-    options: &ArchiveOptions,
-) -> Result<(), LayerError> {
->>>>>>> f2
     let path = clean(&raw.path);
     if path.is_empty() {
         return Ok(None);
@@ -109,18 +94,17 @@ fn with_real_target(mut entry: Entry, place: &mut Placer) -> Result<Entry, Layer
 }
 
 /// Places an entry; false if it is a device that may not be made.
-fn unpack_entry(entry: &Entry, content: &mut impl Read, place: &mut Placer) -> Result<bool, LayerError> {
+fn unpack_entry(
+    entry: &Entry,
+    content: &mut impl EntryContent,
+    place: &mut Placer,
+) -> Result<bool, LayerError> {
     match entry.kind {
         EntryKind::Dir { .. } => place.dir(entry)?,
         EntryKind::File { size, .. } => {
             let mut file = place.file(&entry.path)?;
-<<<<<<< HEAD
-            copy_hashed(content, &mut file, &entry.path, size)?;
-            place.seal(&file, entry)?;
-=======
             copy_sparse(content, &mut file, &entry.path, size)?;
-            return place.seal(&file, &entry);
->>>>>>> f2
+            place.seal(&file, entry)?;
         }
         _ => match place.special(entry) {
             Err(LayerError::Device { .. }) => return Ok(false),

@@ -484,7 +484,7 @@ pub(crate) fn copy_sparse(
 }
 
 fn hash_zeros(hasher: &mut blake3::Hasher, mut count: u64) {
-    let zeros = [0; 64 * 1024];
+    let zeros = [0; 16 * 1024];
     while count > 0 {
         let n = usize::try_from(count).unwrap_or(usize::MAX).min(zeros.len());
         hasher.update(&zeros[..n]);
@@ -502,7 +502,10 @@ mod tests {
         header.set_path("a/".repeat(40) + "b").unwrap();
         header.set_entry_type(EntryType::Regular);
         header.set_mode(0o644);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0), header.set_size(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(0);
         header.set_cksum();
         let unpack = |most| {
             let dest = tempfile::tempdir().unwrap();

@@ -199,6 +199,7 @@ fn limits_hold() {
 
 /// An entry with PAX records of its own in front; each list of records becomes a header.
 fn with_records(headers: &[Vec<(&str, String)>], entry: Raw) -> Vec<u8> {
+    use std::fmt::Write as _;
     let mut out = Vec::new();
     for records in headers {
         let mut body = String::new();
@@ -206,7 +207,7 @@ fn with_records(headers: &[Vec<(&str, String)>], entry: Raw) -> Vec<u8> {
             let rest = key.len() + value.len() + 3;
             // The length counts its own digits.
             let len = (1..20).map(|digits| rest + digits).find(|len| len.to_string().len() + rest == *len);
-            body.push_str(&format!("{} {key}={value}\n", len.unwrap()));
+            write!(body, "{} {key}={value}\n", len.unwrap()).unwrap();
         }
         let mut header = Header::new_ustar();
         header.set_entry_type(EntryType::XHeader);

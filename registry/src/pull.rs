@@ -139,10 +139,7 @@ impl Client {
                 {
                     wrong = Some(error);
                 }
-                Err(error @ (Error::Dns { .. } | Error::Connect { .. })) => {
-                    return Err(wrong.unwrap_or(error));
-                }
-                Err(error) => return Err(error),
+                Err(error) => return Err(telling_blob(error, wrong)),
             }
         }
     }
@@ -352,6 +349,14 @@ fn verified(reference: &Reference, response: &Response, bytes: &[u8], action: &s
 /// A header's text.
 pub(crate) fn text<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
+}
+
+/// The error that says more: where only a mirror can be reached, that its bytes were wrong.
+fn telling_blob(upstream: Error, mirror: Option<Error>) -> Error {
+    match (upstream, mirror) {
+        (Error::Dns { .. } | Error::Connect { .. }, Some(wrong)) => wrong,
+        (upstream, _) => upstream,
+    }
 }
 
 /// The error that says more: where only mirrors can be reached, what they answered.

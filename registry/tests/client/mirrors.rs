@@ -51,7 +51,7 @@ async fn a_download_goes_on_where_the_mirror_broke_off() {
 
 #[tokio::test]
 async fn wrong_bytes_of_a_mirror_are_not_the_last_word() {
-    let (mirror, content) = ("a".to_owned(), crate::support::bytes(300_000));
+    let (repository, content) = ("a".to_owned(), crate::support::bytes(300_000));
     let mut swapped = content.clone();
     swapped[5] ^= 1;
     // Other bytes, fewer, more; and other bytes, then nothing.
@@ -59,7 +59,7 @@ async fn wrong_bytes_of_a_mirror_are_not_the_last_word() {
     for (case, wrong) in cases.into_iter().enumerate() {
         let (upstream, bad, client) = pair("").await;
         let digest = upstream.add_blob("a", &content);
-        bad.state().blobs.insert((mirror.clone(), digest.to_string()), wrong.clone());
+        bad.state().blobs.insert((repository.clone(), digest.to_string()), wrong.clone());
         if case == 3 {
             bad.fault("GET", "/blobs/", 1, Fault::Short(100_000));
             bad.fault("GET", "/blobs/", 9, Fault::Reset);
