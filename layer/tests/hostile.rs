@@ -207,7 +207,7 @@ fn with_records(headers: &[Vec<(&str, String)>], entry: Raw) -> Vec<u8> {
             let rest = key.len() + value.len() + 3;
             // The length counts its own digits.
             let len = (1..20).map(|digits| rest + digits).find(|len| len.to_string().len() + rest == *len);
-            write!(body, "{} {key}={value}\n", len.unwrap()).unwrap();
+            writeln!(body, "{} {key}={value}", len.unwrap()).unwrap();
         }
         let mut header = Header::new_ustar();
         header.set_entry_type(EntryType::XHeader);

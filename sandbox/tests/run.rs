@@ -64,14 +64,15 @@ fn main() -> ExitCode {
     println!("identity: {identity:?}");
     let kind = match (&identity, option) {
         (Identity::Root, None) => Kind::Root,
-        (Identity::Ranges { .. }, Some("masked-ranges")) => Kind::Masked,
+        (Identity::Ranges { .. }, Some("masked-ranges")) | (Identity::Single { .. }, Some("masked")) => {
+            Kind::Masked
+        }
         (Identity::Ranges { .. }, _) => Kind::Ranges,
         (Identity::Single { reason: SingleReason::Helper { .. } }, Some("refused")) => {
             println!("test newuidmap's refusal leaves one id ... ok");
             return ExitCode::SUCCESS;
         }
         (_, Some("refused")) => panic!("newuidmap works without new privileges: {identity:?}"),
-        (Identity::Single { .. }, Some("masked")) => Kind::Masked,
         (Identity::Single { .. }, Some("ranges" | "limited-root" | "masked-ranges")) => {
             println!("skipped: the tests with ranges of ids: {identity:?}");
             return ExitCode::SUCCESS;
