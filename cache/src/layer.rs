@@ -526,7 +526,7 @@ mod tests {
         assert_eq!(store.add_foreign_layer(&diff_id, &bad).unwrap(), claimed);
         assert_eq!(store.add_layer(new).unwrap(), made);
         assert_eq!(store.add_foreign_layer(&diff_id, &good).unwrap(), made);
-        assert_eq!(store.layer(&made).unwrap().unwrap().blobs, [good.clone()]);
+        assert_eq!(store.layer(&made).unwrap().unwrap().blobs, std::slice::from_ref(&good));
         // Another description of the same bytes changes nothing about the layer.
         let mut other = good.clone();
         other.media_type = "application/vnd.oci.image.layer.v1.tar+zstd".into();
