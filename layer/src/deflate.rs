@@ -102,7 +102,8 @@ mod tests {
     fn only_what_repeats_nothing_is_unrepetitive() {
         let noise = random(200_000);
         let letters: Vec<u8> = noise.iter().map(|b| b'0' + b % 64).collect();
-        let words: Vec<u8> = noise.iter().flat_map(|b| format!("{} {b} ", b * 7 % 41).into_bytes()).collect();
+        let words: Vec<u8> =
+            noise.iter().flat_map(|b| format!("{} {b} ", u32::from(*b) * 7 % 41).into_bytes()).collect();
         let far: Vec<u8> = noise[..20_000].repeat(8);
         let near: Vec<u8> = noise.chunks(7).take(9_000).flat_map(|c| [c, &c[..4]].concat()).collect();
         let rows = [
