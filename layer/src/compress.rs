@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use oci_spec::image::Digest;
 
 use crate::pgz::Pgz;
+use crate::pool::Pool;
 use crate::sha256::HashingSink;
 use crate::{ContentDigest, LayerError};
 
@@ -78,7 +79,7 @@ const ZSTD_LEVEL: i32 = 3;
 pub struct Encoder {
     threads: usize,
     cache: Option<Arc<dyn BlockCache>>,
-    pool: OnceLock<rayon::ThreadPool>,
+    pool: OnceLock<Pool>,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -134,12 +135,11 @@ impl Encoder {
     }
 
     /// The threads, started by the first caller.
-    pub(crate) fn pool(&self) -> Result<&rayon::ThreadPool, LayerError> {
+    pub(crate) fn pool(&self) -> Result<&Pool, LayerError> {
         if let Some(pool) = self.pool.get() {
             return Ok(pool);
         }
-        let builder = rayon::ThreadPoolBuilder::new().num_threads(self.threads);
-        let pool = builder.thread_name(|n| format!("compress-{n}")).build().map_err(LayerError::Threads)?;
+        let pool = Pool::new(self.threads).map_err(LayerError::Threads)?;
         Ok(self.pool.get_or_init(|| pool))
     }
 }

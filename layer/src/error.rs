@@ -96,7 +96,7 @@ pub enum LayerError {
     },
     /// Worker threads could not be started.
     #[error("start compression threads")]
-    Threads(#[source] rayon::ThreadPoolBuildError),
+    Threads(#[source] std::io::Error),
 }
 
 impl LayerError {

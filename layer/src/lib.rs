@@ -25,6 +25,7 @@ mod path;
 mod pgz;
 mod place;
 mod planned;
+mod pool;
 mod retime;
 mod scan;
 mod sha256;

@@ -162,7 +162,7 @@ impl<'a> Pgz<'a> {
             // Nobody waits on the other end if writing failed meanwhile; then the result doesn't matter.
             let _ = sender.send(job.run());
         } else {
-            self.encoder.pool()?.spawn_fifo(move || {
+            self.encoder.pool()?.spawn(move || {
                 let _ = sender.send(job.run());
             });
         }
