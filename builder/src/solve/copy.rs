@@ -295,7 +295,7 @@ fn with_content(plan: Vec<PlannedEntry>, op: &CopyOp, source: &Files) -> Vec<Pla
 }
 
 /// Writes the layer: as a blob alone if it is only exported, else as a folder.
-fn write(layers: &Layers, planned: Vec<Planned>, format: Option<BlobFormat>) -> Result<TreeLayer> {
+pub(super) fn write(layers: &Layers, planned: Vec<Planned>, format: Option<BlobFormat>) -> Result<TreeLayer> {
     let what = || "failed to write a layer".to_owned();
     let created = now();
     let items = planned.into_iter().map(Ok);

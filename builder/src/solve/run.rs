@@ -151,43 +151,27 @@ impl Solver {
         }
         .attempt(what)?;
         let stubs = missing_system_folders(view, &planned, created);
+        if stamp.is_some() {
+            planned.extend(stubs);
+            return super::copy::write(&self.layers, planned, None);
+        }
         // The folder of an overlay is the layer, but for the folders that only the image shows.
-        let layer = if stamp.is_none() {
-            for stub in &stubs {
-                std::fs::create_dir_all(
-                    staging.fs().join(String::from_utf8_lossy(&stub.entry.path).as_ref()),
-                )
-                .attempt(what)?;
-            }
-            planned.extend(stubs);
-            let targets = Targets { blob: None, folder: None, diff_id: false, ids: self.layers.ids };
-            let written = garboard_layer::write_layer(planned.into_iter().map(Ok), targets).attempt(what)?;
-            let toc = Arc::new(written.toc);
-            let new = NewLayer {
-                toc: Some(toc.clone()),
-                keep_folder: true,
-                created: Some(created),
-                ..NewLayer::default()
-            };
-            let id = staging.commit(new).attempt(what)?;
-            Self::own_layer(id, created, &toc)
-        } else {
-            planned.extend(stubs);
-            let layer = self.layers.store.staging().attempt(what)?;
-            let targets =
-                Targets { blob: None, folder: Some(layer.fs()), diff_id: false, ids: self.layers.ids };
-            let written = garboard_layer::write_layer(planned.into_iter().map(Ok), targets).attempt(what)?;
-            let toc = Arc::new(written.toc);
-            let new = NewLayer {
-                toc: Some(toc.clone()),
-                keep_folder: true,
-                created: Some(created),
-                ..NewLayer::default()
-            };
-            let id = layer.commit(new).attempt(what)?;
-            Self::own_layer(id, created, &toc)
+        for stub in &stubs {
+            let folder = staging.fs().join(String::from_utf8_lossy(&stub.entry.path).as_ref());
+            std::fs::create_dir_all(folder).attempt(what)?;
+        }
+        planned.extend(stubs);
+        let targets = Targets { blob: None, folder: None, diff_id: false, ids: self.layers.ids };
+        let written = garboard_layer::write_layer(planned.into_iter().map(Ok), targets).attempt(what)?;
+        let toc = Arc::new(written.toc);
+        let new = NewLayer {
+            toc: Some(toc.clone()),
+            keep_folder: true,
+            created: Some(created),
+            ..NewLayer::default()
         };
-        Ok(layer)
+        let id = staging.commit(new).attempt(what)?;
+        Ok(Self::own_layer(id, created, &toc))
     }
 }
 
