@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use garboard_parser::suggest::distance;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Makes foreign text safe for a line of a terminal: escape sequences fall away, tabs become blanks, and of text that
@@ -96,24 +97,10 @@ pub(crate) fn ago(seconds: i64) -> String {
 /// The name that is written most like `wanted`, if one is near enough to be a slip of the finger.
 pub(crate) fn similar<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (wanted.chars().count() / 3).clamp(1, 3);
-    let near = names.into_iter().map(|name| (distance(wanted, name), name));
+    let letters: Vec<char> = wanted.chars().collect();
+    let steps = |name: &str| distance(&letters, &name.chars().collect::<Vec<_>>());
+    let near = names.into_iter().map(|name| (steps(name), name));
     near.filter(|(steps, _)| *steps <= limit).min_by_key(|(steps, _)| *steps).map(|(_, name)| name)
-}
-
-/// Levenshtein distance.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let step = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = step.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(crate) fn suffix(suggestion: Option<&str>) -> String {
 }
 
 /// Counts the insertions, deletions and replacements that lead from one text to the other.
-fn distance(from: &[char], to: &[char]) -> usize {
+pub fn distance(from: &[char], to: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.iter().enumerate() {
         let mut diagonal = row[0];
