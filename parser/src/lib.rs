@@ -2,7 +2,7 @@
 //!
 //! The crate knows the language and nothing else: it opens no file, resolves no image and runs nothing.
 //! [`parse`] reads a file, [`expand`] replaces variables in its words, [`graph`] finds the stages that a target needs,
-//! [`ignore`] matches `.dockerignore` patterns. The small notations inside of instructions each have a module:
+//! [`ignore`] matches `.dockerignore` patterns, [`remote`] reads addresses of files and repositories elsewhere. The small notations inside of instructions each have a module:
 //! [`chmod`], [`duration`], [`glob`], [`platform`], [`port`] and [`signal`].
 //!
 //! Results and error texts follow BuildKit's frontend.
@@ -25,6 +25,7 @@ pub mod lint;
 pub mod platform;
 pub mod port;
 pub mod quote;
+pub mod remote;
 pub mod signal;
 pub mod span;
 mod stage_lint;
