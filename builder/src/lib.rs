@@ -35,3 +35,4 @@ pub use request::{
     Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, SecretSource,
     Ulimit,
 };
+pub use source::GitProgram;
