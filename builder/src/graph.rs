@@ -195,6 +195,8 @@ pub(crate) struct CopyFrom {
     pub(crate) unpack: bool,
     /// Owners of the source count (`--from`).
     pub(crate) keep_owners: bool,
+    /// What is named has to be a folder.
+    pub(crate) folder: bool,
 }
 
 /// WORKDIR's folder.

@@ -60,7 +60,7 @@ impl Evaluation<'_> {
             link: copy.link,
             parents: copy.parents,
             excludes: &copy.excludes,
-            from: vec![CopyFrom { op, sources: sources.clone(), unpack: false, keep_owners }],
+            from: vec![CopyFrom { op, sources: sources.clone(), unpack: false, keep_owners, folder: false }],
             sources,
             heredocs: &copy.heredocs,
             dest: &copy.dest,
@@ -101,6 +101,7 @@ impl Evaluation<'_> {
                     sources: vec![source.clone()],
                     unpack: add.unpack.unwrap_or(true),
                     keep_owners: self.context_has_owners(),
+                    folder: false,
                 },
             };
             match from.last_mut().filter(|last| last.op == part.op && last.unpack == part.unpack) {
@@ -110,7 +111,7 @@ impl Evaluation<'_> {
         }
         if from.is_empty() {
             let op = graph.add(Op::Scratch, String::new(), None, false);
-            from.push(CopyFrom { op, sources: Vec::new(), unpack: false, keep_owners: false });
+            from.push(CopyFrom { op, sources: Vec::new(), unpack: false, keep_owners: false, folder: false });
         }
         let files = Files {
             keyword: "ADD",
@@ -320,6 +321,7 @@ impl Evaluation<'_> {
                 sources: vec![source.into()],
                 unpack: false,
                 keep_owners: false,
+                folder: mirror.is_none(),
             }],
             inline: Vec::new(),
             dest: dest.to_owned(),
@@ -375,7 +377,7 @@ fn add_git(
         false,
     );
     let folder = git.subdir.as_deref().map_or_else(|| "/".to_owned(), literal);
-    Ok(CopyFrom { op, sources: vec![folder], unpack: false, keep_owners: false })
+    Ok(CopyFrom { op, sources: vec![folder], unpack: false, keep_owners: false, folder: true })
 }
 
 /// A file by HTTP as a source of ADD.
@@ -390,7 +392,7 @@ fn add_http(
     let op = Op::Http(http_op(http, &http.name, checksum));
     let op = graph.add(op, String::new(), lines, false);
     let unpack = add.unpack.unwrap_or(false);
-    Ok(CopyFrom { op, sources: vec![literal(&http.name)], unpack, keep_owners: false })
+    Ok(CopyFrom { op, sources: vec![literal(&http.name)], unpack, keep_owners: false, folder: false })
 }
 
 /// A path as a pattern that matches it alone. An escaped character would not do: outside of patterns a backslash is one.

@@ -89,7 +89,7 @@ impl Solver {
         // The sources before this one are part of what it is copied to.
         op.link &= index == 0;
         let mut plain = crate::copy::selection(&op, &source.view).map_err(|e| self.explain(from.op, e))?;
-        if matches!(self.graph.node(from.op).op, Op::Git(_))
+        if from.folder
             && let Some(file) = plain.matches.iter().find(|selected| !selected.is_dir)
         {
             let path = String::from_utf8_lossy(&file.path).into_owned();
