@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use garboard_cache::{Key, NewLayer, Scratch, Staging};
 use garboard_layer::{Limits, Verdict, WalkOptions};
 use garboard_parser::remote::is_commit;
@@ -32,7 +33,7 @@ pub(super) struct Commit {
 impl Remotes {
     /// The tree with the repository's files.
     pub(crate) async fn git(&self, op: &GitOp) -> Result<Tree> {
-        let layer = self.0.trees.get(op, self.0.checkout(op)).await?;
+        let layer = self.0.trees.get(op, self.0.checkout(op).boxed()).await?;
         Ok(tree(layer))
     }
 
@@ -58,7 +59,7 @@ fn key(op: &GitOp, commit: &str) -> Key {
 
 impl Inner {
     async fn commit(&self, op: &GitOp) -> Result<Commit> {
-        self.commits.get(op, self.resolve(op)).await
+        self.commits.get(op, self.resolve(op).boxed()).await
     }
 
     async fn resolve(&self, op: &GitOp) -> Result<Commit> {

@@ -155,7 +155,7 @@ impl Git {
             return Ok(Err(GitFailure { message: "its answer is larger than the limit".to_owned() }));
         }
         let status = child.wait().await.attempt(what)?;
-        group.is_gone();
+        group.ended();
         if status.success() {
             return Ok(Ok(()));
         }
@@ -185,7 +185,7 @@ struct Group(Option<Pid>);
 
 impl Group {
     /// They came to their end by themselves.
-    fn is_gone(mut self) {
+    fn ended(mut self) {
         self.0 = None;
     }
 }

@@ -82,7 +82,8 @@ mod tests {
             ("refs/heads/x/refs/heads/y", '7'),
             ("refs/odd", '8'),
         ];
-        let output: String = refs.iter().map(|(name, digit)| format!("{}\t{name}\n", id(*digit))).collect();
+        let lines: Vec<String> = refs.iter().map(|(name, digit)| format!("{}\t{name}", id(*digit))).collect();
+        let output = lines.join("\n");
         let rows = [
             ("main", Some(('1', "refs/heads/main"))),
             ("refs/heads/main", Some(('1', "refs/heads/main"))),

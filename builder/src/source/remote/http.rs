@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
 use garboard_cache::{Key, NewLayer, Staging};
 use garboard_layer::{Entry, EntryKind, Mtime, Toc};
 use garboard_registry::{Fetched, FileRequest, Validators};
@@ -53,7 +54,7 @@ impl Remotes {
     }
 
     async fn file(&self, op: &HttpOp) -> Result<HttpFile> {
-        self.0.files.get(op, self.0.fetch(op)).await
+        self.0.files.get(op, self.0.fetch(op).boxed()).await
     }
 }
 
@@ -75,7 +76,7 @@ impl Inner {
                 return Ok(HttpFile { layer, key });
             }
         }
-        let step = self.reporter.internal(&format!("[internal] fetch {}", op.url));
+        let step = self.reporter.internal(&format!("[internal] fetch {}", shown(op)));
         let result = self.download(op, &step).await;
         match &result {
             Ok((_, true)) => step.cached(),
@@ -91,7 +92,7 @@ impl Inner {
         let address = address.to_string();
         let _guard = self.layers.lock(format!("http-{address}")).await?;
         let known = self.seen(op, &address)?;
-        let staging = self.layers.store.staging().attempt(|| format!("failed to store {}", op.url))?;
+        let staging = self.layers.store.staging().attempt(|| format!("failed to store {}", shown(op)))?;
         let path = staging.fs().join(&op.name);
         let request = FileRequest {
             url: op.url.clone(),
@@ -112,7 +113,7 @@ impl Inner {
                 check(op, &sums.wanted)?;
                 let mtime = modified.unwrap_or(0).max(0);
                 let seen = Seen { validators, sha256: sums.sha256.clone(), mtime };
-                let layer = self.keep(op, staging, sums, size, mtime)?;
+                let layer = Self::keep(op, staging, sums, size, mtime)?;
                 self.note(op, &address, &seen, layer).map(|file| (file, false))
             }
             (Fetched::Unchanged, Some((seen, layer))) => {
@@ -120,7 +121,7 @@ impl Inner {
                 self.note(op, &address, &seen, layer).map(|file| (file, true))
             }
             (Fetched::Unchanged, None) => {
-                Err(Error::Internal(format!("{} is said to be unchanged", op.url)).into())
+                Err(Error::Internal(format!("{} is said to be unchanged", shown(op))).into())
             }
         }
     }
@@ -141,8 +142,8 @@ impl Inner {
     }
 
     /// Makes the downloaded file a layer.
-    fn keep(&self, op: &HttpOp, staging: Staging, sums: Sums, size: u64, mtime: i64) -> Result<TreeLayer> {
-        let what = || format!("failed to store {}", op.url);
+    fn keep(op: &HttpOp, staging: Staging, sums: Sums, size: u64, mtime: i64) -> Result<TreeLayer> {
+        let what = || format!("failed to store {}", shown(op));
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(mtime.unsigned_abs());
         sums.file.set_times(std::fs::FileTimes::new().set_modified(time)).attempt(what)?;
         drop(sums.file);
@@ -167,12 +168,17 @@ impl Inner {
     fn note(&self, op: &HttpOp, address: &str, seen: &Seen, layer: TreeLayer) -> Result<HttpFile> {
         let key = file_key(op, &seen.sha256, seen.mtime);
         let pinned = op.checksum.as_ref().map_or_else(|| seen.sha256.clone(), Clone::clone);
-        self.remember(&[key, pinned_key(op, &pinned)], &layer, format!("fetch {}", op.url))?;
+        self.remember(&[key, pinned_key(op, &pinned)], &layer, format!("fetch {}", shown(op)))?;
         let value = serde_json::to_vec(seen).unwrap_or_default();
         let noted = self.layers.store.put_meta(SEEN, address, &value);
         noted.attempt(|| "failed to write to the cache".into())?;
         Ok(HttpFile { layer, key })
     }
+}
+
+/// What messages call a file: a query may hold a signature.
+fn shown(op: &HttpOp) -> &str {
+    op.url.split('?').next().unwrap_or_default()
 }
 
 /// Compares a file's digest with `--checksum`.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
@@ -18,11 +19,11 @@ impl<T> Default for Memo<T> {
 }
 
 impl<T: Clone> Memo<T> {
-    /// The result for `what`, from `work` if nobody asked for it before.
+    /// The result for `what`, from `work` if nobody asked for it before. In a box: its state is big.
     pub(super) async fn get(
         &self,
-        what: &impl Serialize,
-        work: impl Future<Output = Result<T>>,
+        what: &(impl Serialize + Sync),
+        work: BoxFuture<'_, Result<T>>,
     ) -> Result<T> {
         let name = serde_json::to_string(what).expect("operations are plain data");
         let cell = {
