@@ -321,7 +321,7 @@ fn with_content(plan: Vec<PlannedEntry>, op: &CopyOp, source: &Files) -> Vec<Pla
             Some(CopySource::Inline { content, .. }) => Content::Bytes(content.clone().into()),
             _ => Content::None,
         },
-        Some(SourceContent::Given { .. }) | None => Content::None,
+        None => Content::None,
     };
     let planned = |p: PlannedEntry| {
         // What is empty is not opened: it may be a socket that the image has as a file.
