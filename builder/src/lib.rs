@@ -14,6 +14,7 @@ mod export;
 mod files;
 mod graph;
 mod image;
+mod layer_folder;
 mod layers;
 mod outcome;
 mod plan;

@@ -10,6 +10,7 @@ mod copy;
 mod key;
 mod mkdir;
 mod mounts;
+mod rest;
 mod run;
 
 pub(crate) use copy::operation as copy_operation;

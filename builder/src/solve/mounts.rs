@@ -11,6 +11,7 @@ use super::Solver;
 use crate::error::{Attempt, Error, Result};
 use crate::files::{Files, Links};
 use crate::graph::{CacheMount, RunMountKind, RunOp, SecretMount};
+use crate::layer_folder::{LayerFolder, lowers};
 use crate::request::SecretSource;
 use crate::tree::Tree;
 
@@ -96,9 +97,7 @@ impl Solver {
         let files = self.layers.files(tree).await?;
         files.require(&selector.to_string_lossy())?;
         let source = if self.overlay()? {
-            let mut lowers = self.layers.folders(tree).await?;
-            lowers.reverse();
-            BindSource::TmpOverlay { lowers }
+            BindSource::TmpOverlay { lowers: lowers(&self.layers.folders(tree).await?) }
         } else {
             let what = || "failed to copy files for a mount".to_owned();
             let scratch = self.layers.store.scratch().attempt(what)?;
@@ -178,9 +177,8 @@ fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes the merged tree of some layer folders (the topmost first) into an empty folder.
-pub(super) fn flatten(lowers: &[PathBuf], view: &TreeView, dest: &Path, ids: Ids) -> Result<()> {
-    let folders: Vec<&Path> = lowers.iter().rev().map(PathBuf::as_path).collect();
-    let files = Files::of_folders(view.clone(), &folders)?;
+/// Writes the merged tree of some layer folders (the lowest first) into an empty folder.
+pub(super) fn flatten(folders: &[LayerFolder], view: &TreeView, dest: &Path, ids: Ids) -> Result<()> {
+    let files = Files::of_folders(view.clone(), folders)?;
     files.write(b"", dest, ids, Links::Break).attempt(|| "failed to copy a tree".into())
 }

@@ -19,6 +19,7 @@ use crate::cancel::Cancel;
 use crate::error::{Attempt, DISK_FULL, Error, Result};
 use crate::event::Stream;
 use crate::graph::RunOp;
+use crate::layer_folder::{LayerFolder, lowers};
 use crate::layers::blocking;
 use crate::reporter::Step;
 use crate::request::NetworkMode;
@@ -40,13 +41,13 @@ impl Solver {
         let this = self.clone();
         let run = run.clone();
         let step = step.clone();
-        blocking(move || this.run_blocking(&run, folders, &view, prepared, &step)).await
+        blocking(move || this.run_blocking(&run, &folders, &view, prepared, &step)).await
     }
 
     fn run_blocking(
         &self,
         run: &RunOp,
-        mut folders: Vec<PathBuf>,
+        folders: &[LayerFolder],
         view: &TreeView,
         prepared: Prepared,
         step: &Step,
@@ -54,17 +55,16 @@ impl Solver {
         let what = || "failed to prepare a layer".to_owned();
         let store = &self.layers.store;
         let staging = store.staging().attempt(what)?;
-        folders.reverse();
         let (root, stamp) = if self.overlay()? {
             let root = Root::Overlay {
-                lowers: folders,
+                lowers: lowers(folders),
                 upper: staging.fs().to_owned(),
                 work: staging.work().to_owned(),
                 volatile: true,
             };
             (root, None)
         } else {
-            super::mounts::flatten(&folders, view, staging.fs(), self.layers.ids)?;
+            super::mounts::flatten(folders, view, staging.fs(), self.layers.ids)?;
             (
                 Root::Folder(staging.fs().to_owned()),
                 Some(TreeStamp::take(staging.fs(), self.layers.threads).attempt(what)?),
