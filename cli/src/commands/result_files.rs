@@ -30,8 +30,11 @@ pub(crate) fn metadata(outcome: &BuildOutcome, platforms: usize, warnings: Optio
 
 fn warning(warning: &Warning) -> Value {
     use base64::Engine as _;
-    let short = base64::engine::general_purpose::STANDARD.encode(report::warning_text(warning));
-    let mut value = json!({ "level": 1, "short": short });
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let mut value = json!({ "level": 1, "short": encode(&report::warning_text(warning)) });
+    if let Some(description) = &warning.description {
+        value["detail"] = json!([encode(description)]);
+    }
     if let Some(url) = &warning.url {
         value["url"] = json!(url);
     }
