@@ -6,6 +6,7 @@ use std::path::Path;
 use garboard_builder::{BuildOutcome, Warning};
 use serde_json::{Map, Value, json};
 
+use crate::answer::Answer;
 use crate::failure::{Failure, io_text};
 use crate::report;
 
@@ -26,6 +27,16 @@ pub(crate) fn metadata(outcome: &BuildOutcome, platforms: usize, warnings: Optio
     set("containerimage.digest", outcome.digest.clone().map(Value::from));
     set("image.name", Some(outcome.names.join(",")).filter(|names| !names.is_empty()).map(Value::from));
     Value::Object(map)
+}
+
+/// The content of the metadata file where an answer is the result.
+pub(crate) fn answer(answer: &Answer) -> Value {
+    let json: Value = serde_json::from_str(&answer.json).unwrap_or_default();
+    json!({
+        "result.json": json,
+        "result.statuscode": if answer.failed { "1" } else { "0" },
+        "result.txt": answer.text,
+    })
 }
 
 fn warning(warning: &Warning) -> Value {
