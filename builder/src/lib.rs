@@ -1,10 +1,11 @@
 //! The build engine: requests in, events and images out.
 //!
 //! [`Engine::build`] takes a [`BuildRequest`], reads and plans the Dockerfile, runs what no cache answers, and exports the
-//! result. What happens on the way is told as [`Event`]s, from which every display is made. The crate prints nothing
+//! result; [`Engine::check`], [`Engine::outline`] and [`Engine::targets`] answer without building. What happens on the way is told as [`Event`]s, from which every display is made. The crate prints nothing
 //! and reads no environment variable.
 #![forbid(unsafe_code)]
 
+mod call;
 mod cancel;
 pub mod copy;
 mod engine;
@@ -25,6 +26,7 @@ mod solve;
 mod source;
 mod tree;
 
+pub use call::{CheckReport, Outline, OutlineArg, OutlineMount, SourceText, Target, TargetList};
 pub use cancel::Cancel;
 pub use engine::{Engine, EngineOptions};
 pub use event::{Event, Outcome, Stream, Vertex, VertexId, Warning};

@@ -22,7 +22,11 @@ impl Evaluation<'_> {
         let mut out = Vec::new();
         let mut agents = 0;
         for spec in &run.mounts {
-            let expand = |value: &str| Ok(expand::word(value, self.escape(trigger), &state.env)?.text);
+            let expand = |value: &str| {
+                let expanded = expand::word(value, self.escape(trigger), &state.env)?;
+                self.undefined(state, &expanded.unmatched);
+                Ok(expanded.text)
+            };
             let mount = parse_mount(&spec.text, expand).map_err(|e| Error::Instruction(e.to_string()))?;
             match mount.kind {
                 MountKind::Bind => out.push(self.bind(state, index, &mount, graph)?),
@@ -33,8 +37,16 @@ impl Evaluation<'_> {
                         kind: RunMountKind::Tmpfs { size: mount.size },
                     });
                 }
-                MountKind::Secret => out.push(secret(state, &mount)?),
+                MountKind::Secret => {
+                    let secret = secret(state, &mount)?;
+                    if let RunMountKind::Secret(SecretMount { id, required, .. }) = &secret.kind {
+                        self.seen.borrow_mut().secret(state, id, *required);
+                    }
+                    out.push(secret);
+                }
                 MountKind::Ssh => {
+                    let id = mount.id.as_deref().filter(|id| !id.is_empty()).unwrap_or("default");
+                    self.seen.borrow_mut().ssh(state, id, mount.required);
                     if mount.required {
                         return Err(Error::Unsupported {
                             what: "an SSH agent in RUN --mount=type=ssh".into(),

@@ -122,8 +122,8 @@ pub(crate) struct BuildArgs {
           value_parser = boolean, help_heading = "Display")]
     pub(crate) check: Option<bool>,
 
-    /// What to do: `build` or `check`, the latter also as `check,format=json`
-    #[arg(long, value_name = "METHOD", help_heading = "Display")]
+    /// What to do: `build`, `check`, `outline` or `targets`; `,format=json` for machines
+    #[arg(long, alias = "print", value_name = "METHOD", help_heading = "Display")]
     pub(crate) call: Option<String>,
 
     /// How progress is shown: auto, plain, tty, rawjson, quiet or none

@@ -28,7 +28,7 @@ const CACHE_HINT: &str = "the local store is the cache; keep its root folder bet
 const LIMITS: &str = "steps run without resource limits";
 const LEGACY: &str = "it means nothing to this builder";
 
-const REFUSED: [Refused; 9] = [
+const REFUSED: &[Refused] = &[
     Refused {
         long: "attest",
         value: true,
@@ -44,7 +44,6 @@ const REFUSED: [Refused; 9] = [
     Refused { long: "cache-from", value: true, harmless: &[""], hint: Some(CACHE_HINT) },
     Refused { long: "cache-to", value: true, harmless: &[""], hint: Some(CACHE_HINT) },
     Refused { long: "policy", value: true, harmless: &[], hint: None },
-    Refused { long: "print", value: true, harmless: &[], hint: None },
     Refused {
         long: "provenance",
         value: true,
@@ -123,7 +122,7 @@ fn foreign(long: &'static str, short: Option<char>, value: bool) -> Arg {
 impl FromArgMatches for Foreign {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut found = Self::default();
-        for flag in &REFUSED {
+        for flag in REFUSED {
             let values = matches.get_many::<String>(flag.long).into_iter().flatten();
             let given = values.filter(|value| !is_harmless(flag, value));
             found.refused.extend(given.map(|value| (flag.long, value.clone(), flag.hint)));

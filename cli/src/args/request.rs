@@ -8,7 +8,7 @@ use garboard_builder::{BuildRequest, Entitlements, NetworkMode, NoCache};
 use tempfile::NamedTempFile;
 
 use super::build::BuildArgs;
-use super::{ArgsError, annotation, context, output, secret, values};
+use super::{ArgsError, Call, annotation, context, output, secret, values};
 use crate::env::{self, Env};
 use crate::progress::Mode;
 
@@ -20,7 +20,7 @@ pub(crate) type ProxyArgs = Vec<(String, String)>;
 pub(crate) struct BuildPlan {
     /// What the engine builds.
     pub(crate) request: BuildRequest,
-    /// Whether to build or only to check.
+    /// Whether to build or only to ask.
     pub(crate) call: Call,
     /// How progress is shown.
     pub(crate) progress: Mode,
@@ -36,18 +36,6 @@ pub(crate) struct BuildPlan {
     pub(crate) warnings: Vec<String>,
     /// Holds the archive that standard input was, as long as the build needs it.
     pub(crate) _spool: Option<NamedTempFile>,
-}
-
-/// What is asked of the Dockerfile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// Build it.
-    Build,
-    /// Report what checks find; `json`: for machines.
-    Check {
-        /// As JSON.
-        json: bool,
-    },
 }
 
 /// What the machine and the process give to a build.
@@ -70,7 +58,7 @@ impl BuildArgs {
     /// Decides what the flags mean.
     pub(crate) fn resolve(self, around: Surroundings<'_>) -> Result<BuildPlan, ArgsError> {
         let warnings = self.foreign.check()?;
-        let call = self.call()?;
+        let call = Call::read(self.call.as_deref(), self.check.unwrap_or(false))?;
         let quiet = self.quiet.unwrap_or(false);
         let progress = if quiet { Mode::Quiet } else { self.progress_mode(&around)? };
         check_tags(&self.tags)?;
@@ -129,27 +117,6 @@ impl BuildArgs {
             warnings,
             _spool: sources.spool,
         })
-    }
-
-    fn call(&self) -> Result<Call, ArgsError> {
-        let Some(text) = self.call.as_deref().filter(|text| !text.is_empty()) else {
-            return Ok(if self.check.unwrap_or(false) { Call::Check { json: false } } else { Call::Build });
-        };
-        let (method, options) = text.split_once(',').unwrap_or((text, ""));
-        let json = match options {
-            "" | "format=text" => false,
-            "format=json" => true,
-            _ => return Err(ArgsError::value("--call", text, "expected `format=json` or `format=text`")),
-        };
-        match method {
-            "check" | "lint" => Ok(Call::Check { json }),
-            "build" if self.check.unwrap_or(false) => Ok(Call::Check { json }),
-            "build" => Ok(Call::Build),
-            "outline" | "targets" | "subrequests.describe" => {
-                Err(ArgsError::unsupported(format!("--call {method}")))
-            }
-            _ => Err(ArgsError::value("--call", text, "expected `build` or `check`")),
-        }
     }
 
     fn progress_mode(&self, around: &Surroundings<'_>) -> Result<Mode, ArgsError> {
@@ -298,14 +265,6 @@ mod tests {
             "`--cache-to type=registry,ref=x` is not supported yet"
         );
         assert!(plan("--provenance mode=max /", &[]).is_err());
-    }
-
-    #[test]
-    fn calls() {
-        assert_eq!(plan("/", &[]).unwrap().call, Call::Build);
-        assert_eq!(plan("--check /", &[]).unwrap().call, Call::Check { json: false });
-        assert_eq!(plan("--call=check,format=json /", &[]).unwrap().call, Call::Check { json: true });
-        assert!(plan("--call=outline /", &[]).is_err());
     }
 
     #[test]
