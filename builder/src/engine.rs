@@ -126,6 +126,7 @@ impl Engine {
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
+        let agents = crate::ssh::Agents::open(&request.ssh)?;
         let _lease = self
             .options
             .store
@@ -152,6 +153,7 @@ impl Engine {
         let files_only = !exports.iter().any(|e| is_image(&e.kind));
         let environment = Environment {
             secrets: request.secrets.clone(),
+            agents,
             resolv_conf: request.resolv_conf.clone(),
             export: (!files_only).then(|| {
                 crate::export::format_of(

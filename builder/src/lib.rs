@@ -22,6 +22,7 @@ mod reporter;
 mod request;
 mod solve;
 mod source;
+mod ssh;
 mod tree;
 
 pub use cancel::Cancel;
@@ -33,5 +34,5 @@ pub use reporter::EventSink;
 pub use request::{
     Annotation, AnnotationLevel, BuildRequest, Compression, ContextSource, Destination, DockerfileSource,
     Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, SecretSource,
-    Ulimit,
+    SshSource, Ulimit,
 };

@@ -41,6 +41,8 @@ pub struct BuildRequest {
     pub entitlements: Entitlements,
     /// `--secret` by id.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// `--ssh` by id.
+    pub ssh: BTreeMap<String, SshSource>,
     /// `-t`, as typed, in order.
     pub tags: Vec<String>,
     /// `--output`, `--push`, `--load`; empty: the result stays in the store.
@@ -179,6 +181,17 @@ impl std::fmt::Debug for SecretSource {
             Self::Value(_) => f.write_str("Value(***)"),
         }
     }
+}
+
+/// What is behind an SSH mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshSource {
+    /// The socket of an agent; steps may list its keys and have it sign, no more.
+    Agent(PathBuf),
+    /// Any socket; all that is said is passed on.
+    Raw(PathBuf),
+    /// Files with private keys that have no passphrase.
+    Keys(Vec<PathBuf>),
 }
 
 /// One thing to make of the result.

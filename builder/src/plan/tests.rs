@@ -44,6 +44,7 @@ fn request() -> BuildRequest {
         cgroup_parent: None,
         entitlements: Entitlements::default(),
         secrets: BTreeMap::new(),
+        ssh: BTreeMap::new(),
         tags: Vec::new(),
         exports: Vec::new(),
         resolv_conf: Vec::new(),

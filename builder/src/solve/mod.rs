@@ -37,6 +37,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 /// What steps get from outside.
 pub(crate) struct Environment {
     pub(crate) secrets: std::collections::BTreeMap<String, SecretSource>,
+    pub(crate) agents: crate::ssh::Agents,
     pub(crate) resolv_conf: Vec<u8>,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,

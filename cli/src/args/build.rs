@@ -49,6 +49,10 @@ pub(crate) struct BuildArgs {
     #[arg(long = "secret", value_name = "SECRET", help_heading = "Input")]
     pub(crate) secrets: Vec<String>,
 
+    /// An agent for `RUN --mount=type=ssh`: `default`, or `ID=SOCKET` or `ID=KEY[,KEY…]`
+    #[arg(long = "ssh", value_name = "AGENT", help_heading = "Input")]
+    pub(crate) ssh: Vec<String>,
+
     /// Label of the image
     #[arg(long = "label", value_name = "NAME=VALUE", help_heading = "Output")]
     pub(crate) labels: Vec<String>,

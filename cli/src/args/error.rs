@@ -78,6 +78,22 @@ pub(crate) enum ArgsError {
         /// What is wrong with it.
         problem: String,
     },
+    /// An agent is asked for, and the environment names none.
+    #[error("can't use an SSH agent as `{id}`: SSH_AUTH_SOCK is not set")]
+    NoAgent {
+        /// The id of the agent.
+        id: String,
+    },
+    /// The socket or key of an agent is missing, or neither.
+    #[error("can't use `{path}` as SSH agent or key `{id}`: {problem}")]
+    SshFile {
+        /// The id of the agent.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A tag that is no image reference.
     #[error("invalid tag \"{tag}\": {problem}")]
     Tag {
@@ -109,7 +125,14 @@ impl ArgsError {
 
     /// Whether the command line itself is wrong, rather than what it names.
     pub(crate) fn is_usage(&self) -> bool {
-        !matches!(self, Self::Stdin { .. } | Self::Context { .. } | Self::SecretFile { .. })
+        !matches!(
+            self,
+            Self::Stdin { .. }
+                | Self::Context { .. }
+                | Self::SecretFile { .. }
+                | Self::SshFile { .. }
+                | Self::NoAgent { .. }
+        )
     }
 
     /// What to do about it.
@@ -122,6 +145,9 @@ impl ArgsError {
             }
             Self::Stdout { .. } => Some("name a file with `dest=`".into()),
             Self::PushWithoutName => Some("name it with `-t`, or with `name=` in `--output`".into()),
+            Self::NoAgent { id } => {
+                Some(format!("start one with `eval $(ssh-agent) && ssh-add`, or give `--ssh {id}=KEY`"))
+            }
             Self::StdinTwice => Some("pipe the context, and give `-f FILE`".into()),
             _ => None,
         }

@@ -10,6 +10,7 @@ mod output;
 mod refused;
 mod request;
 mod secret;
+mod ssh;
 mod values;
 
 pub(crate) use build::BuildArgs;

@@ -28,7 +28,7 @@ const CACHE_HINT: &str = "the local store is the cache; keep its root folder bet
 const LIMITS: &str = "steps run without resource limits";
 const LEGACY: &str = "it means nothing to this builder";
 
-const REFUSED: [Refused; 9] = [
+const REFUSED: [Refused; 8] = [
     Refused {
         long: "attest",
         value: true,
@@ -52,12 +52,6 @@ const REFUSED: [Refused; 9] = [
         hint: Some("`--provenance=false` is the default"),
     },
     Refused { long: "sbom", value: true, harmless: OFF, hint: Some("`--sbom=false` is the default") },
-    Refused {
-        long: "ssh",
-        value: true,
-        harmless: &[],
-        hint: Some("hand a key in with `--secret` and `RUN --mount=type=secret`"),
-    },
 ];
 
 const IGNORED: [Ignored; 14] = [

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-use garboard_builder::{BuildRequest, Entitlements, NetworkMode, NoCache};
+use garboard_builder::{BuildRequest, Entitlements, NetworkMode, NoCache, SshSource};
 use tempfile::NamedTempFile;
 
 use super::build::BuildArgs;
-use super::{ArgsError, annotation, context, output, secret, values};
+use super::{ArgsError, annotation, context, output, secret, ssh, values};
 use crate::env::{self, Env};
 use crate::progress::Mode;
 
@@ -90,6 +90,7 @@ impl BuildArgs {
         let annotations = annotations.collect::<Result<Vec<_>, _>>()?.concat();
         let secrets = self.secrets.iter().map(|text| secret::read(text, around.env));
         let secrets = secrets.collect::<Result<_, _>>()?;
+        let ssh = agents(&self.ssh, around.env)?;
         let named_contexts = self.build_contexts.iter().map(|text| context::named(text));
         let named_contexts = named_contexts.collect::<Result<_, _>>()?;
         let sources = context::sources(&self.context, self.file.as_deref(), around.stdin)?;
@@ -114,6 +115,7 @@ impl BuildArgs {
             cgroup_parent: self.cgroup_parent.filter(|group| !group.is_empty()),
             entitlements,
             secrets,
+            ssh,
             tags: self.tags,
             exports,
             resolv_conf: around.resolv_conf,
@@ -217,6 +219,18 @@ fn build_args(
         map.entry(env::SOURCE_DATE_EPOCH.into()).or_insert_with(|| epoch.into());
     }
     Ok(map)
+}
+
+/// The agents by their ids, each of which is given once.
+fn agents(given: &[String], env: &Env) -> Result<BTreeMap<String, SshSource>, ArgsError> {
+    let mut agents = BTreeMap::new();
+    for text in given {
+        let (id, source) = ssh::read(text, env)?;
+        if agents.insert(id.clone(), source).is_some() {
+            return Err(ArgsError::value("--ssh", text, format!("the id `{id}` is given twice")));
+        }
+    }
+    Ok(agents)
 }
 
 fn labels(given: &[String]) -> Result<BTreeMap<String, String>, ArgsError> {
