@@ -33,6 +33,6 @@ pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;
 pub use request::{
     Annotation, AnnotationLevel, BuildRequest, Compression, ContextSource, Destination, DockerfileSource,
-    Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, SecretSource,
-    SshSource, Ulimit,
+    Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, Resources,
+    SecretSource, SshSource, Ulimit,
 };

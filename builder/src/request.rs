@@ -37,6 +37,8 @@ pub struct BuildRequest {
     pub ulimits: Vec<Ulimit>,
     /// `--cgroup-parent`.
     pub cgroup_parent: Option<String>,
+    /// `--memory`, `--cpu-*`, `--resource`: for each RUN step.
+    pub resources: Resources,
     /// `--allow`.
     pub entitlements: Entitlements,
     /// `--secret` by id.
@@ -155,6 +157,9 @@ pub struct Ulimit {
     /// Hard limit; -1: unlimited.
     pub hard: i64,
 }
+
+/// Limits of each RUN step, held by control groups. They are no part of any key of the cache.
+pub use garboard_sandbox::Limits as Resources;
 
 /// What the user allows RUN steps beyond the sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

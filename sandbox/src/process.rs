@@ -57,9 +57,11 @@ pub struct Process {
     pub ulimits: Vec<Ulimit>,
     /// How closed the sandbox is.
     pub security: Security,
-    /// Parent cgroup relative to the mount of the unified hierarchy. Without one, or without that hierarchy,
-    /// the process stays in the caller's cgroup and [`Exit::oom`](crate::Exit) is never set.
+    /// Parent cgroup relative to the mount of the unified hierarchy, or of each of the older ones. Without one and
+    /// without `limits`, the process stays in the caller's cgroup and [`Exit::oom`](crate::Exit) is never set.
     pub cgroup_parent: Option<String>,
+    /// What the process may use, all that it starts included.
+    pub limits: Limits,
 }
 
 impl Process {
@@ -82,6 +84,7 @@ impl Process {
             ulimits: Vec::new(),
             security: Security::Sandbox,
             cgroup_parent: None,
+            limits: Limits::default(),
         }
     }
 }
@@ -209,4 +212,23 @@ pub struct Ulimit {
     pub soft: u64,
     /// Hard limit; `u64::MAX` for none.
     pub hard: u64,
+}
+
+/// Limits that control groups hold; a process is not started where one of them can't be set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Memory and swap together in bytes; -1 for any amount of swap.
+    pub memory_swap: Option<i64>,
+    /// Weight against others when processors are short; 1024 is the usual one.
+    pub cpu_shares: Option<u64>,
+    /// Length of a period of processor time in microseconds.
+    pub cpu_period: Option<u64>,
+    /// Processor time in a period in microseconds; -1 for no limit.
+    pub cpu_quota: Option<i64>,
+    /// Processors, such as `0-2,4`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes, such as `0`.
+    pub cpuset_mems: Option<String>,
 }

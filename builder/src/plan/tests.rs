@@ -45,6 +45,7 @@ fn request() -> BuildRequest {
         entitlements: Entitlements::default(),
         secrets: BTreeMap::new(),
         ssh: BTreeMap::new(),
+        resources: crate::request::Resources::default(),
         tags: Vec::new(),
         exports: Vec::new(),
         resolv_conf: Vec::new(),

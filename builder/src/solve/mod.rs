@@ -39,6 +39,7 @@ pub(crate) struct Environment {
     pub(crate) secrets: std::collections::BTreeMap<String, SecretSource>,
     pub(crate) agents: crate::ssh::Agents,
     pub(crate) resolv_conf: Vec<u8>,
+    pub(crate) resources: crate::request::Resources,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,
     /// Copy trees even where overlay file systems can be mounted.

@@ -106,6 +106,7 @@ impl Solver {
             .collect();
         process.security = if run.insecure { Security::Insecure } else { Security::Sandbox };
         process.cgroup_parent.clone_from(&run.cgroup_parent);
+        process.limits.clone_from(&self.environment.resources);
         process
     }
 
@@ -291,6 +292,11 @@ fn start_hint(error: &garboard_sandbox::SpawnError) -> Option<String> {
         SpawnError::UnknownUser { .. } | SpawnError::UnknownGroup { .. } => {
             Some("make the user in an earlier step, or give numbers".into())
         }
+        SpawnError::Limit { .. } => Some(
+            "limits need control groups that may be changed: run as root, or below a group of yours by `--cgroup-parent`, or \
+             in a session of systemd; else leave the limit out"
+                .into(),
+        ),
         SpawnError::UnmappedId { .. } => Some(
             "only some ids are known here: give this user ranges in /etc/subuid and /etc/subgid, and install newuidmap \
              (package uidmap)"

@@ -3,6 +3,7 @@
 use clap::{Args, ValueHint};
 
 use super::refused::Foreign;
+use super::resources::ResourceArgs;
 use super::values::boolean;
 
 /// Build an image from a Dockerfile
@@ -120,6 +121,9 @@ pub(crate) struct BuildArgs {
     /// Control group below which steps run
     #[arg(long, value_name = "GROUP", help_heading = "Steps")]
     pub(crate) cgroup_parent: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
 
     /// Only check the Dockerfile (`--call=check`)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",

@@ -9,6 +9,7 @@ mod error;
 mod output;
 mod refused;
 mod request;
+mod resources;
 mod secret;
 mod ssh;
 mod values;

@@ -113,6 +113,7 @@ impl BuildArgs {
             shm_size: self.shm_size.as_deref().map(|t| values::bytes("--shm-size", t)).transpose()?,
             ulimits: self.ulimits.iter().map(|text| values::ulimit(text)).collect::<Result<_, _>>()?,
             cgroup_parent: self.cgroup_parent.filter(|group| !group.is_empty()),
+            resources: self.resources.resolve()?,
             entitlements,
             secrets,
             ssh,
@@ -303,9 +304,10 @@ mod tests {
 
     #[test]
     fn foreign_flags() {
-        let warnings = plan("--rm --force-rm=true -m 1g -c 512 --provenance=false --sbom false /", &[])
-            .unwrap()
-            .warnings;
+        let warnings =
+            plan("--rm --force-rm=true --squash --security-opt x --provenance=false --sbom false /", &[])
+                .unwrap()
+                .warnings;
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         assert_eq!(
             plan("--cache-to type=registry,ref=x /", &[]).unwrap_err(),
