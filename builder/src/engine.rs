@@ -155,6 +155,7 @@ impl Engine {
             secrets: request.secrets.clone(),
             agents,
             resolv_conf: request.resolv_conf.clone(),
+            host: self.options.platform.clone(),
             resources: request.resources.clone(),
             export: (!files_only).then(|| {
                 crate::export::format_of(

@@ -7,6 +7,7 @@
 
 mod cancel;
 pub mod copy;
+mod emulate;
 mod engine;
 mod error;
 mod event;

@@ -242,6 +242,8 @@ pub enum ExportKind {
         dest: PathBuf,
         /// A folder for each platform; `None`: when there are several platforms.
         platform_split: Option<bool>,
+        /// Remove what else is in the folder.
+        delete: bool,
     },
     /// The file system, as a tar archive.
     Tar {

@@ -39,6 +39,8 @@ pub(crate) struct Environment {
     pub(crate) secrets: std::collections::BTreeMap<String, SecretSource>,
     pub(crate) agents: crate::ssh::Agents,
     pub(crate) resolv_conf: Vec<u8>,
+    /// The platform of this machine.
+    pub(crate) host: garboard_registry::Platform,
     pub(crate) resources: crate::request::Resources,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,

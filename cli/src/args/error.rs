@@ -47,6 +47,12 @@ pub(crate) enum ArgsError {
         /// Why not.
         problem: &'static str,
     },
+    /// Files of a folder would be removed that isn't below the current one.
+    #[error("won't remove what else is in `{}`: it is not below the current folder", folder.display())]
+    Delete {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Two things are to be read from standard input.
     #[error("can't read both the build context and the Dockerfile from standard input")]
     StdinTwice,
@@ -144,6 +150,7 @@ impl ArgsError {
                 similar.as_ref().map(|name| format!("did you mean `{name}`?"))
             }
             Self::Stdout { .. } => Some("name a file with `dest=`".into()),
+            Self::Delete { .. } => Some("allow it with `--allow buildx.local.delete`".into()),
             Self::PushWithoutName => Some("name it with `-t`, or with `name=` in `--output`".into()),
             Self::NoAgent { id } => {
                 Some(format!("start one with `eval $(ssh-agent) && ssh-add`, or give `--ssh {id}=KEY`"))

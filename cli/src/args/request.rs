@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-use garboard_builder::{BuildRequest, Entitlements, NetworkMode, NoCache, SshSource};
+use garboard_builder::{BuildRequest, NetworkMode, NoCache, SshSource};
 use tempfile::NamedTempFile;
 
 use super::build::BuildArgs;
@@ -83,7 +83,10 @@ impl BuildArgs {
         };
         let exports = output::exports(&outputs)?;
         exports.iter().try_for_each(|export| check_tags(&export.names))?;
-        let (network, entitlements) = self.isolation()?;
+        let (network, allowed) = self.isolation()?;
+        if !allowed.delete {
+            exports.iter().try_for_each(output::check_delete)?;
+        }
         let no_cache = self.no_cache();
         let build_args = build_args(&self.variables, around.env, around.proxies)?;
         let annotations = self.annotations.iter().map(|text| annotation::flag(text));
@@ -114,7 +117,7 @@ impl BuildArgs {
             ulimits: self.ulimits.iter().map(|text| values::ulimit(text)).collect::<Result<_, _>>()?,
             cgroup_parent: self.cgroup_parent.filter(|group| !group.is_empty()),
             resources: self.resources.resolve()?,
-            entitlements,
+            entitlements: allowed.steps,
             secrets,
             ssh,
             tags: self.tags,
@@ -167,13 +170,13 @@ impl BuildArgs {
             .ok_or_else(|| ArgsError::value(flag, text, "expected auto, plain, tty, rawjson, quiet or none"))
     }
 
-    fn isolation(&self) -> Result<(NetworkMode, Entitlements), ArgsError> {
-        let mut entitlements = Entitlements::default();
-        self.allow.iter().try_for_each(|text| values::allow(text, &mut entitlements))?;
+    fn isolation(&self) -> Result<(NetworkMode, values::Allowed), ArgsError> {
+        let mut allowed = values::Allowed::default();
+        split(&self.allow).iter().try_for_each(|text| values::allow(text, &mut allowed))?;
         let network = values::network(self.network.as_deref().unwrap_or("default"))?;
         // asking for it on the command line is allowing it
-        entitlements.network_host |= network == NetworkMode::Host;
-        Ok((network, entitlements))
+        allowed.steps.network_host |= network == NetworkMode::Host;
+        Ok((network, allowed))
     }
 
     fn no_cache(&self) -> NoCache {

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(show("x=@s,raw=false"), Ok(("x".into(), agent())));
         assert_eq!(show("x=@k,@l"), Ok(("x".into(), SshSource::Keys(vec![path("k"), path("l")]))));
         for (bad, problem) in [
-            ("", "empty"),
+            ("", "expected"),
             ("=@s", "expected"),
             ("x=@s,@k", "one socket"),
             ("x=@s,@s", "one socket"),
