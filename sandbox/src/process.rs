@@ -24,10 +24,14 @@ pub struct Process {
     /// The root file system.
     pub root: Root,
     /// Host folder that the sandbox keeps its mount point layers in. Made when missing; best on the file
-    /// system of the layers. What is in it is tiny, shared by all steps and may be deleted when nothing runs;
-    /// `step-*` in it is left over only if this process was killed.
+    /// system of the layers. What is in it is tiny, shared by all steps and may be deleted when nothing runs.
     #[serde(with = "one")]
     pub stubs: PathBuf,
+    /// Host path, of nothing that is there yet, on the file system of `stubs`: a folder for mount points of this
+    /// process alone. It is removed after the process, and left over only if the caller was killed. Empty for a
+    /// name of its own in `stubs`.
+    #[serde(with = "one")]
+    pub own_stubs: PathBuf,
     /// Mounts on top of the standard ones (`/proc`, `/dev`, `/sys`, `/etc/hosts`, `/etc/resolv.conf`);
     /// mounted by depth of their targets, so that nested targets work in any order.
     pub mounts: Vec<Mount>,
@@ -71,6 +75,7 @@ impl Process {
         Self {
             root,
             stubs: stubs.into(),
+            own_stubs: PathBuf::new(),
             mounts: Vec::new(),
             args: Vec::new(),
             env: Vec::new(),

@@ -71,7 +71,9 @@ impl Solver {
                 Some(TreeStamp::take(staging.fs(), self.layers.threads).attempt(what)?),
             )
         };
-        let process = self.process(run, root, &prepared);
+        let mut process = self.process(run, root, &prepared);
+        // In the folder that is cleared when this process is found dead.
+        process.own_stubs = staging.work().with_extension("stubs");
         self.execute(run, &process, step)?;
         drop(prepared);
         self.record_changes(staging, view, stamp.as_ref())
