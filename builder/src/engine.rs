@@ -144,6 +144,7 @@ impl Engine {
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
+        let agents = crate::ssh::Agents::open(&request.ssh)?;
         let _lease = self
             .options
             .store
@@ -166,7 +167,10 @@ impl Engine {
         let files_only = !exports.iter().any(|e| is_image(&e.kind));
         let environment = Environment {
             secrets: request.secrets.clone(),
+            agents,
             resolv_conf: request.resolv_conf.clone(),
+            host: self.options.platform.clone(),
+            resources: request.resources.clone(),
             export: (!files_only).then(|| {
                 crate::export::format_of(
                     exports

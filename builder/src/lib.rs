@@ -8,6 +8,7 @@
 mod call;
 mod cancel;
 pub mod copy;
+mod emulate;
 mod engine;
 mod error;
 mod event;
@@ -24,6 +25,7 @@ mod reporter;
 mod request;
 mod solve;
 mod source;
+mod ssh;
 mod tree;
 
 pub use call::{CheckReport, Outline, OutlineArg, OutlineMount, SourceText, Target, TargetList};
@@ -35,6 +37,6 @@ pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;
 pub use request::{
     Annotation, AnnotationLevel, BuildRequest, Compression, ContextSource, Destination, DockerfileSource,
-    Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, SecretSource,
-    Ulimit,
+    Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, Resources,
+    SecretSource, SshSource, Ulimit,
 };

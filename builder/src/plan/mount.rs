@@ -6,7 +6,7 @@ use garboard_parser::instruction::{Mount, MountKind, Run, Sharing, parse_mount};
 use super::dispatch::clean;
 use super::stage::{Evaluation, State, Step};
 use crate::error::{Error, Result};
-use crate::graph::{CacheMount, Graph, Op, OpId, RunMount, RunMountKind, SecretMount};
+use crate::graph::{CacheMount, Graph, Op, OpId, RunMount, RunMountKind, SecretMount, SshMount};
 
 impl Evaluation<'_> {
     /// The mounts of a step in their order; the sandbox sorts them by depth. Variables that mounts set are added to `env`.
@@ -47,17 +47,11 @@ impl Evaluation<'_> {
                 MountKind::Ssh => {
                     let id = mount.id.as_deref().filter(|id| !id.is_empty()).unwrap_or("default");
                     self.seen.borrow_mut().ssh(state, id, mount.required);
-                    if mount.required {
-                        return Err(Error::Unsupported {
-                            what: "an SSH agent in RUN --mount=type=ssh".into(),
-                        }
-                        .into());
-                    }
-                    let socket =
-                        mount.target.clone().unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{agents}"));
+                    let mount = ssh(state, &mount, agents)?;
                     if !env.iter().any(|(k, _)| k == "SSH_AUTH_SOCK") {
-                        env.push(("SSH_AUTH_SOCK".into(), socket));
+                        env.push(("SSH_AUTH_SOCK".into(), mount.target.clone()));
                     }
+                    out.push(mount);
                     agents += 1;
                 }
             }
@@ -159,6 +153,22 @@ fn secret(state: &State, mount: &Mount) -> Result<RunMount> {
         env: mount.env.clone(),
         required: mount.required,
         mode: mount.mode.unwrap_or(0o400),
+        uid: mount.uid.unwrap_or(0),
+        gid: mount.gid.unwrap_or(0),
+    });
+    Ok(RunMount { target, kind })
+}
+
+/// The `number`th agent of a step.
+fn ssh(state: &State, mount: &Mount, number: usize) -> Result<RunMount> {
+    let target = match &mount.target {
+        Some(_) => target(state, mount)?,
+        None => format!("/run/buildkit/ssh_agent.{number}"),
+    };
+    let kind = RunMountKind::Ssh(SshMount {
+        id: mount.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| "default".into()),
+        required: mount.required,
+        mode: mount.mode.unwrap_or(0o600),
         uid: mount.uid.unwrap_or(0),
         gid: mount.gid.unwrap_or(0),
     });

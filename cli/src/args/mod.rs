@@ -10,7 +10,9 @@ mod error;
 mod output;
 mod refused;
 mod request;
+mod resources;
 mod secret;
+mod ssh;
 mod values;
 
 pub(crate) use build::BuildArgs;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-use garboard_builder::{BuildRequest, Entitlements, NetworkMode, NoCache};
+use garboard_builder::{BuildRequest, NetworkMode, NoCache, SshSource};
 use tempfile::NamedTempFile;
 
 use super::build::BuildArgs;
-use super::{ArgsError, Call, annotation, context, output, secret, values};
+use super::{ArgsError, Call, annotation, context, output, secret, ssh, values};
 use crate::env::{self, Env};
 use crate::progress::Mode;
 
@@ -71,13 +71,17 @@ impl BuildArgs {
         };
         let exports = output::exports(&outputs)?;
         exports.iter().try_for_each(|export| check_tags(&export.names))?;
-        let (network, entitlements) = self.isolation()?;
+        let (network, allowed) = self.isolation()?;
+        if !allowed.delete {
+            exports.iter().try_for_each(output::check_delete)?;
+        }
         let no_cache = self.no_cache();
         let build_args = build_args(&self.variables, around.env, around.proxies)?;
         let annotations = self.annotations.iter().map(|text| annotation::flag(text));
         let annotations = annotations.collect::<Result<Vec<_>, _>>()?.concat();
         let secrets = self.secrets.iter().map(|text| secret::read(text, around.env));
         let secrets = secrets.collect::<Result<_, _>>()?;
+        let ssh = agents(&self.ssh, around.env)?;
         let named_contexts = self.build_contexts.iter().map(|text| context::named(text));
         let named_contexts = named_contexts.collect::<Result<_, _>>()?;
         let sources = context::sources(&self.context, self.file.as_deref(), around.stdin)?;
@@ -100,8 +104,10 @@ impl BuildArgs {
             shm_size: self.shm_size.as_deref().map(|t| values::bytes("--shm-size", t)).transpose()?,
             ulimits: self.ulimits.iter().map(|text| values::ulimit(text)).collect::<Result<_, _>>()?,
             cgroup_parent: self.cgroup_parent.filter(|group| !group.is_empty()),
-            entitlements,
+            resources: self.resources.resolve()?,
+            entitlements: allowed.steps,
             secrets,
+            ssh,
             tags: self.tags,
             exports,
             resolv_conf: around.resolv_conf,
@@ -131,13 +137,13 @@ impl BuildArgs {
             .ok_or_else(|| ArgsError::value(flag, text, "expected auto, plain, tty, rawjson, quiet or none"))
     }
 
-    fn isolation(&self) -> Result<(NetworkMode, Entitlements), ArgsError> {
-        let mut entitlements = Entitlements::default();
-        self.allow.iter().try_for_each(|text| values::allow(text, &mut entitlements))?;
+    fn isolation(&self) -> Result<(NetworkMode, values::Allowed), ArgsError> {
+        let mut allowed = values::Allowed::default();
+        split(&self.allow).iter().try_for_each(|text| values::allow(text, &mut allowed))?;
         let network = values::network(self.network.as_deref().unwrap_or("default"))?;
         // asking for it on the command line is allowing it
-        entitlements.network_host |= network == NetworkMode::Host;
-        Ok((network, entitlements))
+        allowed.steps.network_host |= network == NetworkMode::Host;
+        Ok((network, allowed))
     }
 
     fn no_cache(&self) -> NoCache {
@@ -184,6 +190,18 @@ fn build_args(
         map.entry(env::SOURCE_DATE_EPOCH.into()).or_insert_with(|| epoch.into());
     }
     Ok(map)
+}
+
+/// The agents by their ids, each of which is given once.
+fn agents(given: &[String], env: &Env) -> Result<BTreeMap<String, SshSource>, ArgsError> {
+    let mut agents = BTreeMap::new();
+    for text in given {
+        let (id, source) = ssh::read(text, env)?;
+        if agents.insert(id.clone(), source).is_some() {
+            return Err(ArgsError::value("--ssh", text, format!("the id `{id}` is given twice")));
+        }
+    }
+    Ok(agents)
 }
 
 fn labels(given: &[String]) -> Result<BTreeMap<String, String>, ArgsError> {
@@ -256,9 +274,10 @@ mod tests {
 
     #[test]
     fn foreign_flags() {
-        let warnings = plan("--rm --force-rm=true -m 1g -c 512 --provenance=false --sbom false /", &[])
-            .unwrap()
-            .warnings;
+        let warnings =
+            plan("--rm --force-rm=true --squash --security-opt x --provenance=false --sbom false /", &[])
+                .unwrap()
+                .warnings;
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         assert_eq!(
             plan("--cache-to type=registry,ref=x /", &[]).unwrap_err(),
