@@ -2,8 +2,9 @@
 //!
 //! The crate knows the language and nothing else: it opens no file, resolves no image and runs nothing.
 //! [`parse`] reads a file, [`expand`] replaces variables in its words, [`ignore`] matches `.dockerignore` patterns, [`lint`]
-//! has what is found in a file that doesn't stop a build. The small notations inside of instructions each have a module:
-//! [`chmod`], [`duration`], [`glob`], [`port`] and [`signal`].
+//! has what is found in a file that doesn't stop a build, [`remote`] reads addresses of files and repositories elsewhere.
+//! The small notations inside of instructions each have a module: [`chmod`], [`duration`], [`glob`], [`port`] and
+//! [`signal`].
 //!
 //! Results and error texts follow BuildKit's frontend.
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod instruction;
 pub mod lint;
 pub mod port;
 pub mod quote;
+pub mod remote;
 pub mod signal;
 pub mod span;
 mod stage_lint;
