@@ -1,6 +1,6 @@
 //! Variables in words: `NAME=VALUE` lines, a line `--`, and a word.
 
-use garboard_parser::expand::{self, Syntax, Word};
+use garboard_parser::expand::{self, Env, Syntax, Word};
 
 /// The longest result that is possible, in bytes.
 const MAX_RESULT: usize = 64 << 20;
@@ -28,7 +28,7 @@ pub(crate) fn check(data: &[u8]) {
     quoted(word, &env);
 }
 
-fn quoted(text: &str, env: &Vec<(String, String)>) {
+fn quoted(text: &str, env: &dyn Env) {
     let expand = |word: &str| expand::word(word, '\\', env).map(|expanded| expanded.text);
     let escaped: String = text.chars().flat_map(|c| ['\\', c]).collect();
     assert_eq!(expand(&escaped).as_deref(), Ok(text));
