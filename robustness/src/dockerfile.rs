@@ -59,13 +59,13 @@ fn round_trip(ast: &Ast) {
     }
 }
 
-/// The file with each instruction on a line; `None` where an instruction can't be written so: one that ends in the
-/// escape character only because what would have continued it is missing.
+/// The file with each instruction on a line; `None` where an instruction can't be written so: one that is empty or ends
+/// in the escape character only because of what was continued before or behind it.
 fn print(ast: &Ast) -> Option<String> {
     let escape = ast.directives.escape_char();
     let mut out = format!("# escape={escape}\n");
     for node in &ast.nodes {
-        if node.original.ends_with(escape) || node.original.len() > MAX_LINE {
+        if node.original.is_empty() || node.original.ends_with(escape) || node.original.len() > MAX_LINE {
             return None;
         }
         out.push_str(&node.original);
