@@ -35,6 +35,9 @@ pub(crate) fn busybox_layout(folder: &Path) -> Option<PathBuf> {
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_mode(0o777);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1_600_000_000);
         header.set_size(0);
         tar.append_link(&mut header, format!("bin/{applet}"), "busybox").unwrap();
     }
