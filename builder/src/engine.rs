@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use garboard_cache::{PruneOptions, Store};
+use garboard_cache::{Lease, PruneOptions, Store};
 use garboard_layer::{Encoder, Ids};
-use garboard_parser::Dockerfile;
+use garboard_parser::{Dockerfile, Warning as Finding};
 use garboard_registry::{Client, Platform};
 
 use crate::cancel::Cancel;
@@ -60,7 +60,7 @@ pub struct EngineOptions {
 /// # }
 /// ```
 pub struct Engine {
-    options: EngineOptions,
+    pub(crate) options: EngineOptions,
     layers: Layers,
 }
 
@@ -90,21 +90,20 @@ impl Engine {
         cancel: &Cancel,
     ) -> std::result::Result<BuildOutcome, BuildFailure> {
         let reporter = Reporter::new(events);
-        let lease = self.options.store.lease();
-        let _lease =
-            lease.attempt(|| "failed to take a lease".into()).map_err(|e| report(&e, None, cancel))?;
+        let opened = Box::pin(unless_canceled(cancel, self.open(request, &reporter))).await;
+        let input = opened.map_err(|e| report(&e, None, cancel))?;
         // Boxed, as are its parts: the type of the whole would be too deep for the compiler.
-        let input = Box::pin(unless_canceled(cancel, self.input(request, &reporter))).await;
-        let input = input.map_err(|e| report(&e, None, cancel))?;
         let result = Box::pin(self.build_file(request, &input, &reporter, cancel)).await;
         result.map_err(|e| report(&e, Some(&input.file), cancel))
     }
 
     /// Brings context and Dockerfile here.
-    async fn input(&self, request: &BuildRequest, reporter: &Reporter) -> Result<Input> {
+    pub(crate) async fn open(&self, request: &BuildRequest, reporter: &Reporter) -> Result<Input> {
+        let lease = self.options.store.lease().attempt(|| "failed to take a lease".into())?;
+        let agents = Arc::new(crate::ssh::Agents::open(&request.ssh)?);
         let layers = &self.layers;
-        let git = self.options.git.clone();
-        let remotes = Remotes::new(layers.clone(), reporter.clone(), git, request.secrets.clone(), None);
+        let (git, secrets) = (self.options.git.clone(), request.secrets.clone());
+        let remotes = Remotes::new(layers.clone(), reporter.clone(), git, secrets, agents.clone());
         let fetched = FetchedContext::of(request, layers, &remotes, reporter).await?;
         let file = match &request.dockerfile {
             DockerfileSource::Http(address) => DockerfileText {
@@ -114,24 +113,29 @@ impl Engine {
             },
             other => read_dockerfile(other, fetched.as_ref(), reporter)?,
         };
-        Ok(Input { file, fetched, remotes })
+        Ok(Input { file, fetched, remotes, agents, _lease: lease })
+    }
+
+    /// Where base images are looked up.
+    pub(crate) fn image_source(&self, request: &BuildRequest) -> ImageSource {
+        ImageSource {
+            store: self.options.store.clone(),
+            client: self.options.client.clone(),
+            pull: request.pull,
+        }
     }
 
     async fn build_file(
         &self,
         request: &BuildRequest,
-        Input { file, fetched, remotes }: &Input,
+        Input { file, fetched, remotes, agents, .. }: &Input,
         reporter: &Reporter,
         cancel: &Cancel,
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
-        let dockerfile = parse(file, reporter)?;
-        let sources = ImageSource {
-            store: self.options.store.clone(),
-            client: self.options.client.clone(),
-            pull: request.pull,
-        };
+        let dockerfile = parse(file, request, reporter)?;
+        let sources = self.image_source(request);
         let exports = exports_of(request);
         let planner = Planner {
             request,
@@ -147,7 +151,10 @@ impl Engine {
         let files_only = !exports.iter().any(|e| is_image(&e.kind));
         let environment = Environment {
             secrets: request.secrets.clone(),
+            agents: agents.clone(),
             resolv_conf: request.resolv_conf.clone(),
+            host: self.options.platform.clone(),
+            resources: request.resources.clone(),
             export: (!files_only).then(|| {
                 crate::export::format_of(
                     exports
@@ -238,7 +245,7 @@ impl Engine {
 }
 
 /// Does something until it is done or the build is stopped.
-async fn unless_canceled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn unless_canceled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
     // In a box: the state of all that a build does is big, and nests deep.
     let work = Box::pin(work);
     tokio::select! {
@@ -299,18 +306,21 @@ fn check_request(request: &BuildRequest) -> Result<()> {
 }
 
 /// A Dockerfile that was read.
-struct DockerfileText {
-    name: String,
-    path: Option<PathBuf>,
-    text: Vec<u8>,
+pub(crate) struct DockerfileText {
+    pub(crate) name: String,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) text: Vec<u8>,
 }
 
 /// What a build starts from.
-struct Input {
-    file: DockerfileText,
+pub(crate) struct Input {
+    pub(crate) file: DockerfileText,
     /// The context, where it is neither a folder nor empty.
-    fetched: Option<FetchedContext>,
-    remotes: Remotes,
+    pub(crate) fetched: Option<FetchedContext>,
+    pub(crate) remotes: Remotes,
+    agents: Arc<crate::ssh::Agents>,
+    /// Holds what was fetched.
+    _lease: Lease,
 }
 
 fn read_dockerfile(
@@ -380,19 +390,34 @@ fn near_names(path: &std::path::Path) -> Vec<String> {
     names
 }
 
-fn parse(file: &DockerfileText, reporter: &Reporter) -> Result<Dockerfile> {
-    match garboard_parser::parse(&file.text) {
-        Ok(dockerfile) => Ok(dockerfile),
-        Err(e) => {
-            for warning in &e.warnings {
-                reporter.warn(crate::plan::warning(warning, &file.name));
-            }
-            Err(crate::plan::syntax_failure(&e, &file.text))
-        }
-    }
+/// Parses the file; what was found before an error is reported.
+pub(crate) fn parse(
+    file: &DockerfileText,
+    request: &BuildRequest,
+    reporter: &Reporter,
+) -> Result<Dockerfile> {
+    try_parse(file, request).map_err(|(found, failure)| {
+        found.iter().for_each(|finding| reporter.warn(crate::plan::warning(finding, &file.name)));
+        failure
+    })
 }
 
-fn report(failure: &Failure, file: Option<&DockerfileText>, cancel: &Cancel) -> BuildFailure {
+/// Parses the file; an error comes with what was found before it and is to be reported.
+pub(crate) fn try_parse(
+    file: &DockerfileText,
+    request: &BuildRequest,
+) -> std::result::Result<Dockerfile, (Vec<Finding>, Failure)> {
+    let directive = garboard_parser::directive::check(&file.text);
+    let config = crate::plan::check_config(directive.as_deref(), request).map_err(|e| (Vec::new(), e))?;
+    garboard_parser::parse(&file.text).map_err(|error| {
+        let failure = crate::plan::syntax_failure(&error, &file.text);
+        let mut found = error.warnings;
+        found.retain(|finding| config.reports(finding));
+        (found, failure)
+    })
+}
+
+pub(crate) fn report(failure: &Failure, file: Option<&DockerfileText>, cancel: &Cancel) -> BuildFailure {
     let place = file.filter(|_| !failure.lines().is_empty()).map(|file| SourcePlace {
         file: file.name.clone(),
         text: file.text.clone(),

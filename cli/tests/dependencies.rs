@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "garboard-sandbox",
         ],
     ),
+    // Not part of the program.
+    ("garboard-robustness", &["garboard-builder", "garboard-layer", "garboard-parser", "garboard-registry"]),
 ];
 
 /// Every member of the workspace with the crates that it uses along these edges (`normal`, `build`, `dev`); `None` where

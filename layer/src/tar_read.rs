@@ -150,7 +150,10 @@ impl<R: Read> TarReader<R> {
         // The checksum's own field counts as blanks.
         let computed = sum(&bytes[..148]) + 8 * u32::from(b' ') + sum(&bytes[156..]);
         match header.cksum() {
-            Ok(stated) if stated == computed => Ok(Some(header)),
+            Ok(stated) if stated == computed => {
+                fill_blank_numbers(&mut header);
+                Ok(Some(header))
+            }
             _ => Err(self.bad("the header's checksum doesn't match")),
         }
     }
@@ -427,6 +430,17 @@ impl<R: Read> EntryContent for TarReader<R> {
         let hole = end.saturating_sub(sparse.at);
         sparse.at += hole;
         hole
+    }
+}
+
+/// Mode, owner, group, size and time: fields without any digit mean zero, to Go and GNU tar too.
+fn fill_blank_numbers(header: &mut Header) {
+    for field in [100..108, 108..116, 116..124, 124..136, 136..148] {
+        let field = &mut header.as_mut_bytes()[field];
+        if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+            field.fill(b'0');
+            field[field.len() - 1] = 0;
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use crate::source::{AnyRemote, git_op, http_op, parse_checksum};
 /// What COPY and ADD have in common.
 struct Files<'a> {
     keyword: &'static str,
-    chown: Option<&'a str>,
-    chmod: Option<&'a str>,
+    chown: Option<String>,
+    chmod: Option<String>,
     link: bool,
     parents: bool,
     excludes: &'a [String],
@@ -35,6 +35,8 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
+        let chown = self.some_word(state, copy.chown.as_deref(), trigger)?;
+        let chmod = self.some_word(state, copy.chmod.as_deref(), trigger)?;
         let sources = self.all_words(state, &copy.sources, trigger)?;
         for source in &sources {
             let text = match remote::parse(source).map_err(|e| Error::Instruction(e.to_string()))? {
@@ -43,6 +45,9 @@ impl Evaluation<'_> {
                 _ => continue,
             };
             return Err(Error::Instruction(text.into()).into());
+        }
+        if copy.from.is_none() {
+            self.ignored_sources(state, "Copy", &sources);
         }
         let op = match &copy.from {
             None if sources.is_empty() => graph.add(Op::Scratch, String::new(), None, false),
@@ -55,8 +60,8 @@ impl Evaluation<'_> {
         let keep_owners = copy.from.is_some() || self.context_has_owners();
         let files = Files {
             keyword: "COPY",
-            chown: copy.chown.as_deref(),
-            chmod: copy.chmod.as_deref(),
+            chown,
+            chmod,
             link: copy.link,
             parents: copy.parents,
             excludes: &copy.excludes,
@@ -77,9 +82,11 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
-        let sources = self.all_words(state, &add.sources, trigger)?;
-        let checksum = add.checksum.as_ref().map(|text| self.word(state, text, trigger)).transpose()?;
+        let chown = self.some_word(state, add.chown.as_deref(), trigger)?;
+        let chmod = self.some_word(state, add.chmod.as_deref(), trigger)?;
+        let checksum = self.some_word(state, add.checksum.as_deref(), trigger)?;
         let checksum = checksum.filter(|text| !text.is_empty());
+        let sources = self.all_words(state, &add.sources, trigger)?;
         if checksum.is_some() && sources.len() != 1 {
             let text = "checksum can't be specified for multiple sources";
             return Err(Error::Instruction(text.into()).into());
@@ -96,13 +103,16 @@ impl Evaluation<'_> {
                     let text = "checksum requires HTTP(S) or Git sources";
                     return Err(Error::Instruction(text.into()).into());
                 }
-                _ => CopyFrom {
-                    op: self.main_context(graph),
-                    sources: vec![source.clone()],
-                    unpack: add.unpack.unwrap_or(true),
-                    keep_owners: self.context_has_owners(),
-                    folder: false,
-                },
+                _ => {
+                    self.ignored_sources(state, "Add", std::slice::from_ref(source));
+                    CopyFrom {
+                        op: self.main_context(graph),
+                        sources: vec![source.clone()],
+                        unpack: add.unpack.unwrap_or(true),
+                        keep_owners: self.context_has_owners(),
+                        folder: false,
+                    }
+                }
             };
             match from.last_mut().filter(|last| last.op == part.op && last.unpack == part.unpack) {
                 Some(last) => last.sources.extend(part.sources),
@@ -115,8 +125,8 @@ impl Evaluation<'_> {
         }
         let files = Files {
             keyword: "ADD",
-            chown: add.chown.as_deref(),
-            chmod: add.chmod.as_deref(),
+            chown,
+            chmod,
             link: add.link,
             parents: false,
             excludes: &add.excludes,
@@ -127,6 +137,10 @@ impl Evaluation<'_> {
         };
         self.files(state, files, instruction, trigger, graph)?;
         Ok(())
+    }
+
+    fn some_word(&self, state: &State, text: Option<&str>, trigger: bool) -> Result<Option<String>> {
+        text.map(|text| self.word(state, text, trigger)).transpose()
     }
 
     fn all_words(&self, state: &State, texts: &[String], trigger: bool) -> Result<Vec<String>> {
@@ -141,14 +155,12 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Result<()> {
-        let word = |text: &str| self.word(state, text, trigger);
-        let dest = word(files.dest)?;
-        let chown = files.chown.map(word).transpose()?;
-        let chmod = files.chmod.map(word).transpose()?;
+        let (chown, chmod) = (files.chown, files.chmod);
+        let dest = self.word(state, files.dest, trigger)?;
         let inline = files
             .heredocs
             .iter()
-            .map(|h| Ok((h.name.clone(), Self::heredoc_text(state, h)?)))
+            .map(|h| Ok((h.name.clone(), self.heredoc_text(state, h)?)))
             .collect::<Result<Vec<_>>>()?;
         let mut shown = files.sources;
         shown.extend(files.heredocs.iter().map(|h| format!("<<{}", h.name)));
@@ -177,13 +189,15 @@ impl Evaluation<'_> {
     }
 
     /// The content of a here-document that becomes a file.
-    fn heredoc_text(state: &State, heredoc: &Heredoc) -> Result<String> {
+    fn heredoc_text(&self, state: &State, heredoc: &Heredoc) -> Result<String> {
         if !heredoc.expand {
             return Ok(heredoc.text());
         }
         let expanded = expand::heredoc(&heredoc.text(), &state.env);
         let failed = |e| Error::Instruction(format!("failed to process here-document {}: {e}", heredoc.name));
-        Ok(expanded.map_err(failed)?.text)
+        let expanded = expanded.map_err(failed)?;
+        self.undefined(state, &expanded.unmatched);
+        Ok(expanded.text)
     }
 
     /// `--from` and `from=` are taken as they are.
@@ -194,7 +208,7 @@ impl Evaluation<'_> {
         what: &str,
         trigger: bool,
     ) -> Result<()> {
-        if self.word(state, text, trigger).is_ok_and(|expanded| expanded == text) {
+        if self.expanded(state, text, trigger).is_ok_and(|expanded| expanded.text == text) {
             return Ok(());
         }
         let text = format!(
@@ -231,6 +245,7 @@ impl Evaluation<'_> {
         }
         if let Some(stage) = self.stage_index(from, numbers) {
             self.check_earlier(stage, index, numbers)?;
+            self.seen.borrow_mut().needs(index, stage);
             // A context of the same name takes the stage's place.
             return Ok(self.stage(stage, graph)?.op);
         }
@@ -252,7 +267,11 @@ impl Evaluation<'_> {
                 Ok(Self::folder_of(op, &folder, empty, graph))
             }
             Base::Image(wanted) => {
+                let as_written = wanted.0 == from;
                 let image = self.image(wanted)?;
+                if as_written {
+                    self.base_platform(&state.at, from, self.target, &image.config);
+                }
                 if image.layers.is_empty() {
                     return Ok(graph.add(Op::Scratch, String::new(), None, false));
                 }

@@ -15,18 +15,49 @@ const TOOLS: &[&str] = &[
     "sleep", "sort", "tail", "touch", "tr", "true", "uniq", "wc",
 ];
 
-/// Writes an OCI layout with one image, tagged `latest`, to the folder, and returns the folder.
+/// Writes an OCI layout with one image of the machine's tools, tagged `latest`, to the folder, and returns the folder.
 pub(crate) fn layout(folder: &Path) -> PathBuf {
+    image(folder, &root_file_system(), "PATH=/bin")
+}
+
+/// As [`layout`], of busybox alone; none where the machine has none.
+pub(crate) fn busybox_layout(folder: &Path) -> Option<PathBuf> {
+    let program =
+        ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|file| file.is_file())?;
+    let applets = Command::new(&program).arg("--list").output().unwrap();
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for library in libraries(&program) {
+        files.insert(library.trim_start_matches('/').to_owned(), std::fs::read(&library).unwrap());
+    }
+    files.insert("bin/busybox".to_owned(), std::fs::read(&program).unwrap());
+    let mut tar = tree_of(&files);
+    for applet in String::from_utf8(applets.stdout).unwrap().lines().filter(|name| *name != "busybox") {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_mode(0o777);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1_600_000_000);
+        header.set_size(0);
+        tar.append_link(&mut header, format!("bin/{applet}"), "busybox").unwrap();
+    }
+    Some(image(
+        folder,
+        &tar.into_inner().unwrap(),
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ))
+}
+
+fn image(folder: &Path, tar: &[u8], path: &str) -> PathBuf {
     std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
-    let tar = root_file_system();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(&tar).unwrap();
+    gzip.write_all(tar).unwrap();
     let layer = blob(folder, "application/vnd.oci.image.layer.v1.tar+gzip", &gzip.finish().unwrap());
     let config = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
-        "config": {"Env": ["PATH=/bin"]},
-        "rootfs": {"type": "layers", "diff_ids": [digest(&tar)]},
+        "config": {"Env": [path], "Cmd": ["sh"]},
+        "rootfs": {"type": "layers", "diff_ids": [digest(tar)]},
         "history": [{"created_by": "tools of this machine"}],
     });
     let config = blob(folder, "application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
@@ -62,6 +93,11 @@ fn root_file_system() -> Vec<u8> {
         }
         files.insert(format!("bin/{tool}"), std::fs::read(program).unwrap());
     }
+    tree_of(&files).into_inner().unwrap()
+}
+
+/// A root file system with the few files that every one has, and these.
+fn tree_of(files: &BTreeMap<String, Vec<u8>>) -> tar::Builder<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut folders: Vec<String> = ["dev", "etc", "home", "proc", "root", "sys"].map(str::to_owned).to_vec();
     for name in files.keys() {
@@ -80,10 +116,10 @@ fn root_file_system() -> Vec<u8> {
     add(&mut tar, "etc/passwd", tar::EntryType::Regular, (0o644, 0), users);
     add(&mut tar, "etc/group", tar::EntryType::Regular, (0o644, 0), b"root:x:0:\napp:x:1000:\n");
     add(&mut tar, BASE_MARKER.trim_start_matches('/'), tar::EntryType::Regular, (0o644, 0), b"");
-    for (name, content) in &files {
+    for (name, content) in files {
         add(&mut tar, name, tar::EntryType::Regular, (0o755, 0), content);
     }
-    tar.into_inner().unwrap()
+    tar
 }
 
 fn add(

@@ -1,4 +1,4 @@
-//! Runs every case in `testdata/build/`; `testdata/README.md` has their form.
+//! Runs every case in `testdata/build/` and `testdata/real/`; `testdata/README.md` has their form.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a case that is left out is said")]
@@ -18,25 +18,34 @@ use case::{Case, Step};
 use server::Server;
 
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/build");
+const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/real");
 
 #[test]
 fn every_case_builds_what_it_says() {
-    run_all(&[]);
+    run_all(CASES, &[]);
 }
 
 #[test]
 fn every_case_builds_the_same_where_trees_are_copied() {
-    run_all(&[("GARBOARD_COPY_TREES", "1")]);
+    run_all(CASES, &[("GARBOARD_COPY_TREES", "1")]);
 }
 
-fn run_all(env: &[(&str, &str)]) {
+#[test]
+fn dockerfiles_as_people_have_them() {
+    run_all(REAL, &[]);
+}
+
+fn run_all(cases: &str, env: &[(&str, &str)]) {
     if let Some(reason) = builds_impossible() {
         println!("skipped: {reason}");
         return;
     }
-    let paths = case_files();
+    let paths = case_files(cases);
     let shared = tempfile::tempdir().unwrap();
-    let base = base::layout(&shared.path().join("base"));
+    let Some(bases) = bases(cases, &shared.path().join("base")) else {
+        println!("skipped: {cases}: busybox is not installed");
+        return;
+    };
     let ids = has_ids();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
@@ -45,7 +54,7 @@ fn run_all(env: &[(&str, &str)]) {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-                    let problem = std::panic::catch_unwind(|| run(path, env, &base, ids));
+                    let problem = std::panic::catch_unwind(|| run(path, env, &bases, ids));
                     match problem {
                         Ok(Ok(())) => {}
                         Ok(Err(problem)) => failures.lock().unwrap().push(format!("{name}: {problem}")),
@@ -62,14 +71,24 @@ fn run_all(env: &[(&str, &str)]) {
     assert!(failures.is_empty(), "{} of {} cases:\n\n{}", failures.len(), paths.len(), failures.join("\n\n"));
 }
 
-fn case_files() -> Vec<PathBuf> {
-    let mut paths: Vec<_> = std::fs::read_dir(CASES).unwrap().map(|entry| entry.unwrap().path()).collect();
+/// What `FROM` may name in the cases, as values of `--build-context`; none where the machine has nothing to make it from.
+fn bases(cases: &str, folder: &Path) -> Option<Vec<String>> {
+    let (layout, names): (_, &[&str]) = if cases == REAL {
+        (base::busybox_layout(folder)?, &["busybox", "busybox:1.36", "alpine:3.20"])
+    } else {
+        (base::layout(folder), &["base"])
+    };
+    Some(names.iter().map(|name| format!("{name}=oci-layout://{}:latest", layout.display())).collect())
+}
+
+fn case_files(cases: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
     if let Ok(name) = std::env::var("CASE") {
         paths.retain(|path| path.to_string_lossy().contains(&name));
     }
     paths.sort();
-    assert!(!paths.is_empty(), "there are no cases in {CASES}");
+    assert!(!paths.is_empty(), "there are no cases in {cases}");
     paths
 }
 
@@ -94,7 +113,7 @@ fn has_ids() -> bool {
 }
 
 /// Runs one case with a store of its own.
-fn run(path: &Path, env: &[(&str, &str)], base: &Path, ids: bool) -> Result<(), String> {
+fn run(path: &Path, env: &[(&str, &str)], bases: &[String], ids: bool) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
     let context = folder.path().join("context");
     let text = std::fs::read_to_string(path).unwrap();
@@ -118,7 +137,7 @@ fn run(path: &Path, env: &[(&str, &str)], base: &Path, ids: bool) -> Result<(), 
             Step::Context(context) => path = context,
             Step::Build(arguments) => {
                 let arguments = [case.arguments.as_slice(), arguments, &[path.to_owned()]].concat();
-                built = Some(build(&arguments, env, base, folder.path())?);
+                built = Some(build(&arguments, env, bases, folder.path())?);
             }
             Step::Check(check) => {
                 check.hold(built.as_ref().expect("a case has a build before its first check"))?;
@@ -151,7 +170,12 @@ struct Built {
     image: Option<image::Image>,
 }
 
-fn build(arguments: &[String], env: &[(&str, &str)], base: &Path, folder: &Path) -> Result<Built, String> {
+fn build(
+    arguments: &[String],
+    env: &[(&str, &str)],
+    bases: &[String],
+    folder: &Path,
+) -> Result<Built, String> {
     let out = folder.join("image.tar");
     let _ = std::fs::remove_file(&out);
     let config = folder.join("garboard.toml");
@@ -163,8 +187,8 @@ fn build(arguments: &[String], env: &[(&str, &str)], base: &Path, folder: &Path)
         .envs(env.iter().copied())
         .env("GARBOARD_ROOT", folder.join("store"))
         .env("GARBOARD_CONFIG", &config)
-        .args(["build", "--progress=plain", "--build-context"])
-        .arg(format!("base=oci-layout://{}:latest", base.display()))
+        .args(["build", "--progress=plain"])
+        .args(bases.iter().flat_map(|base| ["--build-context", base]))
         .arg(format!("--output=type=oci,dest={}", out.display()))
         .args(arguments)
         .current_dir(folder.join("context"))
