@@ -220,16 +220,14 @@ impl Evaluation<'_> {
     }
 
     /// An instruction of which only the last one of a stage counts; the finding is about the one before.
-    pub(super) fn once(&self, state: &State, former: Option<(usize, usize)>) -> Option<(usize, usize)> {
-        if let Some(lines) = former {
+    pub(super) fn once(&self, at: &At, former: &mut Option<(usize, usize)>) {
+        if let Some(lines) = former.replace(at.lines) {
             let message = format!(
                 "Multiple {} instructions should not be used in the same stage because only the last one will be used",
-                state.at.keyword
+                at.keyword
             );
-            let at = At { lines, ..state.at.clone() };
-            self.find(&at, Rule::MultipleInstructionsDisallowed, message);
+            self.find(&At { lines, ..at.clone() }, Rule::MultipleInstructionsDisallowed, message);
         }
-        Some(state.at.lines)
     }
 
     /// The first WORKDIR of a chain of stages, if it depends on what the base image has.

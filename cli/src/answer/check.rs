@@ -80,7 +80,7 @@ fn printed(report: &CheckReport) -> String {
     };
     for warning in &report.warnings {
         let rule = warning.rule.as_deref().unwrap_or_default();
-        let url = warning.url.iter().map(|url| format!(" - {url}")).collect::<String>();
+        let url = warning.url.as_ref().map_or_else(String::new, |url| format!(" - {url}"));
         let _ = write!(out, "\nWARNING: {rule}{url}\n{}\n", printable(&warning.message));
         let place = SourcePlace {
             file: report.source.file.clone(),
