@@ -408,7 +408,9 @@ pub(crate) fn parse(
     reporter: &Reporter,
 ) -> Result<Dockerfile> {
     try_parse(file, request).map_err(|(found, failure)| {
-        found.iter().for_each(|finding| reporter.warn(crate::plan::warning(finding, &file.name)));
+        for finding in &found {
+            reporter.warn(crate::plan::warning(finding, &file.name));
+        }
         failure
     })
 }

@@ -7,6 +7,7 @@
 )]
 
 mod build;
+mod check;
 mod concurrent;
 mod debug;
 mod full_disk;
