@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::image::BASE_MARKER;
 
 const TOOLS: &[&str] = &[
-    "sh", "cat", "chmod", "chroot", "cp", "dd", "env", "find", "grep", "head", "id", "ln", "ls", "mkdir",
-    "mknod", "mount", "mv", "readlink", "rm", "rmdir", "sed", "sleep", "sort", "stat", "tail", "touch", "tr",
-    "true", "uniq", "unshare", "wc",
+    "sh", "cat", "chmod", "chown", "chroot", "cp", "dd", "env", "find", "grep", "head", "id", "ln", "ls",
+    "mkdir", "mknod", "mount", "mv", "readlink", "rm", "rmdir", "sed", "sleep", "sort", "stat", "tail",
+    "touch", "tr", "true", "uniq", "unshare", "wc",
 ];
 
 /// Writes an OCI layout with one image, tagged `latest`, to the folder, and returns the folder.
