@@ -6,6 +6,7 @@
     reason = "tests fail by the one and say with the other what they skip"
 )]
 
+mod agents;
 mod build;
 mod check;
 mod concurrent;
