@@ -5,7 +5,7 @@ use garboard_parser::Dockerfile;
 use super::{CheckReport, Outline, SourceText, Target, TargetList};
 use crate::cancel::Cancel;
 use crate::engine::{DockerfileText, Engine, Input, parse, report, try_parse, unless_canceled};
-use crate::error::{Failure, Result};
+use crate::error::Failure;
 use crate::outcome::BuildFailure;
 use crate::plan::{Planner, warning};
 use crate::reporter::{EventSink, Reporter};
@@ -90,8 +90,8 @@ impl Engine {
     ) -> std::result::Result<TargetList, BuildFailure> {
         let reporter = Reporter::new(events);
         let Input { file, .. } = &self.input(request, &reporter, cancel).await?;
-        let parsed: Result<Dockerfile> = try_parse(file, request).map_err(|(_, failure)| failure);
-        let dockerfile = parsed.map_err(|failure| report(&failure, Some(file), cancel))?;
+        let fail = |failure: Failure| report(&failure, Some(file), cancel);
+        let dockerfile = try_parse(file, request).map_err(|(_, failure)| fail(failure))?;
         let last = dockerfile.stages.len() - 1;
         let target = |(index, stage): (usize, garboard_parser::Stage)| Target {
             name: stage.name,

@@ -181,7 +181,7 @@ fn commit_layer(
     let (created, content) = (now(), toc.content_digest());
     let new = NewLayer { toc: Some(toc), keep_folder: true, created: Some(created), ..NewLayer::default() };
     let id = staging.commit(new).attempt(what)?;
-    Ok(TreeLayer { id, created, content, base: false })
+    Ok(TreeLayer { id, created, content, base: false, root: None })
 }
 
 /// One checkout.

@@ -162,7 +162,7 @@ impl Inner {
         let new =
             NewLayer { toc: Some(toc), keep_folder: true, created: Some(created), ..NewLayer::default() };
         let id = staging.commit(new).attempt(what)?;
-        Ok(TreeLayer { id, created, content, base: false })
+        Ok(TreeLayer { id, created, content, base: false, root: None })
     }
 
     fn note(&self, op: &HttpOp, address: &str, seen: &Seen, layer: TreeLayer) -> Result<HttpFile> {

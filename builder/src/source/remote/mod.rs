@@ -63,7 +63,7 @@ impl Inner {
     fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
         let record = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
         let found = record.and_then(|r| Some((r.layer?, r.content?, r.created)));
-        Ok(found.map(|(id, content, created)| TreeLayer { id, created, content, base: false }))
+        Ok(found.map(|(id, content, created)| TreeLayer { id, created, content, base: false, root: None }))
     }
 
     fn remember(&self, keys: &[Key], layer: &TreeLayer, description: String) -> Result<()> {
