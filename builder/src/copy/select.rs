@@ -9,7 +9,7 @@ use super::{CopyError, CopyOp, CopySource};
 /// What the sources name, in the order of copying.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// The files and folders; a pattern may give any number. Heredocs and given files are not among them.
+    /// The files and folders; a pattern may give any number. Heredocs are not among them.
     pub matches: Vec<Selected>,
 }
 
