@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use garboard_cache::{PruneOptions, Scratch, Store};
 use garboard_layer::{ArchiveOptions, Encoder, Ids, Limits};
-use garboard_parser::Dockerfile;
+use garboard_parser::{Dockerfile, Warning as Finding};
 use garboard_registry::{Client, Platform};
 
 use crate::cancel::Cancel;
@@ -60,7 +60,7 @@ pub struct EngineOptions {
 /// # }
 /// ```
 pub struct Engine {
-    options: EngineOptions,
+    pub(crate) options: EngineOptions,
     layers: Layers,
 }
 
@@ -90,13 +90,31 @@ impl Engine {
         cancel: &Cancel,
     ) -> std::result::Result<BuildOutcome, BuildFailure> {
         let reporter = Reporter::new(events);
-        let unpacked = self.unpack_context(request, &reporter).map_err(|e| report(&e, None, cancel))?;
+        let (file, unpacked) = self.open(request, &reporter).map_err(|e| report(&e, None, cancel))?;
         let unpacked = unpacked.as_ref().map(Scratch::path);
-        let file = read_dockerfile(&request.dockerfile, unpacked, &reporter)
-            .map_err(|e| report(&e, None, cancel))?;
         // Boxed, as are its parts: the type of the whole would be too deep for the compiler.
         let result = Box::pin(self.build_file(request, &file, unpacked, &reporter, cancel)).await;
         result.map_err(|e| report(&e, Some(&file), cancel))
+    }
+
+    /// Reads the Dockerfile, from the context's archive if it is one, which is unpacked for that.
+    pub(crate) fn open(
+        &self,
+        request: &BuildRequest,
+        reporter: &Reporter,
+    ) -> Result<(DockerfileText, Option<Scratch>)> {
+        let unpacked = self.unpack_context(request, reporter)?;
+        let file = read_dockerfile(&request.dockerfile, unpacked.as_ref().map(Scratch::path), reporter)?;
+        Ok((file, unpacked))
+    }
+
+    /// Where base images are looked up.
+    pub(crate) fn image_source(&self, request: &BuildRequest) -> ImageSource {
+        ImageSource {
+            store: self.options.store.clone(),
+            client: self.options.client.clone(),
+            pull: request.pull,
+        }
     }
 
     /// Unpacks a context that is an archive.
@@ -126,17 +144,14 @@ impl Engine {
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
+        let agents = crate::ssh::Agents::open(&request.ssh)?;
         let _lease = self
             .options
             .store
             .lease()
             .map_err(|source| Error::Store { what: "failed to take a lease".into(), source })?;
-        let dockerfile = parse(file, reporter)?;
-        let sources = ImageSource {
-            store: self.options.store.clone(),
-            client: self.options.client.clone(),
-            pull: request.pull,
-        };
+        let dockerfile = parse(file, request, reporter)?;
+        let sources = self.image_source(request);
         let exports = exports_of(request);
         let planner = Planner {
             request,
@@ -152,7 +167,10 @@ impl Engine {
         let files_only = !exports.iter().any(|e| is_image(&e.kind));
         let environment = Environment {
             secrets: request.secrets.clone(),
+            agents,
             resolv_conf: request.resolv_conf.clone(),
+            host: self.options.platform.clone(),
+            resources: request.resources.clone(),
             export: (!files_only).then(|| {
                 crate::export::format_of(
                     exports
@@ -241,7 +259,7 @@ impl Engine {
 }
 
 /// Does something until it is done or the build is stopped.
-async fn unless_canceled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn unless_canceled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
     // In a box: the state of all that a build does is big, and nests deep.
     let work = Box::pin(work);
     tokio::select! {
@@ -302,10 +320,10 @@ fn check_request(request: &BuildRequest) -> Result<()> {
 }
 
 /// A Dockerfile that was read.
-struct DockerfileText {
-    name: String,
-    path: Option<PathBuf>,
-    text: Vec<u8>,
+pub(crate) struct DockerfileText {
+    pub(crate) name: String,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) text: Vec<u8>,
 }
 
 fn read_dockerfile(
@@ -383,19 +401,34 @@ fn near_names(path: &std::path::Path) -> Vec<String> {
     names
 }
 
-fn parse(file: &DockerfileText, reporter: &Reporter) -> Result<Dockerfile> {
-    match garboard_parser::parse(&file.text) {
-        Ok(dockerfile) => Ok(dockerfile),
-        Err(e) => {
-            for warning in &e.warnings {
-                reporter.warn(crate::plan::warning(warning, &file.name));
-            }
-            Err(crate::plan::syntax_failure(&e, &file.text))
-        }
-    }
+/// Parses the file; what was found before an error is reported.
+pub(crate) fn parse(
+    file: &DockerfileText,
+    request: &BuildRequest,
+    reporter: &Reporter,
+) -> Result<Dockerfile> {
+    try_parse(file, request).map_err(|(found, failure)| {
+        found.iter().for_each(|finding| reporter.warn(crate::plan::warning(finding, &file.name)));
+        failure
+    })
 }
 
-fn report(failure: &Failure, file: Option<&DockerfileText>, cancel: &Cancel) -> BuildFailure {
+/// Parses the file; an error comes with what was found before it and is to be reported.
+pub(crate) fn try_parse(
+    file: &DockerfileText,
+    request: &BuildRequest,
+) -> std::result::Result<Dockerfile, (Vec<Finding>, Failure)> {
+    let directive = garboard_parser::directive::check(&file.text);
+    let config = crate::plan::check_config(directive.as_deref(), request).map_err(|e| (Vec::new(), e))?;
+    garboard_parser::parse(&file.text).map_err(|error| {
+        let failure = crate::plan::syntax_failure(&error, &file.text);
+        let mut found = error.warnings;
+        found.retain(|finding| config.reports(finding));
+        (found, failure)
+    })
+}
+
+pub(crate) fn report(failure: &Failure, file: Option<&DockerfileText>, cancel: &Cancel) -> BuildFailure {
     let place = file.filter(|_| !failure.lines().is_empty()).map(|file| SourcePlace {
         file: file.name.clone(),
         text: file.text.clone(),

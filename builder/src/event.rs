@@ -99,6 +99,8 @@ pub struct Warning {
     pub rule: Option<String>,
     /// The message, one line.
     pub message: String,
+    /// What the rule wants.
+    pub description: Option<String>,
     /// More about it.
     pub url: Option<String>,
     /// File that it is about, as messages call it.

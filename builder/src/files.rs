@@ -6,6 +6,7 @@ use std::path::Path;
 use garboard_layer::{Beneath, Content, Entry, EntryKind, Ids, LayerError, Planned, Targets, TreeView};
 
 use crate::error::{Attempt, Error, Result};
+use crate::layer_folder::LayerFolder;
 use crate::layers::Layers;
 use crate::tree::Tree;
 
@@ -35,7 +36,7 @@ impl Layers {
         let mut folders = Vec::with_capacity(tree.layers.len());
         for layer in &tree.layers {
             let folder = self.folder_of(&layer.id)?;
-            folders.push(Beneath::new(&folder).attempt(|| format!("failed to open layer {}", layer.id))?);
+            folders.push(folder.open().attempt(|| format!("failed to open layer {}", layer.id))?);
         }
         Ok(Files { view, folders })
     }
@@ -49,13 +50,13 @@ impl Files {
     }
 
     /// The folders of a view's layers, the lowest first. Layers without entries have none: they are skipped.
-    pub(crate) fn of_folders(view: TreeView, folders: &[&Path]) -> Result<Self> {
+    pub(crate) fn of_folders(view: TreeView, folders: &[LayerFolder]) -> Result<Self> {
         let mut rest = folders.iter();
         let mut out = Vec::new();
         for toc in view.layers() {
             let folder = if toc.entries().is_empty() { folders.first() } else { rest.next() };
             let Some(folder) = folder else { continue };
-            out.push(Beneath::new(folder).attempt(|| format!("failed to open {}", folder.display()))?);
+            out.push(folder.open().attempt(|| format!("failed to open {}", folder.top.display()))?);
         }
         Ok(Self { view, folders: out })
     }

@@ -92,6 +92,8 @@ pub(crate) enum RunMountKind {
     Tmpfs { size: Option<u64> },
     /// A secret as a file.
     Secret(SecretMount),
+    /// The socket of an SSH agent.
+    Ssh(SshMount),
     /// A script of a here-document, read-only and executable.
     Script { content: String },
 }
@@ -117,6 +119,16 @@ pub(crate) struct SecretMount {
     /// Whether it becomes a file at the mount's target.
     pub(crate) file: bool,
     pub(crate) env: Option<String>,
+    pub(crate) required: bool,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// `--mount=type=ssh`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SshMount {
+    pub(crate) id: String,
     pub(crate) required: bool,
     pub(crate) mode: u32,
     pub(crate) uid: u32,
@@ -319,6 +331,7 @@ impl RunMount {
             RunMountKind::Secret(s) => {
                 json!(["secret", s.id, s.file, s.env, s.required, s.mode, s.uid, s.gid])
             }
+            RunMountKind::Ssh(s) => json!(["ssh", s.id, s.required, s.mode, s.uid, s.gid]),
             RunMountKind::Script { content } => json!(["script", content]),
         };
         json!([self.target, kind])

@@ -4,19 +4,19 @@
 //! is compressed when an export wants its blob. Locks of the store make sure that two builds don't do the same work.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store};
 use garboard_layer::{
-    Beneath, BlobTarget, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits,
-    Planned, Targets, Toc, TreeView, UnpackOptions, Written,
+    BlobTarget, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned,
+    Targets, Toc, TreeView, UnpackOptions, Written,
 };
 use garboard_registry::{Client, Descriptor, Reference};
 use oci_spec::image::Digest;
 
 use crate::error::{Attempt, Error, Failure, Result};
+use crate::layer_folder::LayerFolder;
 use crate::request::Compression;
 use crate::tree::Tree;
 
@@ -83,7 +83,7 @@ impl Layers {
     }
 
     /// The folders of a tree's layers, the lowest first; layers without entries are left out.
-    pub(crate) async fn folders(&self, tree: &Tree) -> Result<Vec<PathBuf>> {
+    pub(crate) async fn folders(&self, tree: &Tree) -> Result<Vec<LayerFolder>> {
         let mut tocs: Vec<Arc<Toc>> = Vec::with_capacity(tree.layers.len());
         let mut folders = Vec::with_capacity(tree.layers.len());
         for layer in &tree.layers {
@@ -103,9 +103,10 @@ impl Layers {
     }
 
     /// The folder of one layer; it must have been made.
-    pub(crate) fn folder_of(&self, id: &LayerId) -> Result<PathBuf> {
-        let folder = self.info(id)?.folder;
-        folder.ok_or_else(|| Error::Internal(format!("layer {id} has no folder")).into())
+    pub(crate) fn folder_of(&self, id: &LayerId) -> Result<LayerFolder> {
+        let info = self.info(id)?;
+        let top = info.folder.ok_or_else(|| Error::Internal(format!("layer {id} has no folder")))?;
+        Ok(LayerFolder { top, under: info.folder_under })
     }
 
     /// Makes folder and table of contents from a blob, fetching it if need be.
@@ -228,8 +229,7 @@ impl Layers {
         let toc = self.store.toc(&info.id).attempt(what)?;
         let toc =
             toc.ok_or_else(|| Failure::from(Error::Internal(format!("layer {} has no contents", info.id))))?;
-        let folder = self.folder_of(&info.id)?;
-        let beneath = Beneath::new(&folder).attempt(what)?;
+        let beneath = self.folder_of(&info.id)?.open().attempt(what)?;
         let planned = toc.entries().iter().map(|entry| {
             let content = match &entry.kind {
                 EntryKind::File { size, .. } if *size > 0 => Content::Opener(beneath.file(&entry.path)),

@@ -1,12 +1,14 @@
 //! The build engine: requests in, events and images out.
 //!
 //! [`Engine::build`] takes a [`BuildRequest`], reads and plans the Dockerfile, runs what no cache answers, and exports the
-//! result. What happens on the way is told as [`Event`]s, from which every display is made. The crate prints nothing
+//! result; [`Engine::check`], [`Engine::outline`] and [`Engine::targets`] answer without building. What happens on the way is told as [`Event`]s, from which every display is made. The crate prints nothing
 //! and reads no environment variable.
 #![forbid(unsafe_code)]
 
+mod call;
 mod cancel;
 pub mod copy;
+mod emulate;
 mod engine;
 mod error;
 mod event;
@@ -14,6 +16,7 @@ mod export;
 mod files;
 mod graph;
 mod image;
+mod layer_folder;
 mod layers;
 mod outcome;
 mod plan;
@@ -22,8 +25,10 @@ mod reporter;
 mod request;
 mod solve;
 mod source;
+mod ssh;
 mod tree;
 
+pub use call::{CheckReport, Outline, OutlineArg, OutlineMount, SourceText, Target, TargetList};
 pub use cancel::Cancel;
 pub use engine::{Engine, EngineOptions};
 pub use event::{Event, Outcome, Stream, Vertex, VertexId, Warning};
@@ -32,6 +37,6 @@ pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;
 pub use request::{
     Annotation, AnnotationLevel, BuildRequest, Compression, ContextSource, Destination, DockerfileSource,
-    Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, SecretSource,
-    Ulimit,
+    Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, Resources,
+    SecretSource, SshSource, Ulimit,
 };

@@ -37,10 +37,14 @@ pub struct BuildRequest {
     pub ulimits: Vec<Ulimit>,
     /// `--cgroup-parent`.
     pub cgroup_parent: Option<String>,
+    /// `--memory`, `--cpu-*`, `--resource`: for each RUN step.
+    pub resources: Resources,
     /// `--allow`.
     pub entitlements: Entitlements,
     /// `--secret` by id.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// `--ssh` by id.
+    pub ssh: BTreeMap<String, SshSource>,
     /// `-t`, as typed, in order.
     pub tags: Vec<String>,
     /// `--output`, `--push`, `--load`; empty: the result stays in the store.
@@ -154,6 +158,9 @@ pub struct Ulimit {
     pub hard: i64,
 }
 
+/// Limits of each RUN step, held by control groups. They are no part of any key of the cache.
+pub use garboard_sandbox::Limits as Resources;
+
 /// What the user allows RUN steps beyond the sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entitlements {
@@ -179,6 +186,17 @@ impl std::fmt::Debug for SecretSource {
             Self::Value(_) => f.write_str("Value(***)"),
         }
     }
+}
+
+/// What is behind an SSH mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshSource {
+    /// The socket of an agent; steps may list its keys and have it sign, no more.
+    Agent(PathBuf),
+    /// Any socket; all that is said is passed on.
+    Raw(PathBuf),
+    /// Files with private keys that have no passphrase.
+    Keys(Vec<PathBuf>),
 }
 
 /// One thing to make of the result.
@@ -224,6 +242,8 @@ pub enum ExportKind {
         dest: PathBuf,
         /// A folder for each platform; `None`: when there are several platforms.
         platform_split: Option<bool>,
+        /// Remove what else is in the folder.
+        delete: bool,
     },
     /// The file system, as a tar archive.
     Tar {

@@ -16,16 +16,17 @@ use crate::error::{DbContext, IoContext};
 const BUSY: Duration = Duration::from_mins(1);
 
 /// Format of the tables, in `user_version`.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 // Digests are text as in manifests, keys are 32 bytes, times are seconds since 1970. `folder_boot` is NULL for a layer
-// without a folder, empty for a folder that was synced, else the boot in which it was written. `toc` is NULL for a
+// without a folder, empty for a folder that was synced, else the boot in which it was written. `rests_on` is the layer
+// whose folder lies under this one's, NULL for a folder that is whole by itself. `toc` is NULL for a
 // table of contents that is in a file of its own. `verified` is 1 for a blob whose content is known to have the layer's
 // `diff_id`: it was written or unpacked here. A blob of which that is only claimed (0) is the only form of its layer.
 const TABLES: &str = "
 CREATE TABLE layers(
     id TEXT PRIMARY KEY, diff_id TEXT, has_toc INTEGER NOT NULL, toc_size INTEGER NOT NULL,
-    toc BLOB, is_empty INTEGER NOT NULL, folder_boot TEXT, folder_size INTEGER NOT NULL,
+    toc BLOB, is_empty INTEGER NOT NULL, folder_boot TEXT, folder_size INTEGER NOT NULL, rests_on TEXT,
     created INTEGER NOT NULL, last_used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX layers_by_diff_id ON layers(diff_id) WHERE diff_id IS NOT NULL;
 CREATE TABLE layer_blobs(

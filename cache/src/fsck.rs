@@ -97,16 +97,24 @@ impl Check<'_> {
     fn layers(&mut self) -> Result<()> {
         let store = self.store;
         let rows = store.inner.db.read("list layers", |db| {
-            let mut statement = db.prepare("SELECT id, has_toc, folder_boot FROM layers ORDER BY id")?;
+            let mut statement = db.prepare(
+                "SELECT id, has_toc, folder_boot, rests_on IS NULL OR EXISTS(SELECT 1 FROM layers u WHERE u.id = l.rests_on
+                AND u.folder_boot IS NOT NULL AND u.rests_on IS NULL) FROM layers l ORDER BY id",
+            )?;
             let rows = statement.query_map([], |r| {
-                Ok((layer_id(r, 0)?, r.get::<_, bool>(1)?, r.get::<_, Option<String>>(2)?))
+                Ok((layer_id(r, 0)?, r.get::<_, bool>(1)?, r.get::<_, Option<String>>(2)?, r.get::<_, bool>(3)?))
             })?;
-            rows.collect::<rusqlite::Result<Vec<(LayerId, bool, Option<String>)>>>()
+            rows.collect::<rusqlite::Result<Vec<(LayerId, bool, Option<String>, bool)>>>()
         })?;
-        for (id, has_toc, boot) in rows {
+        for (id, has_toc, boot, has_under) in rows {
             let folder = store.inner.layout.layer_fs(&id);
-            if boot.is_some_and(|boot| store.is_trusted(&boot)) && !folder.is_dir() {
-                self.note(self.place(&folder), "is missing");
+            if boot.is_some_and(|boot| store.is_trusted(&boot)) {
+                if !folder.is_dir() {
+                    self.note(self.place(&folder), "is missing");
+                }
+                if !has_under {
+                    self.note(self.place(&folder), "rests on a layer that is missing");
+                }
             }
             if has_toc {
                 self.toc(&id)?;

@@ -80,6 +80,8 @@ pub struct LayerInfo {
     pub diff_id: Option<Digest>,
     /// Its folder in overlay form, if it has one that can be trusted.
     pub folder: Option<PathBuf>,
+    /// The folder that lies under it: what `folder` lacks of the layer. Pruning leaves it there.
+    pub folder_under: Option<PathBuf>,
     /// Whether a table of contents was stored.
     pub has_toc: bool,
     /// Its compressed forms, in the store or not, by digest.
@@ -228,14 +230,22 @@ impl Store {
 
     /// Reads a layer's rows and looks which of its forms are there.
     pub(crate) fn load_layer(&self, db: &Connection, id: &LayerId) -> rusqlite::Result<Option<LayerInfo>> {
-        let sql = "SELECT diff_id, has_toc, toc_size, is_empty, folder_boot, folder_size, created FROM layers WHERE id = ?1";
+        let sql = "SELECT l.diff_id, l.has_toc, l.toc_size, l.is_empty, l.folder_boot, l.folder_size, l.created,
+            l.rests_on, under.folder_boot FROM layers l LEFT JOIN layers under ON under.id = l.rests_on WHERE l.id = ?1";
+        let folder_of = |row: &Row<'_>, boot: usize, id: &LayerId| -> rusqlite::Result<Option<PathBuf>> {
+            let trusted = row.get::<_, Option<String>>(boot)?.is_some_and(|boot| self.is_trusted(&boot));
+            Ok(trusted.then(|| self.inner.layout.layer_fs(id)).filter(|path| path.is_dir()))
+        };
         let read = |row: &Row<'_>| {
-            let trusted = row.get::<_, Option<String>>(4)?.is_some_and(|boot| self.is_trusted(&boot));
-            let folder = trusted.then(|| self.inner.layout.layer_fs(id)).filter(|path| path.is_dir());
+            let rests = row.get::<_, Option<String>>(7)?.is_some();
+            let under = if rests { folder_of(row, 8, &layer_id(row, 7)?)? } else { None };
+            // Without the one that it rests on a folder is nothing.
+            let folder = folder_of(row, 4, id)?.filter(|_| under.is_some() || !rests);
             let folder_size: u64 = if folder.is_some() { row.get(5)? } else { 0 };
             Ok(LayerInfo {
                 id: id.clone(),
                 diff_id: optional_digest(row, 0)?,
+                folder_under: under.filter(|_| folder.is_some()),
                 folder,
                 has_toc: row.get(1)?,
                 blobs: Vec::new(),
@@ -444,6 +454,7 @@ mod tests {
             diff_id: Some(some_digest('1')),
             blob: Some(blob.clone()),
             keep_folder: true,
+            rests_on: None,
             created: Some(7),
         };
         let id = staging.commit(new).unwrap();
@@ -476,6 +487,7 @@ mod tests {
                 diff_id: Some(diff_id.clone()),
                 blob: Some(layer_blob(&store, b"x")),
                 keep_folder: true,
+                rests_on: None,
                 created: None,
             };
             assert_eq!(staging.commit(new).unwrap(), id);

@@ -3,7 +3,7 @@
 //! What goes is decided while the store's `gc` lock is held alone, against the leases of all live processes; rows and
 //! names vanish then, and the folders' contents afterwards.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -99,19 +99,29 @@ fn select<'a>(counted: &'a [Counted], options: &PruneOptions, now: i64, free: u6
     let mut total: u64 = counted.iter().map(|c| c.item.size).sum();
     let target = options.target(total, free);
     let mut selected = Vec::new();
-    for Counted { item, held } in counted {
+    // What a layer's folder rests on goes after it, if at all.
+    let mut resting: HashMap<&str, usize> = HashMap::new();
+    for under in counted.iter().filter_map(|c| c.rests_on.as_deref()) {
+        *resting.entry(under).or_default() += 1;
+    }
+    for Counted { item, held, rests_on } in counted {
         // With no bound even what takes up nothing goes.
         if total <= target && target > 0 {
             break;
         }
+        let is_rested_on = resting.get(item.id.as_str()).is_some_and(|n| *n > 0);
         let may_go = match item.kind {
-            UsageKind::Layer => !held && (options.all || !item.in_use),
+            UsageKind::Layer if !is_rested_on => !held && (options.all || !item.in_use),
+            UsageKind::Layer => false,
             UsageKind::Blob | UsageKind::CacheMount => !item.in_use,
             UsageKind::Internal => options.all,
         };
         if may_go && options.lets_through(item, now) {
             total -= item.size;
             selected.push(item);
+            if let Some(left) = rests_on.as_deref().and_then(|under| resting.get_mut(under)) {
+                *left -= 1;
+            }
         }
     }
     selected
@@ -186,12 +196,14 @@ impl Store {
     /// What the rows of layers promise, by id.
     fn layer_states(&self) -> Result<BTreeMap<String, LayerState>> {
         let sql =
-            "SELECT id, folder_boot, is_empty OR EXISTS(SELECT 1 FROM origins WHERE layer = id) FROM layers";
+            "SELECT l.id, l.folder_boot, l.is_empty OR EXISTS(SELECT 1 FROM origins WHERE layer = l.id),
+            l.rests_on IS NULL, under.folder_boot FROM layers l LEFT JOIN layers under ON under.id = l.rests_on";
         self.inner.db.read("list layers", |db| {
             let mut statement = db.prepare(sql)?;
             let rows = statement.query_map([], |r| {
                 let (id, boot) = (layer_id(r, 0)?, r.get::<_, Option<String>>(1)?);
-                let has_folder = boot.is_some_and(|b| self.is_trusted(&b));
+                let is_trusted = |boot: Option<String>| boot.is_some_and(|b| self.is_trusted(&b));
+                let has_folder = is_trusted(boot) && (r.get(3)? || is_trusted(r.get(4)?));
                 Ok((id.to_string(), LayerState { id, has_folder, needs_no_form: r.get(2)? }))
             })?;
             rows.collect()
@@ -301,7 +313,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{TestClock, folder_layer, layer_blob, open_at, put_image, test_store};
+    use crate::testing::{
+        TestClock, folder_layer, layer_blob, open_at, put_image, resting_layer, test_store,
+    };
     use crate::{CacheMountKey, CacheMountRequest, Key, Record, Sharing};
 
     fn everything() -> PruneOptions {
@@ -425,6 +439,42 @@ mod tests {
         assert!(!orphan.exists() && store.layer(&kept).unwrap().is_some());
     }
 
+    #[test]
+    fn what_a_folder_rests_on_goes_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = TestClock::default();
+        let store = open_at(&dir.path().join("s"), "boot", &clock);
+        clock.set(100);
+        let under = folder_layer(&store, 100_000);
+        clock.set(200);
+        let between = folder_layer(&store, 100_000);
+        clock.set(300);
+        let over = resting_layer(&store, &under);
+        let info = store.layer(&over).unwrap().unwrap();
+        assert_eq!(info.folder_under, store.layer(&under).unwrap().unwrap().folder);
+        let removed = |options: &PruneOptions| {
+            let report = store.prune(options).unwrap();
+            report.removed.into_iter().map(|i| i.id).collect::<Vec<_>>()
+        };
+        assert_eq!(removed(&PruneOptions::cap(110_000)), [between.to_string()]);
+        let only = PruneOptions { ids: vec![under.to_string()], ..everything() };
+        assert_eq!(removed(&only), [""; 0]);
+        assert!(store.layer(&over).unwrap().unwrap().folder.is_some());
+        assert_eq!(store.fsck().unwrap(), []);
+        assert_eq!(removed(&everything()).len(), 2);
+        assert_eq!(store.usage().unwrap(), []);
+    }
+
+    #[test]
+    fn a_folder_is_nothing_without_the_one_that_it_rests_on() {
+        let (_dir, store) = test_store();
+        let under = folder_layer(&store, 10);
+        let over = resting_layer(&store, &under);
+        std::fs::remove_dir_all(store.layer(&under).unwrap().unwrap().folder.unwrap()).unwrap();
+        assert!(store.layer(&over).unwrap().is_none());
+        assert!(!store.fsck().unwrap().is_empty());
+    }
+
     fn counted() -> impl Strategy<Value = Counted> {
         let kind = prop::sample::select(vec![UsageKind::Layer, UsageKind::Blob, UsageKind::CacheMount]);
         (kind, 0..1000u64, 0..100i64, any::<bool>()).prop_map(|(kind, size, last_used, in_use)| {
@@ -432,6 +482,7 @@ mod tests {
             Counted {
                 item: UsageItem { kind, id, size, created: 0, last_used, description, in_use },
                 held: in_use,
+                rests_on: None,
             }
         })
     }

@@ -42,6 +42,8 @@ pub struct NewLayer {
     pub blob: Option<LayerBlob>,
     /// Whether the folder is a complete form of the layer and worth keeping.
     pub keep_folder: bool,
+    /// The layer whose folder has what this one's lacks; it must be held, and its folder whole by itself.
+    pub rests_on: Option<LayerId>,
     /// When it was made, seconds since 1970; `None` for now.
     pub created: Option<i64>,
 }
@@ -60,8 +62,15 @@ impl NewLayer {
 /// A layer's forms in the process's folder, ready to be moved.
 struct Made<'a> {
     /// The folder that has `fs` in it, and the size of that.
-    folder: Option<(&'a Path, u64)>,
+    folder: Option<MadeFolder<'a>>,
     toc: Option<TocBytes>,
+}
+
+#[derive(Clone, Copy)]
+struct MadeFolder<'a> {
+    dir: &'a Path,
+    size: u64,
+    rests_on: Option<&'a LayerId>,
 }
 
 impl Staging {
@@ -81,9 +90,14 @@ impl Staging {
     /// [`CacheError::NothingToKeep`] if there is neither folder nor blob and the table of contents isn't empty.
     pub fn commit(self, layer: NewLayer) -> Result<LayerId> {
         layer.check()?;
-        let size = || layer.toc.as_deref().map_or_else(|| tree_size(&self.fs), folder_size);
-        let folder = layer.keep_folder.then(|| (self.dir.as_path(), size()));
-        self.store.add_made_layer(folder, layer)
+        let rests_on = layer.rests_on.clone();
+        let size = match &layer.toc {
+            Some(toc) if rests_on.is_none() => folder_size(toc),
+            _ if layer.keep_folder => tree_size(&self.fs),
+            _ => 0,
+        };
+        let made = MadeFolder { dir: &self.dir, size, rests_on: rests_on.as_ref() };
+        self.store.add_made_layer(layer.keep_folder.then_some(made), layer)
     }
 }
 
@@ -145,7 +159,7 @@ impl Store {
     /// # Errors
     /// [`CacheError::NothingToKeep`] if there is no blob and the table of contents isn't empty.
     pub fn add_layer(&self, layer: NewLayer) -> Result<LayerId> {
-        let layer = NewLayer { keep_folder: false, ..layer };
+        let layer = NewLayer { keep_folder: false, rests_on: None, ..layer };
         layer.check()?;
         self.add_made_layer(None, layer)
     }
@@ -164,14 +178,14 @@ impl Store {
         let gc = self.gc_shared()?;
         self.inner.db.write("attach folder", |tx| {
             require_layer(tx, id)?;
-            self.add_folder(tx, id, &staging.dir, size)
+            self.add_folder(tx, id, MadeFolder { dir: &staging.dir, size, rests_on: None })
         })?;
         drop(gc);
         drop(staging);
         Ok(())
     }
 
-    fn add_made_layer(&self, folder: Option<(&Path, u64)>, layer: NewLayer) -> Result<LayerId> {
+    fn add_made_layer(&self, folder: Option<MadeFolder<'_>>, layer: NewLayer) -> Result<LayerId> {
         let made = Made { folder, toc: layer.toc.as_deref().map(TocBytes::new) };
         let new = LayerId::random()?;
         let _gc = self.gc_shared()?;
@@ -210,10 +224,10 @@ impl Store {
         let now = self.now();
         insert_layer(tx, &id, layer.diff_id.as_ref(), layer.created.unwrap_or(now), now)
             .doing("add layer")?;
-        if let Some((dir, size)) = made.folder {
+        if let Some(folder) = made.folder {
             let place = self.inner.layout.layer(&id);
-            fs::rename(dir, &place).on("move layer to", &place)?;
-            self.note_folder(tx, &id, size)?;
+            fs::rename(folder.dir, &place).on("move layer to", &place)?;
+            self.note_folder(tx, &id, folder)?;
         }
         self.add_toc(tx, &id, made)?;
         Ok(id)
@@ -222,8 +236,8 @@ impl Store {
     /// Adds what a layer lacks.
     fn extend_layer(&self, tx: &Transaction<'_>, id: LayerId, made: &Made<'_>) -> Result<LayerId> {
         let Some(known) = self.load_layer(tx, &id).doing("look up layer")? else { return Ok(id) };
-        if let Some((dir, size)) = made.folder {
-            self.add_folder(tx, &id, dir, size)?;
+        if let Some(folder) = made.folder {
+            self.add_folder(tx, &id, folder)?;
         }
         if !known.has_toc {
             self.add_toc(tx, &id, made)?;
@@ -232,7 +246,7 @@ impl Store {
     }
 
     /// Moves the made folder to a layer that is there already, unless it has one.
-    fn add_folder(&self, tx: &Transaction<'_>, id: &LayerId, dir: &Path, size: u64) -> Result<()> {
+    fn add_folder(&self, tx: &Transaction<'_>, id: &LayerId, made: MadeFolder<'_>) -> Result<()> {
         if self.load_layer(tx, id).doing("look up layer")?.is_some_and(|info| info.folder.is_some()) {
             return Ok(());
         }
@@ -240,8 +254,8 @@ impl Store {
         make_dir(&self.inner.layout.layer(id))?;
         // What is there is from another boot, or from a process that was killed before its rows were written.
         self.inner.own.discard(&place)?;
-        fs::rename(dir.join("fs"), &place).on("move layer to", &place)?;
-        self.note_folder(tx, id, size)
+        fs::rename(made.dir.join("fs"), &place).on("move layer to", &place)?;
+        self.note_folder(tx, id, made)
     }
 
     fn add_toc(&self, tx: &Transaction<'_>, id: &LayerId, made: &Made<'_>) -> Result<()> {
@@ -253,14 +267,17 @@ impl Store {
         toc.note(tx, id)
     }
 
-    fn note_folder(&self, tx: &Transaction<'_>, id: &LayerId, size: u64) -> Result<()> {
+    fn note_folder(&self, tx: &Transaction<'_>, id: &LayerId, made: MadeFolder<'_>) -> Result<()> {
+        if let Some(under) = made.rests_on {
+            require_layer(tx, under)?;
+        }
         let boot = self.inner.layout.boot();
         if boot.is_none() {
             // No later process could tell that it is of this boot.
             sync_file_system(&self.inner.layout.layer_fs(id))?;
         }
-        let sql = "UPDATE layers SET folder_boot = ?2, folder_size = ?3 WHERE id = ?1";
-        let row = (id.as_str(), boot.unwrap_or_default(), size);
+        let sql = "UPDATE layers SET folder_boot = ?2, folder_size = ?3, rests_on = ?4 WHERE id = ?1";
+        let row = (id.as_str(), boot.unwrap_or_default(), made.size, made.rests_on.map(LayerId::as_str));
         tx.prepare_cached(sql).and_then(|mut s| s.execute(row)).map(drop).doing("note folder")
     }
 

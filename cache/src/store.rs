@@ -17,7 +17,7 @@ use crate::toc::TocMemo;
 use crate::{CacheError, Result, reserve};
 
 /// Format of the root folder.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 /// Tells the time in seconds since 1970; only used for "created" and "last used".
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -268,8 +268,8 @@ mod tests {
         assert_eq!(names_in(&foreign).unwrap(), ["thesis.tex"]);
         let newer = dir.path().join("newer");
         fs::create_dir(&newer).unwrap();
-        fs::write(newer.join("version"), "3\n").unwrap();
-        assert!(matches!(open(&newer), Err(CacheError::Version { found, .. }) if found == "3"));
+        fs::write(newer.join("version"), "4\n").unwrap();
+        assert!(matches!(open(&newer), Err(CacheError::Version { found, .. }) if found == "4"));
     }
 
     #[test]

@@ -46,6 +46,14 @@ pub(crate) fn folder_layer(store: &Store, size: usize) -> LayerId {
     staging.commit(NewLayer { keep_folder: true, ..NewLayer::default() }).unwrap()
 }
 
+/// A layer with one file that another layer's folder lies under.
+pub(crate) fn resting_layer(store: &Store, under: &LayerId) -> LayerId {
+    let staging = store.staging().unwrap();
+    std::fs::write(staging.fs().join("g"), "x").unwrap();
+    let rests_on = Some(under.clone());
+    staging.commit(NewLayer { keep_folder: true, rests_on, ..NewLayer::default() }).unwrap()
+}
+
 /// A blob as a layer's form.
 pub(crate) fn layer_blob(store: &Store, bytes: &[u8]) -> LayerBlob {
     let (digest, size) = store.put_bytes(bytes).unwrap();

@@ -53,6 +53,15 @@ pub(crate) struct Counted {
     pub(crate) item: UsageItem,
     /// Whether a running build needs it.
     pub(crate) held: bool,
+    /// The layer whose folder lies under this one's.
+    pub(crate) rests_on: Option<String>,
+}
+
+impl Counted {
+    /// Something that nothing rests on, nor it on anything.
+    fn single(item: UsageItem, held: bool) -> Self {
+        Self { item, held, rests_on: None }
+    }
 }
 
 /// Everything in the store at one moment.
@@ -78,6 +87,7 @@ struct LayerRow {
     size: u64,
     created: i64,
     last_used: i64,
+    rests_on: Option<String>,
     description: String,
 }
 
@@ -110,21 +120,20 @@ impl Store {
             let own =
                 blobs.iter().filter(|b| owned.insert((*b).clone())).filter_map(|b| files.get(b.digest()));
             let size = row.size + own.map(|f| f.size).sum::<u64>();
-            counted.push(Counted { held: is_held, item: layer_item(row, size, is_held || is_named) });
+            let rests_on = row.rests_on.clone();
+            let item = layer_item(row, size, is_held || is_named);
+            counted.push(Counted { item, held: is_held, rests_on });
         }
         for (name, file) in &files {
             let digest = blob_digest(name);
             if !owned.contains(&digest) {
                 let is_held = held.contains(&Held::Blob(digest.clone()));
-                counted.push(Counted {
-                    held: is_held,
-                    item: blob_item(&digest, file, needed.contains(&digest)),
-                });
+                counted.push(Counted::single(blob_item(&digest, file, needed.contains(&digest)), is_held));
             }
         }
         counted.extend(self.count_mounts()?);
         counted.extend(self.count_internal()?);
-        counted.sort_by(|a, b| (a.item.last_used, &a.item.id).cmp(&(b.item.last_used, &b.item.id)));
+        sort(&mut counted);
         Ok(Census { counted, layer_blobs, needed_blobs: needed })
     }
 
@@ -156,7 +165,7 @@ impl Store {
 
     fn layer_rows(&self) -> Result<Vec<LayerRow>> {
         let sql = "SELECT l.id, l.toc_size, l.folder_boot, l.folder_size, l.created, l.last_used,
-            (SELECT r.description FROM records r WHERE r.layer = l.id ORDER BY r.id DESC LIMIT 1)
+            (SELECT r.description FROM records r WHERE r.layer = l.id ORDER BY r.id DESC LIMIT 1), l.rests_on
             FROM layers l ORDER BY l.id";
         self.inner.db.read("list layers", |db| {
             let mut statement = db.prepare(sql)?;
@@ -168,6 +177,7 @@ impl Store {
                     size: row.get::<_, u64>(1)? + folder,
                     created: row.get(4)?,
                     last_used: row.get(5)?,
+                    rests_on: row.get(7)?,
                     description: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
                 })
             })?;
@@ -211,7 +221,7 @@ impl Store {
                     description: String::from_utf8_lossy(&id).into_owned(),
                     in_use: held,
                 };
-                counted.push(Counted { item, held });
+                counted.push(Counted::single(item, held));
             }
         }
         Ok(counted)
@@ -223,7 +233,7 @@ impl Store {
             let description = description.to_owned();
             let kind = UsageKind::Internal;
             let item = UsageItem { kind, id, size, created, last_used, description, in_use: false };
-            counted.push(Counted { item, held: false });
+            counted.push(Counted::single(item, false));
         };
         let blocks = self.block_totals()?;
         if blocks.size > 0 {
@@ -237,6 +247,24 @@ impl Store {
         }
         Ok(counted)
     }
+}
+
+/// The least recently used first. A layer counts as used when one was whose folder rests on it, and comes after those.
+fn sort(counted: &mut [Counted]) {
+    let mut users: HashMap<String, i64> = HashMap::new();
+    for Counted { item, rests_on, .. } in counted.iter() {
+        if let Some(under) = rests_on {
+            let used = users.entry(under.clone()).or_insert(item.last_used);
+            *used = item.last_used.max(*used);
+        }
+    }
+    for Counted { item, .. } in counted.iter_mut() {
+        if let Some(used) = users.get(&item.id) {
+            item.last_used = item.last_used.max(*used);
+        }
+    }
+    let key = |c: &Counted| (c.item.last_used, users.contains_key(&c.item.id), c.item.id.clone());
+    counted.sort_by_cached_key(key);
 }
 
 fn layer_item(row: LayerRow, size: u64, in_use: bool) -> UsageItem {

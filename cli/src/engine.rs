@@ -50,6 +50,12 @@ pub(crate) fn enter(env: &Env, printer: &Printer) -> Result<Identity, Failure> {
     Ok(identity)
 }
 
+/// As [`enter`], for what runs no step: where it isn't possible, the process stays as it is.
+pub(crate) fn enter_or_stay(env: &Env, printer: &Printer) -> Identity {
+    let alone = Identity::Single { reason: garboard_sandbox::SingleReason::Inherited };
+    enter(env, printer).unwrap_or(alone)
+}
+
 /// As [`enter`], for commands that only look after what builds made: where it isn't possible, no build has made files
 /// of other owners either.
 pub(crate) fn enter_if_possible(env: &Env, printer: &Printer) {
@@ -153,14 +159,28 @@ pub(crate) async fn build(
     sink: Sink,
     canceled: Arc<Notify>,
 ) -> Result<BuildOutcome, Failure> {
+    let cancel = switch(canceled)?;
+    let engine = make(settings, env, identity)?;
+    // On the heap: as a part of this future, a build is nested too deep for the compiler.
+    let result = Box::pin(engine.build(&request, Arc::new(move |event| sink.send(event)), &cancel)).await;
+    result.map_err(|failure| Failure::Build(Box::new(failure)))
+}
+
+/// What stops the engine when the user wants it to stop.
+pub(crate) fn switch(canceled: Arc<Notify>) -> Result<Cancel, Failure> {
     let cancel = Cancel::new().map_err(|error| Failure::because("can't start the build", &error))?;
     let switch = cancel.clone();
-    let watcher = tokio::spawn(async move {
+    tokio::spawn(async move {
         canceled.notified().await;
         switch.cancel();
     });
+    Ok(cancel)
+}
+
+/// The engine, with all it works with.
+pub(crate) fn make(settings: &Settings, env: &Env, identity: &Identity) -> Result<Engine, Failure> {
     let store = store(settings)?;
-    let engine = Engine::new(EngineOptions {
+    Ok(Engine::new(EngineOptions {
         bounds: Some(bounds(&store, settings)?),
         store,
         client: client(settings, env)?,
@@ -169,9 +189,5 @@ pub(crate) async fn build(
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         platform: Platform::host(),
         stdout: || Box::new(std::io::stdout()),
-    });
-    // On the heap: as a part of this future, a build is nested too deep for the compiler.
-    let result = Box::pin(engine.build(&request, Arc::new(move |event| sink.send(event)), &cancel)).await;
-    watcher.abort();
-    result.map_err(|failure| Failure::Build(Box::new(failure)))
+    }))
 }

@@ -38,6 +38,8 @@ pub(crate) const TERM: &str = "TERM";
 pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Warnings go to the metadata file as well, as buildx does it.
 pub(crate) const BUILDX_METADATA_WARNINGS: &str = "BUILDX_METADATA_WARNINGS";
+/// Socket of the user's SSH agent.
+pub(crate) const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Folder of Docker's client configuration.
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Docker's credentials as JSON text.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod answer;
 mod args;
 mod commands;
 mod docker;

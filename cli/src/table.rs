@@ -2,11 +2,16 @@
 
 use unicode_width::UnicodeWidthStr;
 
-/// Columns between columns.
+/// Usual columns between columns.
 const GAP: usize = 3;
 
 /// Sets rows in columns as wide as their widest cell. The last column isn't filled up.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    table_with_gap(GAP, head, rows)
+}
+
+/// As [`table`], with so many columns between columns.
+pub(crate) fn table_with_gap<const N: usize>(gap: usize, head: [&str; N], rows: &[[String; N]]) -> String {
     let head = head.map(str::to_owned);
     let mut widths = [0; N];
     for row in std::iter::once(&head).chain(rows) {
@@ -16,7 +21,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     }
     let line = |row: &[String; N]| {
         let cells = row.iter().zip(widths).map(|(cell, width)| {
-            let fill = width + GAP - cell.width();
+            let fill = width + gap - cell.width();
             format!("{cell}{}", " ".repeat(fill))
         });
         cells.collect::<String>().trim_end().to_owned() + "\n"

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{Entry, EntryKind, Mtime, Planned};
 
+#[path = "../tests/common/noise.rs"]
+mod noise;
+
+pub(crate) use noise::noise;
+
 /// An entry that root owns.
 pub(crate) fn entry(path: &str, kind: EntryKind, mode: u32) -> Entry {
     let mtime = Mtime { secs: 1_700_000_000, nanos: 0 };
@@ -33,25 +38,4 @@ pub(crate) fn hardlink(path: &str, target: &str) -> Entry {
 /// A file with content.
 pub(crate) fn file(path: &str, content: &str) -> Planned {
     Planned::bytes(entry(path, EntryKind::Fifo, 0o644), content.as_bytes())
-}
-
-/// Bytes that compress neither too well nor too badly, the same for the same seed.
-pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let mut out = Vec::with_capacity(len + 64);
-    while out.len() < len {
-        match next() % 3 {
-            0 => out.extend_from_slice(&next().to_le_bytes()),
-            1 => out.extend_from_slice(b"the same words again and again "),
-            _ => out.extend_from_slice(format!("{:x},", next() % 1000).as_bytes()),
-        }
-    }
-    out.truncate(len);
-    out
 }

@@ -15,8 +15,10 @@ pub struct Directives {
     pub syntax: Option<Spanned<String>>,
     /// `# escape=`: a backslash or a backtick.
     pub escape: Option<Spanned<String>>,
-    /// `# check=`: what [`crate::lint::CheckConfig::parse`] reads.
+    /// `# check=`: what [`crate::lint::CheckConfig::of_directive`] reads.
     pub check: Option<Spanned<String>>,
+    /// The number of lines at the top that are directives.
+    pub lines: usize,
 }
 
 impl Directives {
@@ -54,8 +56,15 @@ pub(crate) fn read(text: &str) -> Result<Directives, ParseError> {
             return Err(ParseError::at(Fault::at(kind, span), span, (index + 1, index + 1)));
         }
         *slot = Some(Spanned::new(value.to_owned(), span));
+        found.lines = index + 1;
     }
     Ok(found)
+}
+
+/// Returns the value of a comment, without its `#`, that is a `check=`.
+pub(crate) fn inline_check(comment: &str) -> Option<&str> {
+    let (name, value) = named_value("", comment)?;
+    name.eq_ignore_ascii_case("check").then_some(value)
 }
 
 /// Reads one line as `# name = value`.
@@ -75,6 +84,17 @@ fn named_value<'a>(comment: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
 /// What a regular expression's `\s` matches.
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0C')
+}
+
+/// Returns the value of `# check=` in a file, even in one that can't be read otherwise.
+///
+/// ```
+/// let file = b"# check=error=true\nFRMO scratch\n";
+/// assert_eq!(garboard_parser::directive::check(file).as_deref(), Some("error=true"));
+/// ```
+pub fn check(file: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(file);
+    read(&text).ok()?.check.map(|check| check.value)
 }
 
 /// A `syntax` directive and the line it was found in.

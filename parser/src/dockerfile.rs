@@ -23,7 +23,8 @@ pub struct Dockerfile {
     /// The stages; at least one.
     pub stages: Vec<Stage>,
     /// Findings that don't need more than the file, in the order of its lines. Those that a comment above their
-    /// instruction skips are left out; what `# check=` skips is not, since a build argument may replace it.
+    /// instruction skips are left out; what `# check=` skips is not, since a build argument may replace it, and neither
+    /// are those of experimental rules.
     pub warnings: Vec<Warning>,
 }
 
@@ -65,10 +66,9 @@ impl Dockerfile {
         self.stages.iter().rposition(|stage| stage.name.as_ref() == Some(&name))
     }
 
-    /// Returns the name that progress and messages use for a stage: its own, or `stage-N` counted from 0.
-    pub fn stage_label(&self, index: usize) -> String {
-        let name = self.stages.get(index).and_then(|stage| stage.name.clone());
-        name.unwrap_or_else(|| format!("stage-{index}"))
+    /// Returns the value of `# check=`, if there is one.
+    pub fn check(&self) -> Option<&str> {
+        self.directives.check.as_ref().map(|check| check.value.as_str())
     }
 }
 
@@ -149,6 +149,7 @@ impl Dockerfile {
                     stage.instructions.push(*instruction);
                 }
                 None if matches!(instruction.kind, InstructionKind::Arg(_)) => {
+                    stage_lint::instruction(&mut self.warnings, &instruction);
                     self.global_args.push(*instruction);
                 }
                 None => return Err(ParseErrorKind::NoStage),

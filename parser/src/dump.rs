@@ -52,7 +52,7 @@ pub fn json(ast: &Ast) -> String {
         "warnings": ast.warnings.iter().map(|warning| json!({
             "rule": warning.rule.name(),
             "message": warning.message,
-            "url": warning.url,
+            "url": warning.rule.url(),
             "start": warning.lines.0,
             "end": warning.lines.1,
         })).collect::<Vec<_>>(),

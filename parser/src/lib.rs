@@ -1,9 +1,10 @@
-//! The Dockerfile language: text to typed, spanned syntax, to a graph of stages.
+//! The Dockerfile language: text to typed, spanned syntax.
 //!
 //! The crate knows the language and nothing else: it opens no file, resolves no image and runs nothing.
-//! [`parse`] reads a file, [`expand`] replaces variables in its words, [`graph`] finds the stages that a target needs,
-//! [`ignore`] matches `.dockerignore` patterns. The small notations inside of instructions each have a module:
-//! [`chmod`], [`duration`], [`glob`], [`platform`], [`port`] and [`signal`].
+//! [`parse`] reads a file, [`expand`] replaces variables in its words, [`ignore`] matches `.dockerignore` patterns, [`lint`]
+//! has what is found in a file that doesn't stop a build, [`remote`] reads addresses of files and repositories elsewhere.
+//! The small notations inside of instructions each have a module: [`chmod`], [`duration`], [`glob`], [`port`] and
+//! [`signal`].
 //!
 //! Results and error texts follow BuildKit's frontend.
 #![forbid(unsafe_code)]
@@ -18,13 +19,12 @@ pub mod duration;
 pub mod error;
 pub mod expand;
 pub mod glob;
-pub mod graph;
 pub mod ignore;
 pub mod instruction;
 pub mod lint;
-pub mod platform;
 pub mod port;
 pub mod quote;
+pub mod remote;
 pub mod signal;
 pub mod span;
 mod stage_lint;

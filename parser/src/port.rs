@@ -49,7 +49,7 @@ pub struct Ports {
     pub range: (u16, u16),
     /// The protocol.
     pub protocol: Protocol,
-    /// An address or a port of the host is given too; they mean nothing.
+    /// An address or a port of the host is given too; they mean nothing. Colons alone are neither.
     pub has_host: bool,
     /// The protocol is written with upper-case letters.
     pub protocol_has_capitals: bool,
@@ -118,7 +118,7 @@ pub fn parse(word: &str) -> Result<Ports, PortError> {
     Ok(Ports {
         range,
         protocol,
-        has_host: host.is_some(),
+        has_host: host.is_some_and(|host| host.contains(|c| c != ':')),
         protocol_has_capitals: protocol_word.chars().any(char::is_uppercase),
     })
 }

@@ -1,64 +1,66 @@
-//! The rules that can be checked as soon as an instruction is read.
+//! The rules that need the text alone.
 
 use crate::dockerfile::{Dockerfile, Stage};
 use crate::instruction::{Instruction, InstructionKind};
-use crate::lint::{Rule, Warning, inline_check};
+use crate::lint::{Inline, Rule, Warning};
 
 /// Names that mean something else where a stage's name may stand.
 const RESERVED: [&str; 2] = ["context", "scratch"];
 
 /// Checks a stage that is about to be added to the file.
 pub(crate) fn stage(file: &mut Dockerfile, stage: &Stage) {
-    let mut found = Vec::new();
+    let above = Inline::read(&stage.comments);
+    let mut find = |rule, message: String| file.warnings.extend(above.find(rule, message, stage.lines));
     if let (Some(name), Some(written)) = (&stage.name, &stage.written_name) {
         if *name != written.value {
-            found
-                .push((Rule::StageNameCasing, format!("Stage name '{}' should be lowercase", written.value)));
+            find(Rule::StageNameCasing, format!("Stage name '{}' should be lowercase", written.value));
         }
         if RESERVED.contains(&name.as_str()) {
-            found
-                .push((Rule::ReservedStageName, format!("Stage name {name:?} means something else already")));
+            let message = format!("Stage name should not use the same name as reserved stage {name:?}");
+            find(Rule::ReservedStageName, message);
         }
         if file.stages.iter().any(|earlier| earlier.name.as_ref() == Some(name)) {
-            found.push((Rule::DuplicateStageName, format!("Duplicate stage name {name:?}")));
+            let message = format!("Duplicate stage name {name:?}, stage names should be unique");
+            find(Rule::DuplicateStageName, message);
+        }
+        if let Some(message) = description(&stage.comments, "FROM", &[name]) {
+            find(Rule::InvalidDefinitionDescription, message);
         }
     }
     if let Some(word) = stage.as_keyword.as_ref().map(|word| &word.value) {
         let from = &stage.keyword.value;
         let is_mixed = Casing::of(from) == Casing::Mixed;
         if !is_mixed && Casing::of(from) != Casing::of(word) {
-            found.push((Rule::FromAsCasing, format!("'{word}' and '{from}' keywords' casing do not match")));
+            find(Rule::FromAsCasing, format!("'{word}' and '{from}' keywords' casing do not match"));
         }
     }
-    report(&mut file.warnings, &stage.comments, stage.lines, found);
 }
 
-/// Checks an instruction of a stage.
+/// Checks an instruction of a stage, or a global ARG.
 pub(crate) fn instruction(warnings: &mut Vec<Warning>, instruction: &Instruction) {
-    let finding = match &instruction.kind {
-        InstructionKind::Maintainer(_) => {
-            (Rule::MaintainerDeprecated, "Maintainer instruction is deprecated, use a label".to_owned())
+    let (rule, message) = match &instruction.kind {
+        InstructionKind::Maintainer(_) => (
+            Rule::MaintainerDeprecated,
+            "Maintainer instruction is deprecated in favor of using label".to_owned(),
+        ),
+        InstructionKind::Arg(arg) => {
+            let names: Vec<&str> = arg.items.iter().map(|item| item.name.as_str()).collect();
+            let Some(message) = description(&instruction.comments, "ARG", &names) else { return };
+            (Rule::InvalidDefinitionDescription, message)
         }
-        InstructionKind::Env(env) if env.legacy => (Rule::LegacyKeyValueFormat, legacy("ENV")),
-        InstructionKind::Label(label) if label.legacy => (Rule::LegacyKeyValueFormat, legacy("LABEL")),
         _ => return,
     };
-    report(warnings, &instruction.comments, instruction.lines, vec![finding]);
+    warnings.extend(Inline::read(&instruction.comments).find(rule, message, instruction.lines));
 }
 
-fn legacy(name: &str) -> String {
-    format!("\"{name} key=value\" should be written instead of \"{name} key value\"")
-}
-
-fn report(
-    warnings: &mut Vec<Warning>,
-    comments: &[String],
-    lines: (usize, usize),
-    found: Vec<(Rule, String)>,
-) {
-    let check = inline_check(comments);
-    let reported = found.into_iter().filter(|(rule, _)| check.reports(*rule));
-    warnings.extend(reported.map(|(rule, message)| Warning::new(rule, message, lines)));
+/// Checks that the last comment above something that has names begins with one of them; returns what to say if not.
+fn description(comments: &[String], instruction: &str, names: &[impl AsRef<str>]) -> Option<String> {
+    let first = comments.last()?.split(' ').next()?;
+    if names.iter().any(|name| name.as_ref() == first) {
+        return None;
+    }
+    let name = if let [name] = names { name.as_ref() } else { "<arg_key>" };
+    Some(format!("Comment for {instruction} should follow the format: `# {name} <description>`"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,10 +98,10 @@ pub(crate) fn instruction_casing(file: &mut Dockerfile) {
     } else {
         (Casing::Upper, "uppercase")
     };
-    let mut warnings = Vec::new();
-    for (word, comments, lines) in keywords.into_iter().filter(|(word, ..)| Casing::of(word) != wanted) {
+    let wrong = keywords.into_iter().filter(|(word, ..)| Casing::of(word) != wanted);
+    let found = wrong.filter_map(|(word, comments, lines)| {
         let message = format!("Command '{word}' should match the case of the command majority ({name})");
-        report(&mut warnings, comments, lines, vec![(Rule::ConsistentInstructionCasing, message)]);
-    }
-    file.warnings.extend(warnings);
+        Inline::read(comments).find(Rule::ConsistentInstructionCasing, message, lines)
+    });
+    file.warnings.extend(found);
 }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use garboard_parser::ignore::Matcher;
+use garboard_parser::lint::CheckConfig;
 use garboard_parser::quote::go_quote;
-use garboard_parser::{InstructionKind, ParseError, Warning, ast, dump, expand, ignore, parse};
+use garboard_parser::{InstructionKind, ParseError, Warning, ast, directive, dump, expand, ignore, parse};
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(folder);
@@ -72,8 +73,8 @@ fn observe(source: &str, section: &str) -> String {
         }
         "hint" => error(&|error| error.hint().unwrap_or_default().to_owned()),
         "warnings" => match &outcome {
-            Ok(file) => warnings(&file.warnings),
-            Err(error) => warnings(&error.warnings),
+            Ok(file) => warnings(source, &file.warnings),
+            Err(error) => warnings(source, &error.warnings),
         },
         "heredocs" => heredocs(source),
         "trigger" => triggers(source),
@@ -81,9 +82,12 @@ fn observe(source: &str, section: &str) -> String {
     }
 }
 
-fn warnings(found: &[Warning]) -> String {
+/// Returns the findings that the file's own `# check=` reports.
+fn warnings(source: &str, found: &[Warning]) -> String {
+    let check = directive::check(source.as_bytes()).unwrap_or_default();
+    let config = CheckConfig::of_directive(&check).expect("the case has a right directive");
     // Findings about the same lines have no order.
-    let mut found: Vec<&Warning> = found.iter().collect();
+    let mut found: Vec<&Warning> = found.iter().filter(|warning| config.reports(warning)).collect();
     found.sort_by_key(|warning| (warning.lines, warning.rule.name()));
     let line = |warning: &Warning| {
         format!("{} {}-{} {}\n", warning.rule.name(), warning.lines.0, warning.lines.1, warning.message)

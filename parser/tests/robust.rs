@@ -2,7 +2,6 @@
 
 use garboard_parser::expand::{self, Syntax, Word};
 use garboard_parser::ignore::{Matched, Matcher};
-use garboard_parser::platform::Platform;
 use garboard_parser::{
     ast, chmod, directive, dump, duration, glob, parse, parse_mount, parse_trigger, port, signal,
 };
@@ -153,10 +152,6 @@ proptest! {
 
     #[test]
     fn notations(text in "[0-9a-zA-Zµ=+:/.,()\\-\\[\\]\" ]{0,20}") {
-        let host = Platform::new("linux", "amd64", "");
-        if let Ok(platform) = Platform::parse(&text, &host) {
-            prop_assert_eq!(Platform::parse(&platform.format_all(), &host), Ok(platform));
-        }
         if let Ok(time) = duration::parse(&text) {
             prop_assert_eq!(duration::parse(&duration::format(time)), Ok(time));
         }

@@ -51,7 +51,7 @@ impl<'a> Download<'a> {
         endpoint: &Endpoint,
         repository: &str,
     ) -> Result<(), Error> {
-        let _slot = transport.slot(endpoint, Direction::Down).await;
+        let _slot = transport.slot(&endpoint.api_host, Direction::Down).await;
         let policy = transport.wire.retry.clone();
         let attempts = if endpoint.mirror_of.is_some() { 2 } else { policy.attempts };
         let mut backoff = Backoff::new(policy, attempts);

@@ -1,4 +1,5 @@
-//! A client of OCI distribution registries: image references, credentials, resolve, pull and push.
+//! A client of OCI distribution registries: image references, credentials, resolve, pull and push. Other files by HTTP
+//! come over the same connections: [`Client::fetch_file`].
 //!
 //! The entry point is [`Client`]; it is cheap to clone and does no I/O until it is asked for something. The crate
 //! keeps no local store, reads no environment variable and prints nothing: file paths, proxies and credentials are
@@ -26,6 +27,7 @@ mod credentials;
 mod download;
 mod endpoint_url;
 mod error;
+mod file;
 mod login;
 mod manifest;
 mod platform;
@@ -43,6 +45,7 @@ pub use credentials::{
     NoCredentials, StaticCredentials, Target,
 };
 pub use error::Error;
+pub use file::{Fetched, FileRequest, Validators};
 pub use oci_spec::image::Digest;
 pub use platform::{Platform, PlatformError, select_platform};
 pub use push::{BlobSource, BytesSource, FileSource, Pushed};

@@ -1,16 +1,11 @@
-//! The small notations inside of instructions: platforms, durations, modes, ports and signals.
+//! The small notations inside of instructions: durations, modes, ports and signals.
 
-use garboard_parser::platform::Platform;
 use garboard_parser::{chmod, duration, port, signal};
 
-/// Properties: platforms and durations that were read can be printed and read again; a mode never sets bits that are
+/// Properties: durations that were read can be printed and read again; a mode never sets bits that are
 /// none of a mode's; a range of ports is one.
 pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let host = Platform::new("linux", "amd64", "");
-    if let Ok(platform) = Platform::parse(text, &host) {
-        assert_eq!(Platform::parse(&platform.format_all(), &host), Ok(platform));
-    }
     if let Ok(time) = duration::parse(text) {
         assert_eq!(duration::parse(&duration::format(time)), Ok(time));
     }

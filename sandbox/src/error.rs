@@ -33,6 +33,14 @@ pub enum SpawnError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A limit can't be set: no right to make control groups, or no such controller.
+    #[error("limiting the step's `{limit}`")]
+    Limit {
+        /// The limit, as options name it.
+        limit: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// Setting up failed inside the sandbox.
     #[error("{step}{}", on_path(path.as_ref()))]
     Setup {

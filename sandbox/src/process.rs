@@ -24,10 +24,14 @@ pub struct Process {
     /// The root file system.
     pub root: Root,
     /// Host folder that the sandbox keeps its mount point layers in. Made when missing; best on the file
-    /// system of the layers. What is in it is tiny, shared by all steps and may be deleted when nothing runs;
-    /// `step-*` in it is left over only if this process was killed.
+    /// system of the layers. What is in it is tiny, shared by all steps and may be deleted when nothing runs.
     #[serde(with = "one")]
     pub stubs: PathBuf,
+    /// Host path, of nothing that is there yet, on the file system of `stubs`: a folder for mount points of this
+    /// process alone. It is removed after the process, and left over only if the caller was killed. Empty for a
+    /// name of its own in `stubs`.
+    #[serde(with = "one")]
+    pub own_stubs: PathBuf,
     /// Mounts on top of the standard ones (`/proc`, `/dev`, `/sys`, `/etc/hosts`, `/etc/resolv.conf`);
     /// mounted by depth of their targets, so that nested targets work in any order.
     pub mounts: Vec<Mount>,
@@ -57,9 +61,11 @@ pub struct Process {
     pub ulimits: Vec<Ulimit>,
     /// How closed the sandbox is.
     pub security: Security,
-    /// Parent cgroup relative to the mount of the unified hierarchy. Without one, or without that hierarchy,
-    /// the process stays in the caller's cgroup and [`Exit::oom`](crate::Exit) is never set.
+    /// Parent cgroup relative to the mount of the unified hierarchy, or of each of the older ones. Without one and
+    /// without `limits`, the process stays in the caller's cgroup and [`Exit::oom`](crate::Exit) is never set.
     pub cgroup_parent: Option<String>,
+    /// What the process may use, all that it starts included.
+    pub limits: Limits,
 }
 
 impl Process {
@@ -69,6 +75,7 @@ impl Process {
         Self {
             root,
             stubs: stubs.into(),
+            own_stubs: PathBuf::new(),
             mounts: Vec::new(),
             args: Vec::new(),
             env: Vec::new(),
@@ -82,6 +89,7 @@ impl Process {
             ulimits: Vec::new(),
             security: Security::Sandbox,
             cgroup_parent: None,
+            limits: Limits::default(),
         }
     }
 }
@@ -209,4 +217,23 @@ pub struct Ulimit {
     pub soft: u64,
     /// Hard limit; `u64::MAX` for none.
     pub hard: u64,
+}
+
+/// Limits that control groups hold; a process is not started where one of them can't be set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Memory and swap together in bytes; -1 for any amount of swap.
+    pub memory_swap: Option<i64>,
+    /// Weight against others when processors are short; 1024 is the usual one.
+    pub cpu_shares: Option<u64>,
+    /// Length of a period of processor time in microseconds.
+    pub cpu_period: Option<u64>,
+    /// Processor time in a period in microseconds; -1 for no limit.
+    pub cpu_quota: Option<i64>,
+    /// Processors, such as `0-2,4`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes, such as `0`.
+    pub cpuset_mems: Option<String>,
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, pidfd_send_signal};
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Refused};
 use crate::channel::{self, Progress, Request};
 use crate::error::{Failure, SpawnError};
 use crate::init::{Order, Report};
@@ -146,8 +146,9 @@ pub fn dispatch() {
 ///
 /// Needs the rights that [`enter`](crate::enter) gives, and [`dispatch`] in `main`.
 pub fn spawn(process: &Process) -> Result<Child, SpawnError> {
-    let cgroup = process.cgroup_parent.as_deref().and_then(Cgroup::make);
-    let order = Order::new(process.clone(), cgroup.as_ref().map(Cgroup::path));
+    let cgroup = Cgroup::make(process.cgroup_parent.as_deref(), &process.limits)
+        .map_err(|Refused { limit, source }| SpawnError::Limit { limit, source })?;
+    let order = Order::new(process.clone(), cgroup.as_ref().map(Cgroup::folders).unwrap_or_default());
     let order_file = in_memory(&wire::encode(&order)).map_err(local("writing the order"))?;
     let (stdout, stdout_write) = pipe("making a pipe for the output")?;
     let (stderr, stderr_write) = pipe("making a pipe for the output")?;

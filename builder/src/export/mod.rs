@@ -49,9 +49,10 @@ impl Exporter<'_> {
     pub(crate) async fn export(&self, export: &Export, built: &[Built]) -> Result<Exported> {
         match &export.kind {
             ExportKind::CacheOnly => Ok(Exported::default()),
-            ExportKind::Local { dest, platform_split } => {
-                self.local(dest, split(*platform_split, built), built).await.map(|()| Exported::default())
-            }
+            ExportKind::Local { dest, platform_split, delete } => self
+                .local(dest, split(*platform_split, built), *delete, built)
+                .await
+                .map(|()| Exported::default()),
             ExportKind::Tar { dest, platform_split } => {
                 self.tar(dest, split(*platform_split, built), built).await.map(|()| Exported::default())
             }

@@ -16,6 +16,8 @@ struct Files<'a> {
     link: bool,
     parents: bool,
     excludes: &'a [String],
+    /// The sources are in the main context.
+    in_context: bool,
     sources: &'a [String],
     heredocs: &'a [Heredoc],
     dest: &'a str,
@@ -39,6 +41,7 @@ impl Evaluation<'_> {
             link: copy.link,
             parents: copy.parents,
             excludes: &copy.excludes,
+            in_context: copy.from.is_none(),
             sources: &copy.sources,
             heredocs: &copy.heredocs,
             dest: &copy.dest,
@@ -66,7 +69,7 @@ impl Evaluation<'_> {
         graph: &mut Graph,
     ) -> Step<()> {
         for source in &add.sources {
-            let source = self.word(state, source, trigger)?;
+            let source = self.expanded(state, source, trigger)?.text;
             if is_url(&source) || is_git(&source) {
                 return Err(Error::Unsupported { what: format!("ADD of {}", without_query(&source)) }.into());
             }
@@ -81,6 +84,7 @@ impl Evaluation<'_> {
             link: add.link,
             parents: false,
             excludes: &add.excludes,
+            in_context: true,
             sources: &add.sources,
             heredocs: &add.heredocs,
             dest: &add.dest,
@@ -107,6 +111,8 @@ impl Evaluation<'_> {
         graph: &mut Graph,
     ) -> Result<()> {
         let word = |text: &str| self.word(state, text, trigger);
+        let chown = files.chown.map(word).transpose()?;
+        let chmod = files.chmod.map(word).transpose()?;
         let sources = files.sources.iter().map(|s| word(s)).collect::<Result<Vec<_>>>()?;
         for source in &sources {
             if files.keyword == "COPY" && is_url(source) {
@@ -117,13 +123,15 @@ impl Evaluation<'_> {
             }
         }
         let dest = word(files.dest)?;
-        let chown = files.chown.map(word).transpose()?;
-        let chmod = files.chmod.map(word).transpose()?;
         let inline = files
             .heredocs
             .iter()
-            .map(|h| Ok((h.name.clone(), Self::heredoc_text(state, h)?)))
+            .map(|h| Ok((h.name.clone(), self.heredoc_text(state, h)?)))
             .collect::<Result<Vec<_>>>()?;
+        if files.in_context {
+            let verb = if files.keyword == "ADD" { "Add" } else { "Copy" };
+            self.ignored_sources(state, verb, &sources);
+        }
         let mut shown = sources.clone();
         shown.extend(files.heredocs.iter().map(|h| format!("<<{}", h.name)));
         let text = copy_text(files.keyword, files.parents, chown.as_deref(), chmod.as_deref(), &shown, &dest);
@@ -154,13 +162,15 @@ impl Evaluation<'_> {
     }
 
     /// The content of a here-document that becomes a file.
-    fn heredoc_text(state: &State, heredoc: &Heredoc) -> Result<String> {
+    fn heredoc_text(&self, state: &State, heredoc: &Heredoc) -> Result<String> {
         if !heredoc.expand {
             return Ok(heredoc.text());
         }
         let expanded = expand::heredoc(&heredoc.text(), &state.env);
         let failed = |e| Error::Instruction(format!("failed to process here-document {}: {e}", heredoc.name));
-        Ok(expanded.map_err(failed)?.text)
+        let expanded = expanded.map_err(failed)?;
+        self.undefined(state, &expanded.unmatched);
+        Ok(expanded.text)
     }
 
     /// `--from` and `from=` are taken as they are.
@@ -171,7 +181,7 @@ impl Evaluation<'_> {
         what: &str,
         trigger: bool,
     ) -> Result<()> {
-        if self.word(state, text, trigger).is_ok_and(|expanded| expanded == text) {
+        if self.expanded(state, text, trigger).is_ok_and(|expanded| expanded.text == text) {
             return Ok(());
         }
         let text = format!(
@@ -208,6 +218,7 @@ impl Evaluation<'_> {
         }
         if let Some(stage) = self.stage_index(from, numbers) {
             self.check_earlier(stage, index, numbers)?;
+            self.seen.borrow_mut().needs(index, stage);
             // A context of the same name takes the stage's place.
             return Ok(self.stage(stage, graph)?.op);
         }
@@ -221,7 +232,11 @@ impl Evaluation<'_> {
             Base::Scratch => Ok(graph.add(Op::Scratch, String::new(), None, false)),
             Base::Context(context) => Ok(graph.add(Op::Context(context), String::new(), None, false)),
             Base::Image(wanted) => {
+                let as_written = wanted.0 == from;
                 let image = self.image(wanted)?;
+                if as_written {
+                    self.base_platform(&state.at, from, self.target, &image.config);
+                }
                 if image.layers.is_empty() {
                     return Ok(graph.add(Op::Scratch, String::new(), None, false));
                 }

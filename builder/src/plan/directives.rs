@@ -1,5 +1,7 @@
 //! `# syntax=` and `# check=`, and the build arguments that take their place.
 
+use std::collections::BTreeSet;
+
 use garboard_parser::Dockerfile;
 use garboard_parser::lint::{CheckConfig, Warning};
 
@@ -29,27 +31,21 @@ pub(super) fn check_syntax(dockerfile: &Dockerfile, request: &BuildRequest) -> R
     Err(failure.with_hint(Some(hint.into())))
 }
 
-/// The parser's warnings that the file wants reported, and whether any of them is an error.
-pub(super) fn reported<'a>(
-    dockerfile: &'a Dockerfile,
-    request: &BuildRequest,
-) -> Result<(Vec<&'a Warning>, bool)> {
-    let directive = dockerfile.directives.check.as_ref().map(|s| s.value.as_str());
-    let text = request.build_args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str).or(directive);
-    let config = match text {
-        Some(text) => CheckConfig::parse(text).map_err(|e| Error::Syntax(e.to_string()))?,
-        None => CheckConfig::default(),
+/// What the directive, or the build argument that replaces it, says about checks.
+pub(crate) fn check_config(directive: Option<&str>, request: &BuildRequest) -> Result<CheckConfig> {
+    let config = match (request.build_args.get("BUILDKIT_DOCKERFILE_CHECK"), directive) {
+        (Some(text), _) => CheckConfig::parse(text),
+        (None, Some(text)) => CheckConfig::of_directive(text),
+        (None, None) => Ok(CheckConfig::default()),
     };
-    let warnings = dockerfile.warnings.iter().filter(|w| config.reports(w.rule)).collect();
-    Ok((warnings, config.error))
+    Ok(config.map_err(|e| Error::Syntax(e.to_string()))?)
 }
 
-/// The failure that `error=true` makes of warnings.
-pub(super) fn violation(warnings: &[&Warning]) -> Result<()> {
-    let Some(first) = warnings.first() else { return Ok(()) };
-    let mut names: Vec<&str> = warnings.iter().map(|w| w.rule.name()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let text = format!("lint violation found for rules: {}", names.join(", "));
-    Err(Failure::from(Error::Syntax(text)).at(Some(first.lines)))
+/// The failure that `error=true` makes of findings.
+pub(super) fn violation(config: &CheckConfig, found: &[Warning]) -> Result<()> {
+    let Some(first) = found.first().filter(|_| config.error) else { return Ok(()) };
+    let names: BTreeSet<&str> = found.iter().map(|finding| finding.rule.name()).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+    let failure = Failure::from(Error::Syntax(format!("lint violation found for rules: {names}")));
+    Err(failure.at(Some(first.lines)))
 }

@@ -3,6 +3,7 @@
 use garboard_parser::instruction::{Arg, CommandLine, Env, Label, Pair};
 use garboard_parser::{Instruction, InstructionKind, expand, port};
 
+use super::lint::At;
 use super::stage::{Evaluation, State, Step};
 use super::{args, metadata};
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
+        let lines = if trigger { self.planner.dockerfile.stages[index].lines } else { instruction.lines };
+        state.at = At::instruction(index, instruction, lines);
         match &instruction.kind {
             InstructionKind::Run(run) => self.run(state, index, run, instruction, trigger, graph)?,
             InstructionKind::Copy(copy) => self.copy(state, index, copy, instruction, trigger, graph)?,
@@ -45,6 +48,7 @@ impl Evaluation<'_> {
                 let mut ports: Vec<String> = Vec::new();
                 for word in &expanded {
                     let parsed = port::parse(word).map_err(|e| Error::Instruction(e.to_string()))?;
+                    self.exposed(state, word, &parsed);
                     ports.extend(parsed.iter().map(|p| p.to_string()));
                 }
                 state.record(format!("EXPOSE [{}]", ports.join(" ")), false);
@@ -86,12 +90,21 @@ impl Evaluation<'_> {
                 state.record(format!("SHELL [{}]", words.join(" ")), false);
             }
             InstructionKind::Healthcheck(check) => {
+                state.once.healthcheck = self.once(state, state.once.healthcheck);
                 let check = metadata::healthcheck(check);
                 state.record(healthcheck_text(&check), false);
                 state.config.config.healthcheck = Some(check);
             }
-            InstructionKind::Cmd(command) => cmd(state, command),
-            InstructionKind::Entrypoint(command) => entrypoint(state, command),
+            InstructionKind::Cmd(command) => {
+                state.once.cmd = self.once(state, state.once.cmd);
+                self.command_form(state, command);
+                cmd(state, command);
+            }
+            InstructionKind::Entrypoint(command) => {
+                state.once.entrypoint = self.once(state, state.once.entrypoint);
+                self.command_form(state, command);
+                entrypoint(state, command);
+            }
             InstructionKind::Onbuild(onbuild) => state.config.config.on_build.push(onbuild.trigger.clone()),
             other => return Err(Error::Internal(format!("{} is no metadata", other.name())).into()),
         }
@@ -100,7 +113,11 @@ impl Evaluation<'_> {
 
     fn env(&self, state: &mut State, env: &Env, trigger: bool) -> Result<()> {
         let pairs = self.pairs(state, &env.pairs, trigger)?;
+        if env.legacy {
+            self.legacy_pairs(state);
+        }
         for (name, value) in &pairs {
+            self.secret_name(state, "ENV", name);
             state.set_env(name, value);
             state.config.config.set_env(name, value);
         }
@@ -110,6 +127,9 @@ impl Evaluation<'_> {
 
     fn label(&self, state: &mut State, label: &Label, trigger: bool) -> Result<()> {
         let pairs = self.pairs(state, &label.pairs, trigger)?;
+        if label.legacy {
+            self.legacy_pairs(state);
+        }
         state.record(env_text("LABEL", pairs.iter().map(|(k, v)| (k.as_str(), Some(v.as_str())))), false);
         state.config.config.labels.extend(pairs);
         Ok(())
@@ -128,6 +148,7 @@ impl Evaluation<'_> {
         let globals = self.globals()?;
         let mut texts = Vec::new();
         for item in &arg.items {
+            self.secret_name(state, "ARG", &item.name);
             let given = self.planner.request.build_args.get(&item.name);
             let value = match (given, &item.default) {
                 (Some(given), _) => Some(given.clone()),
@@ -139,6 +160,8 @@ impl Evaluation<'_> {
             {
                 state.set_env(&item.name, value);
             }
+            let global = given.is_none() && item.default.is_none() && value.is_some();
+            self.seen.borrow_mut().arg(state, item, value.as_deref(), global);
             texts.push((item.name.clone(), value.clone()));
             state.args.push((item.name.clone(), value));
         }
@@ -156,6 +179,8 @@ impl Evaluation<'_> {
         graph: &mut Graph,
     ) -> Step<()> {
         let path = self.word(state, path, trigger)?;
+        self.first_workdir(state, &path);
+        state.workdir_set = true;
         let current = &state.config.config.working_dir;
         let full = if path.starts_with('/') { path.clone() } else { clean(&format!("/{current}/{path}")) };
         state.config.config.working_dir.clone_from(&full);
@@ -176,10 +201,17 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    /// A word with variables replaced.
+    /// A word with variables replaced; those that are not defined are reported.
     pub(super) fn word(&self, state: &State, text: &str, trigger: bool) -> Result<String> {
+        let expanded = self.expanded(state, text, trigger)?;
+        self.undefined(state, &expanded.unmatched);
+        Ok(expanded.text)
+    }
+
+    /// A word with variables replaced, for a look at it.
+    pub(super) fn expanded(&self, state: &State, text: &str, trigger: bool) -> Result<expand::Expanded> {
         let expanded = expand::word(text, self.escape(trigger), &state.env);
-        Ok(expanded.map_err(|e| Error::Instruction(e.to_string()))?.text)
+        Ok(expanded.map_err(|e| Error::Instruction(e.to_string()))?)
     }
 
     /// As [`Self::word`], and the result is split at blanks.
@@ -227,7 +259,6 @@ fn cmd(state: &mut State, command: &CommandLine) {
     state.record(format!("CMD {}", go_quoted_slice(&words)), false);
     state.config.config.cmd = words;
     state.config.config.args_escaped = true;
-    state.own_cmd = true;
 }
 
 /// An entrypoint drops a CMD that was inherited.
@@ -239,7 +270,7 @@ fn entrypoint(state: &mut State, command: &CommandLine) {
     let text = if words.is_empty() { "[]".to_owned() } else { go_quoted_slice(&words) };
     state.record(format!("ENTRYPOINT {text}"), false);
     state.config.config.entrypoint = words;
-    if !state.own_cmd {
+    if state.once.cmd.is_none() {
         state.config.config.cmd = Vec::new();
     }
 }

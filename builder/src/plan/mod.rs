@@ -8,20 +8,25 @@ mod args;
 mod copy;
 mod directives;
 mod dispatch;
+mod globals;
+mod lint;
 mod metadata;
 mod mount;
+mod outline;
 mod run;
 mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use directives::check_config;
 pub(crate) use dispatch::clean;
+pub(crate) use outline::Parts as OutlineParts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use futures_util::future::join_all;
-use garboard_parser::{Dockerfile, ParseError};
+use garboard_parser::{Dockerfile, ParseError, Warning as Finding};
 use garboard_registry::Platform;
 
 use crate::error::{Error, Failure, Result};
@@ -58,38 +63,98 @@ pub(crate) struct Planner<'a> {
 /// An image that planning needs: its name as written, its platform, and the lines that ask for it.
 type Wanted = (String, String);
 
+/// What is done with the stages of one platform.
+type Work<T> = fn(&stage::Evaluation<'_>, &mut Graph) -> stage::Step<T>;
+
 /// Images by name and platform; an error is only the failure of the stage that needs it.
 pub(crate) type Images = HashMap<Wanted, Result<BaseImage>>;
 
 impl Planner<'_> {
-    /// Plans all platforms of the request.
+    /// Plans all platforms of the request, and reports what was found on the way.
     pub(crate) async fn plan(&self) -> Result<Plan> {
-        directives::check_syntax(self.dockerfile, self.request)?;
-        let (warnings, strict) = directives::reported(self.dockerfile, self.request)?;
-        for found in &warnings {
-            self.reporter.warn(warning(found, self.file_name));
+        let (graph, images) =
+            self.strictly(&self.platforms()?, |evaluation, graph| evaluation.target(graph)).await?;
+        Ok(finish(graph, images))
+    }
+
+    /// What checks find: in all stages, or in those that the target needs.
+    pub(crate) async fn check(&self) -> (Vec<Finding>, Result<()>) {
+        let work: Work<()> = match self.request.target {
+            Some(_) => |evaluation, graph| evaluation.target(graph).map(drop),
+            None => |evaluation, graph| evaluation.all(graph),
+        };
+        let (found, result) = self.checked(std::slice::from_ref(self.platform), work).await;
+        (found, result.map(drop))
+    }
+
+    /// What the target takes.
+    pub(crate) async fn outline(&self) -> Result<OutlineParts> {
+        let work: Work<OutlineParts> = |evaluation, graph| {
+            evaluation.target(graph)?;
+            Ok(evaluation.outline(evaluation.target_index()?)?)
+        };
+        let (_, mut parts) = self.strictly(std::slice::from_ref(self.platform), work).await?;
+        parts.pop().ok_or_else(|| Error::Internal("no platform was evaluated".into()).into())
+    }
+
+    /// As [`Self::checked`], with the findings sent to the reporter.
+    async fn strictly<T>(&self, platforms: &[Platform], work: Work<T>) -> Result<(Graph, Vec<T>)> {
+        let (found, result) = self.checked(platforms, work).await;
+        for finding in &found {
+            self.reporter.warn(warning(finding, self.file_name));
         }
-        if strict {
-            directives::violation(&warnings)?;
-        }
-        let platforms = self.platforms()?;
-        let contexts = self.contexts()?;
+        result
+    }
+
+    /// Evaluates stages, and returns the findings that the file wants reported, in the order of its lines.
+    async fn checked<T>(
+        &self,
+        platforms: &[Platform],
+        work: Work<T>,
+    ) -> (Vec<Finding>, Result<(Graph, Vec<T>)>) {
+        let config = match directives::check_config(self.dockerfile.check(), self.request) {
+            Ok(config) => config,
+            Err(failure) => return (Vec::new(), Err(failure)),
+        };
+        let (more, result) = match directives::check_syntax(self.dockerfile, self.request) {
+            Ok(()) => self.evaluate(platforms, work).await,
+            Err(failure) => (Vec::new(), Err(failure)),
+        };
+        let found = self.dockerfile.warnings.iter().cloned().chain(more);
+        let mut found: Vec<Finding> = found.filter(|finding| config.reports(finding)).collect();
+        found.sort_by_key(|finding| finding.lines.0);
+        let result = result.and_then(|value| directives::violation(&config, &found).map(|()| value));
+        (found, result)
+    }
+
+    /// Evaluates stages for each platform, again until no image is unknown. Returns what was found for the first one.
+    async fn evaluate<T>(
+        &self,
+        platforms: &[Platform],
+        work: Work<T>,
+    ) -> (Vec<Finding>, Result<(Graph, Vec<T>)>) {
+        let contexts = match self.contexts() {
+            Ok(contexts) => contexts,
+            Err(failure) => return (Vec::new(), Err(failure)),
+        };
         let mut images = Images::new();
         loop {
             let mut graph = Graph::default();
             let mut missing = BTreeSet::new();
-            let mut planned = Vec::new();
-            for platform in &platforms {
+            let (mut values, mut found) = (Vec::new(), None);
+            for platform in platforms {
                 let evaluation =
                     stage::Evaluation::new(self, platform, platforms.len() > 1, &contexts, &images);
-                match evaluation.target(&mut graph) {
-                    Ok(image) => planned.push(image),
+                let step = work(&evaluation, &mut graph);
+                found.get_or_insert_with(|| evaluation.findings.take());
+                match step {
+                    Ok(value) => values.push(value),
                     Err(stage::Stop::Missing(wanted)) => missing.extend(wanted),
-                    Err(stage::Stop::Failed(failure)) => return Err(failure),
+                    Err(stage::Stop::Failed(failure)) => return (found.unwrap_or_default(), Err(failure)),
                 }
             }
             if missing.is_empty() {
-                return Ok(finish(graph, planned));
+                return (found.unwrap_or_default(), Ok((graph, values)));
             }
             self.resolve(missing, &mut images).await;
         }
@@ -245,11 +310,12 @@ fn read_ignore(path: &Path) -> Result<Option<String>> {
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// A parser's warning as an event.
-pub(crate) fn warning(warning: &garboard_parser::Warning, file: &str) -> Warning {
+/// A finding as an event.
+pub(crate) fn warning(warning: &Finding, file: &str) -> Warning {
     Warning {
         rule: Some(warning.rule.name().to_owned()),
         message: warning.message.clone(),
+        description: Some(warning.rule.description().to_owned()),
         url: warning.rule.url(),
         file: Some(file.to_owned()),
         lines: Some(warning.lines),

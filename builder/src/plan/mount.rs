@@ -6,7 +6,7 @@ use garboard_parser::instruction::{Mount, MountKind, Run, Sharing, parse_mount};
 use super::dispatch::clean;
 use super::stage::{Evaluation, State, Step};
 use crate::error::{Error, Result};
-use crate::graph::{CacheMount, Graph, Op, OpId, RunMount, RunMountKind, SecretMount};
+use crate::graph::{CacheMount, Graph, Op, OpId, RunMount, RunMountKind, SecretMount, SshMount};
 
 impl Evaluation<'_> {
     /// The mounts of a step in their order; the sandbox sorts them by depth. Variables that mounts set are added to `env`.
@@ -22,7 +22,11 @@ impl Evaluation<'_> {
         let mut out = Vec::new();
         let mut agents = 0;
         for spec in &run.mounts {
-            let expand = |value: &str| Ok(expand::word(value, self.escape(trigger), &state.env)?.text);
+            let expand = |value: &str| {
+                let expanded = expand::word(value, self.escape(trigger), &state.env)?;
+                self.undefined(state, &expanded.unmatched);
+                Ok(expanded.text)
+            };
             let mount = parse_mount(&spec.text, expand).map_err(|e| Error::Instruction(e.to_string()))?;
             match mount.kind {
                 MountKind::Bind => out.push(self.bind(state, index, &mount, graph)?),
@@ -33,19 +37,21 @@ impl Evaluation<'_> {
                         kind: RunMountKind::Tmpfs { size: mount.size },
                     });
                 }
-                MountKind::Secret => out.push(secret(state, &mount)?),
+                MountKind::Secret => {
+                    let secret = secret(state, &mount)?;
+                    if let RunMountKind::Secret(SecretMount { id, required, .. }) = &secret.kind {
+                        self.seen.borrow_mut().secret(state, id, *required);
+                    }
+                    out.push(secret);
+                }
                 MountKind::Ssh => {
-                    if mount.required {
-                        return Err(Error::Unsupported {
-                            what: "an SSH agent in RUN --mount=type=ssh".into(),
-                        }
-                        .into());
-                    }
-                    let socket =
-                        mount.target.clone().unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{agents}"));
+                    let id = mount.id.as_deref().filter(|id| !id.is_empty()).unwrap_or("default");
+                    self.seen.borrow_mut().ssh(state, id, mount.required);
+                    let mount = ssh(state, &mount, agents)?;
                     if !env.iter().any(|(k, _)| k == "SSH_AUTH_SOCK") {
-                        env.push(("SSH_AUTH_SOCK".into(), socket));
+                        env.push(("SSH_AUTH_SOCK".into(), mount.target.clone()));
                     }
+                    out.push(mount);
                     agents += 1;
                 }
             }
@@ -147,6 +153,22 @@ fn secret(state: &State, mount: &Mount) -> Result<RunMount> {
         env: mount.env.clone(),
         required: mount.required,
         mode: mount.mode.unwrap_or(0o400),
+        uid: mount.uid.unwrap_or(0),
+        gid: mount.gid.unwrap_or(0),
+    });
+    Ok(RunMount { target, kind })
+}
+
+/// The `number`th agent of a step.
+fn ssh(state: &State, mount: &Mount, number: usize) -> Result<RunMount> {
+    let target = match &mount.target {
+        Some(_) => target(state, mount)?,
+        None => format!("/run/buildkit/ssh_agent.{number}"),
+    };
+    let kind = RunMountKind::Ssh(SshMount {
+        id: mount.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| "default".into()),
+        required: mount.required,
+        mode: mount.mode.unwrap_or(0o600),
         uid: mount.uid.unwrap_or(0),
         gid: mount.gid.unwrap_or(0),
     });

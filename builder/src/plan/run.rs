@@ -27,7 +27,9 @@ impl Evaluation<'_> {
     ) -> Step<()> {
         let request = self.planner.request;
         if !run.devices.is_empty() {
-            return Err(Error::Unsupported { what: "RUN --device".into() }.into());
+            let failure = crate::error::Failure::from(Error::Unsupported { what: "RUN --device".into() });
+            let hint = "a step with `--security=insecure` has the machine's fuse, kvm, tun and loop devices";
+            return Err(failure.with_hint(Some(hint.into())).into());
         }
         let network = self.network(run)?;
         let insecure = run.security == Some(Security::Insecure);

@@ -1,11 +1,14 @@
 //! Evaluation of stages: from FROM to the last instruction.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use garboard_parser::{Instruction, InstructionKind, Stage, expand};
+use garboard_parser::{Instruction, InstructionKind, Stage, Warning, expand};
 use garboard_registry::Platform;
 
+use super::globals::Globals;
+use super::lint::{At, Ignored, Once};
+use super::outline::Seen;
 use super::{Contexts, Images, Planner, Wanted, args};
 use crate::error::{Error, Failure, Result};
 use crate::export::{PlannedHistory, PlannedImage};
@@ -53,8 +56,11 @@ pub(super) struct State {
     /// ARGs in scope in the order of their instructions.
     pub(super) args: Vec<(String, Option<String>)>,
     pub(super) platform: Platform,
-    /// A CMD of this stage.
-    pub(super) own_cmd: bool,
+    /// The instruction that is worked on.
+    pub(super) at: At,
+    pub(super) once: Once,
+    /// The stage or one that it is built on has a WORKDIR.
+    pub(super) workdir_set: bool,
     pub(super) no_cache: bool,
     /// Progress names: how many steps the stage has, and at which we are.
     pub(super) steps: usize,
@@ -71,6 +77,10 @@ pub(super) struct Evaluation<'a> {
     images: &'a Images,
     stages: RefCell<BTreeMap<usize, State>>,
     missing: RefCell<BTreeSet<Wanted>>,
+    globals: OnceCell<Result<Globals>>,
+    pub(super) ignored: OnceCell<Option<Ignored>>,
+    pub(super) findings: RefCell<Vec<Warning>>,
+    pub(super) seen: RefCell<Seen>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -81,15 +91,37 @@ impl<'a> Evaluation<'a> {
         contexts: &'a Contexts,
         images: &'a Images,
     ) -> Self {
-        let (stages, missing) = (RefCell::default(), RefCell::default());
-        Self { planner, target, several, contexts, images, stages, missing }
+        Self {
+            planner,
+            target,
+            several,
+            contexts,
+            images,
+            stages: RefCell::default(),
+            missing: RefCell::default(),
+            globals: OnceCell::new(),
+            ignored: OnceCell::new(),
+            findings: RefCell::default(),
+            seen: RefCell::default(),
+        }
+    }
+
+    /// Evaluates every stage.
+    pub(super) fn all(&self, graph: &mut Graph) -> Step<()> {
+        self.check_froms()?;
+        let stages = 0..self.planner.dockerfile.stages.len();
+        self.request_bases(stages.clone().collect())?;
+        for index in stages {
+            self.stage(index, graph)?;
+        }
+        Ok(())
     }
 
     /// The image of the target stage.
     pub(super) fn target(&self, graph: &mut Graph) -> Step<PlannedImage> {
-        self.check_bases()?;
+        self.check_froms()?;
         let index = self.target_index()?;
-        self.request_bases(index)?;
+        self.request_bases(vec![index])?;
         let state = self.stage(index, graph)?;
         let mut config = state.config;
         for (name, value) in &self.planner.request.labels {
@@ -111,7 +143,7 @@ impl<'a> Evaluation<'a> {
         let name = "SOURCE_DATE_EPOCH";
         let globals = self.globals()?;
         let given = self.planner.request.build_args.get(name).cloned();
-        let text = given.or_else(|| globals.declared.get(name).cloned().flatten());
+        let text = given.or_else(|| globals.declared.get(name).and_then(|arg| arg.value.clone()));
         match text.as_deref() {
             None | Some("") => Ok(None),
             Some(text) => match text.parse() {
@@ -135,31 +167,21 @@ impl<'a> Evaluation<'a> {
         config.architecture.clone_from(&wanted.architecture);
     }
 
-    /// Every stage's base name has to be a name, also of stages that nobody needs.
-    fn check_bases(&self) -> Result<()> {
-        for stage in &self.planner.dockerfile.stages {
-            self.base_name(stage).map_err(|e| e.at(Some(stage.lines)))?;
-        }
-        Ok(())
-    }
-
-    fn target_index(&self) -> Result<usize> {
+    pub(super) fn target_index(&self) -> Result<usize> {
         let stages = &self.planner.dockerfile.stages;
         let Some(target) = &self.planner.request.target else { return Ok(stages.len() - 1) };
-        let lower = target.to_lowercase();
-        stages.iter().rposition(|s| s.name.as_deref() == Some(&lower)).ok_or_else(|| {
+        self.planner.dockerfile.stage_named(target).ok_or_else(|| {
             let names: Vec<&str> = stages.iter().filter_map(|s| s.name.as_deref()).collect();
-            let mean = garboard_parser::suggest::did_you_mean(&lower, names, false)
+            let mean = garboard_parser::suggest::did_you_mean(target, names, false)
                 .map(|n| format!(" (did you mean {n}?)"))
                 .unwrap_or_default();
             Error::Request(format!("target stage {target:?} could not be found{mean}")).into()
         })
     }
 
-    /// Names all base images that the target needs as far as that is known before ONBUILD, so that they are resolved at
+    /// Names all base images that the targets need as far as that is known before ONBUILD, so that they are resolved at
     /// once.
-    fn request_bases(&self, target: usize) -> Step<()> {
-        let mut todo = vec![target];
+    fn request_bases(&self, mut todo: Vec<usize>) -> Step<()> {
         let mut seen = BTreeSet::new();
         while let Some(index) = todo.pop() {
             if !seen.insert(index) {
@@ -219,6 +241,7 @@ impl<'a> Evaluation<'a> {
             self.stages.borrow_mut().insert(index, state.clone());
             return Ok(state);
         }
+        self.note_variables(index, stage)?;
         let triggers = Self::triggers(&mut state).map_err(place)?;
         // FROM counts where it is a step of its own.
         state.steps = state.step + countable(&triggers) + countable(&stage.instructions);
@@ -250,8 +273,9 @@ impl<'a> Evaluation<'a> {
         let platform = self.stage_platform(stage)?;
         let mut state = match self.base(index, stage)? {
             Base::Stage(parent) => {
+                self.seen.borrow_mut().needs(index, parent);
                 let parent = self.stage(parent, graph)?;
-                State { stage: name, own_cmd: false, steps: 0, step: 0, ..parent }
+                State { stage: name, once: Once::default(), steps: 0, step: 0, ..parent }
             }
             Base::Scratch => Self::scratch(name, platform, graph),
             Base::Context(context) => {
@@ -261,7 +285,12 @@ impl<'a> Evaluation<'a> {
                 state
             }
             Base::Image(wanted) => {
+                let as_written = self.base_name(stage)? == wanted.0;
                 let image = self.image(wanted)?;
+                if as_written {
+                    let written = self.base_name(stage)?;
+                    self.base_platform(&At::from(index, stage), &written, &platform, &image.config);
+                }
                 self.on_image(name, image, platform, stage, graph)
             }
         };
@@ -289,7 +318,9 @@ impl<'a> Evaluation<'a> {
             env: Vec::new(),
             args: Vec::new(),
             platform,
-            own_cmd: false,
+            at: At::default(),
+            once: Once::default(),
+            workdir_set: false,
             no_cache: false,
             steps: 0,
             step: 0,
@@ -402,8 +433,8 @@ impl<'a> Evaluation<'a> {
     }
 
     /// FROM's name with variables replaced.
-    fn base_name(&self, stage: &Stage) -> Result<String> {
-        let name = self.expand_global(&stage.base)?;
+    pub(super) fn base_name(&self, stage: &Stage) -> Result<String> {
+        let name = self.expand_global(&stage.base)?.text;
         if name.is_empty() {
             let text = format!("base name ({}) should not be blank", stage.base);
             return Err(Error::Instruction(text).into());
@@ -412,52 +443,52 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The platform of a stage.
-    fn stage_platform(&self, stage: &Stage) -> Result<Platform> {
+    pub(super) fn stage_platform(&self, stage: &Stage) -> Result<Platform> {
         let Some(text) = &stage.platform else { return Ok(self.target.clone()) };
         let value = self.expand_global(text)?;
-        if value.is_empty() {
-            return Err(Error::Instruction(format!("empty platform value from expression {text}")).into());
-        }
-        let parsed = value.parse::<Platform>();
-        let failed = |e| Error::Instruction(format!("failed to parse platform {value}: {e}"));
-        Ok(parsed.map_err(failed)?.normalized())
+        let problem = match value.text.parse::<Platform>() {
+            Ok(platform) => return Ok(platform.normalized()),
+            Err(_) if value.text.is_empty() => format!("empty platform value from expression {text}"),
+            Err(e) => format!("failed to parse platform {text}: {e}"),
+        };
+        let mean = self.globals()?.suggestion(&value.unmatched);
+        Err(Error::Instruction(problem + &mean).into())
     }
 
-    fn expand_global(&self, text: &str) -> Result<String> {
+    pub(super) fn expand_global(&self, text: &str) -> Result<expand::Expanded> {
         let globals = self.globals()?;
         let expanded = expand::word(text, self.planner.dockerfile.escape, &globals.values);
-        Ok(expanded.map_err(|e| Error::Instruction(e.to_string()))?.text)
+        Ok(expanded.map_err(|e| Error::Instruction(e.to_string()))?)
     }
 
-    /// The global scope: automatic arguments, then the ARGs before the first FROM.
-    pub(super) fn globals(&self) -> Result<Globals> {
-        let request = self.planner.request;
-        let stages = &self.planner.dockerfile.stages;
-        let last = stages.last().and_then(|s| s.name.clone());
-        let stage = request.target.clone().or(last).unwrap_or_else(|| "default".into());
-        let automatic = args::automatic(self.planner.platform, self.target, &stage, &request.build_args);
-        let mut globals = Globals { values: automatic, declared: BTreeMap::new() };
-        for instruction in &self.planner.dockerfile.global_args {
-            let InstructionKind::Arg(arg) = &instruction.kind else { continue };
-            for item in &arg.items {
-                let value = match (request.build_args.get(&item.name), &item.default) {
-                    (Some(given), _) => Some(given.clone()),
-                    (None, Some(default)) => {
-                        let expanded = expand::word(default, self.planner.dockerfile.escape, &globals.values);
-                        let failed = |e: expand::ExpandError| {
-                            Failure::from(Error::Instruction(e.to_string())).at(Some(instruction.lines))
-                        };
-                        Some(expanded.map_err(failed)?.text)
-                    }
-                    (None, None) => None,
-                };
-                if let Some(value) = &value {
-                    globals.values.insert(item.name.clone(), value.clone());
-                }
-                globals.declared.insert(item.name.clone(), value);
-            }
+    /// Notes which variables a stage's FROM uses.
+    fn note_variables(&self, index: usize, stage: &Stage) -> Result<()> {
+        for text in std::iter::once(&stage.base).chain(&stage.platform) {
+            let matched = self.expand_global(text)?.matched;
+            self.seen.borrow_mut().used(index, matched);
         }
-        Ok(globals)
+        Ok(())
+    }
+
+    /// The global scope.
+    pub(super) fn globals(&self) -> Result<&Globals> {
+        let read = || {
+            let given = &self.planner.request.build_args;
+            Globals::read(self.planner.dockerfile, self.automatic(), given)
+        };
+        self.globals.get_or_init(read).as_ref().map_err(Clone::clone)
+    }
+
+    /// The global scope as it is without build arguments, if that can be read.
+    pub(super) fn default_globals(&self) -> Option<Globals> {
+        Globals::read(self.planner.dockerfile, self.automatic(), &BTreeMap::new()).ok()
+    }
+
+    fn automatic(&self) -> BTreeMap<String, String> {
+        let request = self.planner.request;
+        let last = self.planner.dockerfile.stages.last().and_then(|s| s.name.clone());
+        let stage = request.target.clone().or(last).unwrap_or_else(|| "default".into());
+        args::automatic(self.planner.platform, self.target, &stage, &request.build_args)
     }
 
     /// A stage by name (of several the last), or by number where `numbers`.
@@ -466,7 +497,7 @@ impl<'a> Evaluation<'a> {
         if numbers && let Ok(index) = text.parse::<usize>() {
             return (index < stages.len()).then_some(index);
         }
-        stages.iter().rposition(|s| s.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(text)))
+        self.planner.dockerfile.stage_named(text)
     }
 
     /// Name of a stage in messages.
@@ -524,13 +555,6 @@ pub(super) enum Base {
     Scratch,
     Context(crate::graph::ContextOp),
     Image(Wanted),
-}
-
-/// Arguments of the global scope.
-pub(super) struct Globals {
-    /// What is automatic, and over it what the file declares.
-    pub(super) values: BTreeMap<String, String>,
-    pub(super) declared: BTreeMap<String, Option<String>>,
 }
 
 impl State {

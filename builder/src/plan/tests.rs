@@ -44,6 +44,8 @@ fn request() -> BuildRequest {
         cgroup_parent: None,
         entitlements: Entitlements::default(),
         secrets: BTreeMap::new(),
+        ssh: BTreeMap::new(),
+        resources: crate::request::Resources::default(),
         tags: Vec::new(),
         exports: Vec::new(),
         resolv_conf: Vec::new(),

@@ -13,6 +13,7 @@ use crate::copy::{Accounts, CopyError, CopyOp, CopySource, Owner, PlannedEntry, 
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::files::Files;
 use crate::graph::{CopyNode, Node, Op};
+use crate::layer_folder::{LayerFolder, lowers};
 use crate::layers::{BlobFormat, Layers, blocking};
 use crate::tree::{Tree, TreeLayer};
 
@@ -67,6 +68,10 @@ impl Solver {
         }
         let layers = self.layers.clone();
         let format = self.environment.export.filter(|_| node.exported && !node.read);
+        if format.is_none() {
+            let place = self.place(copy);
+            return blocking(move || super::rest::write(&layers, planned, &place, &below)).await;
+        }
         blocking(move || write(&layers, planned, format)).await
     }
 
@@ -158,7 +163,7 @@ impl Solver {
         op: &CopyOp,
         (archives, plain): (Vec<Archive>, Selection),
         source: &Files,
-        folders: Vec<std::path::PathBuf>,
+        mut folders: Vec<LayerFolder>,
         below: &TreeView,
     ) -> Result<TreeLayer> {
         let what = || "failed to unpack an archive".to_owned();
@@ -174,9 +179,7 @@ impl Solver {
         let mut tocs = below.layers().to_vec();
         tocs.push(Arc::new(written.toc));
         let view = TreeView::new(tocs);
-        let mut lowers = folders;
-        lowers.push(between.fs().to_owned());
-        lowers.reverse();
+        folders.push(LayerFolder::whole(between.fs()));
         let upper = store.staging().attempt(what)?;
         let chown = op.chown.map(|o| (o.uid, o.gid));
         let mut withheld = Vec::new();
@@ -189,17 +192,17 @@ impl Solver {
             }
             Ok(())
         };
-        let mut unpacked = self.change_tree(&lowers, &upper, &view, fill)?;
+        let mut unpacked = self.change_tree(&folders, &upper, &view, fill)?;
         for withheld in withheld {
             withheld.apply(&mut unpacked, &view);
         }
         write(&self.layers, merge(plain, unpacked), None)
     }
 
-    /// Lets `fill` write into the merged tree of `lowers` (the topmost first), and says what it changed.
+    /// Lets `fill` write into the merged tree of `folders` (the lowest first), and says what it changed.
     fn change_tree(
         &self,
-        lowers: &[std::path::PathBuf],
+        folders: &[LayerFolder],
         upper: &garboard_cache::Staging,
         view: &TreeView,
         fill: impl FnOnce(&Path) -> Result<()>,
@@ -208,13 +211,14 @@ impl Solver {
         let options = self.layers.diff_options();
         if !self.overlay()? {
             let folder = upper.fs();
-            super::mounts::flatten(lowers, view, folder, self.layers.ids)?;
+            super::mounts::flatten(folders, view, folder, self.layers.ids)?;
             let stamp = garboard_layer::TreeStamp::take(folder, options.threads).attempt(what)?;
             fill(folder)?;
             return garboard_layer::diff_trees(view, folder, Some(&stamp), options).attempt(what);
         }
-        let mounted = garboard_sandbox::mount_overlay_view(lowers, Some((upper.fs(), upper.work())))
-            .map_err(|e| Error::Internal(format!("{}: {e}", what())))?;
+        let mounted =
+            garboard_sandbox::mount_overlay_view(&lowers(folders), Some((upper.fs(), upper.work())))
+                .map_err(|e| Error::Internal(format!("{}: {e}", what())))?;
         fill(&mounted.path())?;
         drop(mounted);
         garboard_layer::diff_overlay(upper.fs(), view, options).attempt(what)
@@ -306,6 +310,7 @@ pub(super) fn write(layers: &Layers, planned: Vec<Planned>, format: Option<BlobF
             toc: Some(toc.clone()),
             diff_id: written.diff_id,
             blob: Some(blob),
+            rests_on: None,
             keep_folder: false,
             created: Some(created),
         };

@@ -10,6 +10,7 @@ mod copy;
 mod key;
 mod mkdir;
 mod mounts;
+mod rest;
 mod run;
 
 pub(crate) use copy::operation as copy_operation;
@@ -37,7 +38,11 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 /// What steps get from outside.
 pub(crate) struct Environment {
     pub(crate) secrets: std::collections::BTreeMap<String, SecretSource>,
+    pub(crate) agents: crate::ssh::Agents,
     pub(crate) resolv_conf: Vec<u8>,
+    /// The platform of this machine.
+    pub(crate) host: garboard_registry::Platform,
+    pub(crate) resources: crate::request::Resources,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,
     /// Copy trees even where overlay file systems can be mounted.

@@ -10,8 +10,10 @@ use garboard_sandbox::{BindSource, Mount, MountKind};
 use super::Solver;
 use crate::error::{Attempt, Error, Result};
 use crate::files::{Files, Links};
-use crate::graph::{CacheMount, RunMountKind, RunOp, SecretMount};
+use crate::graph::{CacheMount, RunMountKind, RunOp, SecretMount, SshMount};
+use crate::layer_folder::{LayerFolder, lowers};
 use crate::request::SecretSource;
+use crate::ssh::AgentSocket;
 use crate::tree::Tree;
 
 const MAX_SECRET: u64 = 500 << 10;
@@ -23,6 +25,8 @@ pub(super) struct Prepared {
     /// Secrets that become variables.
     pub(super) env: Vec<(String, Vec<u8>)>,
     guards: Vec<CacheMountGuard>,
+    // Before their folders, which are in `scratch`.
+    agents: Vec<AgentSocket>,
     scratch: Vec<Scratch>,
 }
 
@@ -46,6 +50,7 @@ impl Solver {
                 }
                 RunMountKind::Tmpfs { size } => Some(MountKind::Tmpfs { size: *size }),
                 RunMountKind::Secret(secret) => self.secret(secret, &mut prepared)?,
+                RunMountKind::Ssh(ssh) => self.agent(ssh, &mut prepared)?,
                 RunMountKind::Script { content } => {
                     Some(MountKind::File { bytes: content.clone().into_bytes(), mode: 0o755, uid: 0, gid: 0 })
                 }
@@ -96,9 +101,7 @@ impl Solver {
         let files = self.layers.files(tree).await?;
         files.require(&selector.to_string_lossy())?;
         let source = if self.overlay()? {
-            let mut lowers = self.layers.folders(tree).await?;
-            lowers.reverse();
-            BindSource::TmpOverlay { lowers }
+            BindSource::TmpOverlay { lowers: lowers(&self.layers.folders(tree).await?) }
         } else {
             let what = || "failed to copy files for a mount".to_owned();
             let scratch = self.layers.store.scratch().attempt(what)?;
@@ -126,6 +129,29 @@ impl Solver {
         }
         let file = value.filter(|_| secret.file);
         Ok(file.map(|bytes| MountKind::File { bytes, mode: secret.mode, uid: secret.uid, gid: secret.gid }))
+    }
+
+    /// A socket for this mount alone, answered as long as the step runs.
+    fn agent(&self, ssh: &SshMount, prepared: &mut Prepared) -> Result<Option<MountKind>> {
+        let what = || format!("failed to make a socket for the SSH agent `{}`", ssh.id);
+        let agents = &self.environment.agents;
+        if !agents.has(&ssh.id) {
+            if !ssh.required {
+                return Ok(None);
+            }
+            let message = format!("no SSH agent or key is given for the required mount `{}`", ssh.id);
+            let value = if ssh.id == "default" { "default".into() } else { format!("{}=SOCKET|KEY", ssh.id) };
+            return Err(Error::Mount { message, hint: Some(format!("give it with `--ssh {value}`")) }.into());
+        }
+        let scratch = self.layers.store.scratch().attempt(what)?;
+        let Some(socket) = agents.listen(&ssh.id, scratch.path()).attempt(what)? else { return Ok(None) };
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(ssh.mode & 0o777);
+        std::os::unix::fs::chown(socket.path(), Some(ssh.uid), Some(ssh.gid)).attempt(what)?;
+        std::fs::set_permissions(socket.path(), mode).attempt(what)?;
+        let kind = MountKind::Socket { path: socket.path().to_owned() };
+        prepared.agents.push(socket);
+        prepared.scratch.push(scratch);
+        Ok(Some(kind))
     }
 }
 
@@ -178,9 +204,8 @@ fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes the merged tree of some layer folders (the topmost first) into an empty folder.
-pub(super) fn flatten(lowers: &[PathBuf], view: &TreeView, dest: &Path, ids: Ids) -> Result<()> {
-    let folders: Vec<&Path> = lowers.iter().rev().map(PathBuf::as_path).collect();
-    let files = Files::of_folders(view.clone(), &folders)?;
+/// Writes the merged tree of some layer folders (the lowest first) into an empty folder.
+pub(super) fn flatten(folders: &[LayerFolder], view: &TreeView, dest: &Path, ids: Ids) -> Result<()> {
+    let files = Files::of_folders(view.clone(), folders)?;
     files.write(b"", dest, ids, Links::Break).attempt(|| "failed to copy a tree".into())
 }

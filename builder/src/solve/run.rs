@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use garboard_cache::{NewLayer, Staging};
@@ -16,9 +16,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::mounts::Prepared;
 use super::{Solver, now};
 use crate::cancel::Cancel;
+use crate::emulate;
 use crate::error::{Attempt, DISK_FULL, Error, Result};
 use crate::event::Stream;
 use crate::graph::RunOp;
+use crate::layer_folder::{LayerFolder, lowers};
 use crate::layers::blocking;
 use crate::reporter::Step;
 use crate::request::NetworkMode;
@@ -40,13 +42,13 @@ impl Solver {
         let this = self.clone();
         let run = run.clone();
         let step = step.clone();
-        blocking(move || this.run_blocking(&run, folders, &view, prepared, &step)).await
+        blocking(move || this.run_blocking(&run, &folders, &view, prepared, &step)).await
     }
 
     fn run_blocking(
         &self,
         run: &RunOp,
-        mut folders: Vec<PathBuf>,
+        folders: &[LayerFolder],
         view: &TreeView,
         prepared: Prepared,
         step: &Step,
@@ -54,23 +56,24 @@ impl Solver {
         let what = || "failed to prepare a layer".to_owned();
         let store = &self.layers.store;
         let staging = store.staging().attempt(what)?;
-        folders.reverse();
         let (root, stamp) = if self.overlay()? {
             let root = Root::Overlay {
-                lowers: folders,
+                lowers: lowers(folders),
                 upper: staging.fs().to_owned(),
                 work: staging.work().to_owned(),
                 volatile: true,
             };
             (root, None)
         } else {
-            super::mounts::flatten(&folders, view, staging.fs(), self.layers.ids)?;
+            super::mounts::flatten(folders, view, staging.fs(), self.layers.ids)?;
             (
                 Root::Folder(staging.fs().to_owned()),
                 Some(TreeStamp::take(staging.fs(), self.layers.threads).attempt(what)?),
             )
         };
-        let process = self.process(run, root, &prepared);
+        let mut process = self.process(run, root, &prepared);
+        // In the folder that is cleared when this process is found dead.
+        process.own_stubs = staging.work().with_extension("stubs");
         self.execute(run, &process, step)?;
         drop(prepared);
         self.record_changes(staging, view, stamp.as_ref())
@@ -106,13 +109,14 @@ impl Solver {
             .collect();
         process.security = if run.insecure { Security::Insecure } else { Security::Sandbox };
         process.cgroup_parent.clone_from(&run.cgroup_parent);
+        process.limits.clone_from(&self.environment.resources);
         process
     }
 
     /// Runs the process to its end and passes on what it prints.
     fn execute(&self, run: &RunOp, process: &Process, step: &Step) -> Result<()> {
         let command = run.args.join(" ");
-        let child = garboard_sandbox::spawn(process).map_err(|e| start_failure(&command, &e))?;
+        let child = garboard_sandbox::spawn(process).map_err(|e| self.start_failure(run, &command, &e))?;
         let exit = attend(child, step, &self.cancel)?;
         if self.cancel.is_canceled() {
             return Err(Error::Canceled.into());
@@ -124,6 +128,25 @@ impl Solver {
         // What the step wrote is still there; it is gone when the report is made.
         let hint = if self.is_disk_full() { Some(DISK_FULL.to_owned()) } else { exit_hint(exit) };
         Err(Error::Process { command, status, hint }.into())
+    }
+
+    /// Why a step didn't start. What is no program here may be one of another kind of processor.
+    fn start_failure(
+        &self,
+        run: &RunOp,
+        command: &str,
+        error: &garboard_sandbox::SpawnError,
+    ) -> crate::error::Failure {
+        let foreign = || {
+            let platform = crate::platform::parse(&run.platform).ok()?;
+            emulate::explain(Path::new(emulate::BINFMT), &platform, &self.environment.host)
+        };
+        let reason = super::copy::chain(error);
+        let (reason, hint) = match is_no_program(error).then(foreign).flatten() {
+            Some((why, hint)) => (format!("{reason}: {why}"), Some(hint)),
+            None => (reason, start_hint(error)),
+        };
+        Error::Start { command: command.to_owned(), reason, hint }.into()
     }
 
     /// Whether the store's file system has no room for more.
@@ -276,21 +299,37 @@ fn exit_hint(exit: Exit) -> Option<String> {
     }
 }
 
-fn start_failure(command: &str, error: &garboard_sandbox::SpawnError) -> crate::error::Failure {
-    let reason = super::copy::chain(error);
-    Error::Start { command: command.to_owned(), reason, hint: start_hint(error) }.into()
+/// Whether the kernel can't make anything of a program, or not find what is to run it.
+fn is_no_program(error: &garboard_sandbox::SpawnError) -> bool {
+    use garboard_sandbox::SpawnError;
+    match error {
+        SpawnError::Exec { interpreter_missing, source, .. } => *interpreter_missing || is_no_exec(source),
+        _ => false,
+    }
+}
+
+fn is_no_exec(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
 }
 
 fn start_hint(error: &garboard_sandbox::SpawnError) -> Option<String> {
     use garboard_sandbox::SpawnError;
     match error {
         SpawnError::NotInPath { .. } => Some("is it installed in this stage? A shell's builtins need the shell form".into()),
+        SpawnError::Exec { source, .. } if is_no_exec(source) => {
+            Some("is it a script without a first line `#!/bin/sh`, or a program for another kind of processor?".into())
+        }
         SpawnError::Exec { interpreter_missing: true, .. } => {
             Some("the image lacks the interpreter or loader that the program names in its first line or header".into())
         }
         SpawnError::UnknownUser { .. } | SpawnError::UnknownGroup { .. } => {
             Some("make the user in an earlier step, or give numbers".into())
         }
+        SpawnError::Limit { .. } => Some(
+            "limits need control groups that may be changed: run as root, or below a group of yours by `--cgroup-parent`, or \
+             in a session of systemd; else leave the limit out"
+                .into(),
+        ),
         SpawnError::UnmappedId { .. } => Some(
             "only some ids are known here: give this user ranges in /etc/subuid and /etc/subgid, and install newuidmap \
              (package uidmap)"

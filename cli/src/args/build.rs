@@ -3,6 +3,7 @@
 use clap::{Args, ValueHint};
 
 use super::refused::Foreign;
+use super::resources::ResourceArgs;
 use super::values::boolean;
 
 /// Build an image from a Dockerfile
@@ -48,6 +49,10 @@ pub(crate) struct BuildArgs {
     /// A secret for `RUN --mount=type=secret`: `id=NAME[,src=FILE|,env=VARIABLE]`
     #[arg(long = "secret", value_name = "SECRET", help_heading = "Input")]
     pub(crate) secrets: Vec<String>,
+
+    /// An agent for `RUN --mount=type=ssh`: `default`, or `ID=SOCKET` or `ID=KEY[,KEY…]`
+    #[arg(long = "ssh", value_name = "AGENT", help_heading = "Input")]
+    pub(crate) ssh: Vec<String>,
 
     /// Label of the image
     #[arg(long = "label", value_name = "NAME=VALUE", help_heading = "Output")]
@@ -117,13 +122,16 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "GROUP", help_heading = "Steps")]
     pub(crate) cgroup_parent: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
+
     /// Only check the Dockerfile (`--call=check`)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = boolean, help_heading = "Display")]
     pub(crate) check: Option<bool>,
 
-    /// What to do: `build` or `check`, the latter also as `check,format=json`
-    #[arg(long, value_name = "METHOD", help_heading = "Display")]
+    /// What to do: `build`, `check`, `outline` or `targets`; `,format=json` for machines
+    #[arg(long, alias = "print", value_name = "METHOD", help_heading = "Display")]
     pub(crate) call: Option<String>,
 
     /// How progress is shown: auto, plain, tty, rawjson, quiet or none

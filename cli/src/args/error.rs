@@ -47,6 +47,12 @@ pub(crate) enum ArgsError {
         /// Why not.
         problem: &'static str,
     },
+    /// Files of a folder would be removed that isn't below the current one.
+    #[error("won't remove what else is in `{}`: it is not below the current folder", folder.display())]
+    Delete {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Two things are to be read from standard input.
     #[error("can't read both the build context and the Dockerfile from standard input")]
     StdinTwice,
@@ -72,6 +78,22 @@ pub(crate) enum ArgsError {
     #[error("can't use `{path}` as secret `{id}`: {problem}")]
     SecretFile {
         /// The secret.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An agent is asked for, and the environment names none.
+    #[error("can't use an SSH agent as `{id}`: SSH_AUTH_SOCK is not set")]
+    NoAgent {
+        /// The id of the agent.
+        id: String,
+    },
+    /// The socket or key of an agent is missing, or neither.
+    #[error("can't use `{path}` as SSH agent or key `{id}`: {problem}")]
+    SshFile {
+        /// The id of the agent.
         id: String,
         /// Its file.
         path: PathBuf,
@@ -109,7 +131,14 @@ impl ArgsError {
 
     /// Whether the command line itself is wrong, rather than what it names.
     pub(crate) fn is_usage(&self) -> bool {
-        !matches!(self, Self::Stdin { .. } | Self::Context { .. } | Self::SecretFile { .. })
+        !matches!(
+            self,
+            Self::Stdin { .. }
+                | Self::Context { .. }
+                | Self::SecretFile { .. }
+                | Self::SshFile { .. }
+                | Self::NoAgent { .. }
+        )
     }
 
     /// What to do about it.
@@ -121,7 +150,11 @@ impl ArgsError {
                 similar.as_ref().map(|name| format!("did you mean `{name}`?"))
             }
             Self::Stdout { .. } => Some("name a file with `dest=`".into()),
+            Self::Delete { .. } => Some("allow it with `--allow buildx.local.delete`".into()),
             Self::PushWithoutName => Some("name it with `-t`, or with `name=` in `--output`".into()),
+            Self::NoAgent { id } => {
+                Some(format!("start one with `eval $(ssh-agent) && ssh-add`, or give `--ssh {id}=KEY`"))
+            }
             Self::StdinTwice => Some("pipe the context, and give `-f FILE`".into()),
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 mod annotation;
 mod build;
+mod call;
 mod commands;
 mod context;
 mod csv;
@@ -9,15 +10,18 @@ mod error;
 mod output;
 mod refused;
 mod request;
+mod resources;
 mod secret;
+mod ssh;
 mod values;
 
 pub(crate) use build::BuildArgs;
+pub(crate) use call::{Ask, Call, Question};
 pub(crate) use commands::{
     Cli, Command, CompletionArgs, DebugCommand, DuArgs, ExpandArgs, GlobalArgs, HistoryArgs, IgnoreArgs,
     ImagesArgs, InspectArgs, LoginArgs, LogoutArgs, ParseArgs, PruneArgs, PullArgs, PushArgs, RmiArgs,
     TableFormat, TagArgs, VersionArgs,
 };
 pub(crate) use error::ArgsError;
-pub(crate) use request::{BuildPlan, Call, ProxyArgs, Surroundings};
+pub(crate) use request::{BuildPlan, ProxyArgs, Surroundings};
 pub(crate) use values::bytes;

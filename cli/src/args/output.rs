@@ -1,6 +1,6 @@
 //! `--output`, `--push` and `--load`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use garboard_builder::{Compression, Destination, Export, ExportKind, ImageAttributes};
 
@@ -26,20 +26,24 @@ const STORED: [&str; 3] = ["push", "push-by-digest", "store"];
 const ARCHIVE: [&str; 2] = ["dest", "tar"];
 /// Attributes of `type=local` and `type=tar`.
 const FILES: [&str; 2] = ["dest", "platform-split"];
-/// Attributes that BuildKit has and that aren't supported. Those that are booleans may be false.
-const LATER: [&str; 12] = [
-    "annotation",
-    "attestation-prefix",
-    "buildinfo",
-    "compatibility-version",
-    "context",
-    "danging-name-empty-only",
-    "dangling-name-prefix",
-    "name-canonical",
-    "prefer-nondist-layers",
-    "registry.insecure",
-    "unpack",
-    "mode",
+/// Attributes of `type=local` besides.
+const FOLDER: [&str; 1] = ["mode"];
+/// Attributes that BuildKit has and that aren't supported, with what to do instead. Those that are booleans may be false.
+const LATER: [(&str, Option<&str>); 11] = [
+    ("annotation", Some("write `annotation.KEY=VALUE`")),
+    ("attestation-prefix", Some("leave it out: no attestations are made")),
+    ("buildinfo", None),
+    ("compatibility-version", Some("leave it out: images are made as by BuildKit's newest version")),
+    ("context", Some("write a file by `dest=`, and load that: `docker load -i FILE`")),
+    ("danging-name-empty-only", Some("name the image with `name=` or `-t`")),
+    ("dangling-name-prefix", Some("name the image with `name=` or `-t`")),
+    ("name-canonical", Some("`--metadata-file` has the digest for the name")),
+    ("prefer-nondist-layers", Some("leave it out: layers of a base image keep their media types")),
+    (
+        "registry.insecure",
+        Some("say it in garboard.toml: `[registry.\"HOST\"]` with `insecure = true` or `http = true`"),
+    ),
+    ("unpack", Some("leave it out: the local store unpacks layers when steps need them")),
 ];
 
 /// What the three flags say together.
@@ -103,6 +107,16 @@ fn image_export(push: bool, tags: &[String]) -> Export {
     }
 }
 
+/// Outputs that remove files do so below the current folder only, unless more is allowed.
+pub(crate) fn check_delete(export: &Export) -> Result<(), ArgsError> {
+    let ExportKind::Local { dest, delete: true, .. } = &export.kind else { return Ok(()) };
+    let real = |path: &Path| path.canonicalize().ok();
+    // What isn't there yet holds nothing to remove.
+    let Some(dest) = real(dest) else { return Ok(()) };
+    let below = real(Path::new(".")).is_some_and(|here| dest != here && dest.starts_with(&here));
+    if below { Ok(()) } else { Err(ArgsError::Delete { folder: dest }) }
+}
+
 fn writes_stdout(kind: &ExportKind) -> bool {
     match kind {
         ExportKind::Oci { dest, .. } | ExportKind::Docker { dest, .. } | ExportKind::Tar { dest, .. } => {
@@ -149,7 +163,7 @@ fn short_form(text: &str) -> Result<Export, ArgsError> {
     let kind = match text {
         "" => return Err(ArgsError::OutputWithoutType { value: text.into() }),
         "-" => ExportKind::Tar { dest: Destination::Stdout, platform_split: None },
-        path => ExportKind::Local { dest: absolute(path)?, platform_split: None },
+        path => ExportKind::Local { dest: absolute(path)?, platform_split: None, delete: false },
     };
     Ok(Export { kind, names: Vec::new(), image: ImageAttributes::default() })
 }
@@ -170,7 +184,7 @@ impl Attributes {
             "image" | "registry" => (self.image(kind == "registry")?, [&IMAGE[..], &STORED].concat()),
             "oci" => (self.oci()?, [&IMAGE[..], &ARCHIVE].concat()),
             "docker" => (self.docker()?, [&IMAGE[..], &ARCHIVE].concat()),
-            "local" => (self.local(text)?, FILES.to_vec()),
+            "local" => (self.local(text)?, [&FILES[..], &FOLDER].concat()),
             "tar" => {
                 let dest = self.destination()?.unwrap_or(Destination::Stdout);
                 (ExportKind::Tar { dest, platform_split: self.flag("platform-split")? }, FILES.to_vec())
@@ -255,7 +269,12 @@ impl Attributes {
     fn local(&self, text: &str) -> Result<ExportKind, ArgsError> {
         match self.destination()? {
             Some(Destination::Path(dest)) => {
-                Ok(ExportKind::Local { dest, platform_split: self.flag("platform-split")? })
+                let delete = match self.get("mode") {
+                    None | Some("" | "copy") => false,
+                    Some("delete") => true,
+                    Some(mode) => return Err(ArgsError::value("mode", mode, "expected `copy` or `delete`")),
+                };
+                Ok(ExportKind::Local { dest, platform_split: self.flag("platform-split")?, delete })
             }
             Some(Destination::Stdout) => {
                 Err(ArgsError::value(FLAG, text, "a folder can't go to standard output; use `type=tar`"))
@@ -283,7 +302,7 @@ fn compression(name: &str) -> Result<Compression, ArgsError> {
         "uncompressed" => Ok(Compression::Uncompressed),
         "gzip" => Ok(Compression::Gzip),
         "zstd" => Ok(Compression::Zstd),
-        "estargz" => Err(ArgsError::unsupported("compression=estargz")),
+        "estargz" => Err(ArgsError::unsupported_but("compression=estargz", "`gzip` and `zstd` are")),
         _ => Err(ArgsError::value("compression", name, "expected `uncompressed`, `gzip` or `zstd`")),
     }
 }
@@ -324,18 +343,20 @@ fn unknown_kind(text: &str, kind: &str) -> ArgsError {
 /// Decides about an attribute that isn't supported: one that is switched off may stay.
 fn refuse(kind: &str, name: &str, value: &str, known: &[&str]) -> Result<(), ArgsError> {
     let harmless = match name {
-        "mode" => value == "copy",
         "annotation" | "attestation-prefix" | "context" | "dangling-name-prefix" => value.is_empty(),
         _ => matches!(value, "false" | "0"),
     };
-    if !LATER.contains(&name) {
+    let Some((_, hint)) = LATER.iter().find(|(later, _)| *later == name) else {
         return Err(ArgsError::UnknownAttribute {
             kind: kind.into(),
             name: name.into(),
             similar: similar(name, known.iter().copied()).map(Into::into),
         });
+    };
+    if harmless {
+        return Ok(());
     }
-    if harmless { Ok(()) } else { Err(ArgsError::unsupported(format!("{FLAG} {name}={value}"))) }
+    Err(ArgsError::NotSupported { what: format!("{FLAG} {name}={value}"), hint: *hint })
 }
 
 #[cfg(test)]
@@ -362,7 +383,7 @@ mod tests {
         let path = |p: &str| Destination::Path(p.into());
         assert_eq!(
             kinds(&["/x"], false, false, &[]),
-            [ExportKind::Local { dest: "/x".into(), platform_split: None }]
+            [ExportKind::Local { dest: "/x".into(), platform_split: None, delete: false }]
         );
         assert_eq!(
             kinds(&["-"], false, false, &[]),
@@ -380,8 +401,8 @@ mod tests {
         assert_eq!(kinds(&["type=registry"], false, false, &["a"]), [image(true)]);
         assert_eq!(kinds(&["type=cacheonly"], false, false, &[]), [ExportKind::CacheOnly]);
         assert_eq!(
-            kinds(&["type=local,dest=/x,platform-split=false"], false, false, &[]),
-            [ExportKind::Local { dest: "/x".into(), platform_split: Some(false) }]
+            kinds(&["type=local,dest=/x,platform-split=false,mode=delete"], false, false, &[]),
+            [ExportKind::Local { dest: "/x".into(), platform_split: Some(false), delete: true }]
         );
     }
 

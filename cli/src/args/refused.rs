@@ -18,17 +18,15 @@ struct Refused {
 /// A flag that leaves the image as it is: giving it is warned about.
 struct Ignored {
     long: &'static str,
-    short: Option<char>,
     value: bool,
     why: &'static str,
 }
 
 const OFF: &[&str] = &["false", "0", "f", "F", "False", "FALSE", "disabled=true", ""];
 const CACHE_HINT: &str = "the local store is the cache; keep its root folder between builds";
-const LIMITS: &str = "steps run without resource limits";
 const LEGACY: &str = "it means nothing to this builder";
 
-const REFUSED: [Refused; 9] = [
+const REFUSED: &[Refused] = &[
     Refused {
         long: "attest",
         value: true,
@@ -44,7 +42,6 @@ const REFUSED: [Refused; 9] = [
     Refused { long: "cache-from", value: true, harmless: &[""], hint: Some(CACHE_HINT) },
     Refused { long: "cache-to", value: true, harmless: &[""], hint: Some(CACHE_HINT) },
     Refused { long: "policy", value: true, harmless: &[], hint: None },
-    Refused { long: "print", value: true, harmless: &[], hint: None },
     Refused {
         long: "provenance",
         value: true,
@@ -52,29 +49,15 @@ const REFUSED: [Refused; 9] = [
         hint: Some("`--provenance=false` is the default"),
     },
     Refused { long: "sbom", value: true, harmless: OFF, hint: Some("`--sbom=false` is the default") },
-    Refused {
-        long: "ssh",
-        value: true,
-        harmless: &[],
-        hint: Some("hand a key in with `--secret` and `RUN --mount=type=secret`"),
-    },
 ];
 
-const IGNORED: [Ignored; 14] = [
-    Ignored { long: "compress", short: None, value: false, why: LEGACY },
-    Ignored { long: "cpu-period", short: None, value: true, why: LIMITS },
-    Ignored { long: "cpu-quota", short: None, value: true, why: LIMITS },
-    Ignored { long: "cpu-shares", short: Some('c'), value: true, why: LIMITS },
-    Ignored { long: "cpuset-cpus", short: None, value: true, why: LIMITS },
-    Ignored { long: "cpuset-mems", short: None, value: true, why: LIMITS },
-    Ignored { long: "force-rm", short: None, value: false, why: LEGACY },
-    Ignored { long: "isolation", short: None, value: true, why: LEGACY },
-    Ignored { long: "memory", short: Some('m'), value: true, why: LIMITS },
-    Ignored { long: "memory-swap", short: None, value: true, why: LIMITS },
-    Ignored { long: "resource", short: None, value: true, why: LIMITS },
-    Ignored { long: "rm", short: None, value: false, why: LEGACY },
-    Ignored { long: "security-opt", short: None, value: true, why: LEGACY },
-    Ignored { long: "squash", short: None, value: false, why: "layers stay as the Dockerfile makes them" },
+const IGNORED: [Ignored; 6] = [
+    Ignored { long: "compress", value: false, why: LEGACY },
+    Ignored { long: "force-rm", value: false, why: LEGACY },
+    Ignored { long: "isolation", value: true, why: LEGACY },
+    Ignored { long: "rm", value: false, why: LEGACY },
+    Ignored { long: "security-opt", value: true, why: LEGACY },
+    Ignored { long: "squash", value: false, why: "layers stay as the Dockerfile makes them" },
 ];
 
 /// The flags of the two tables that were given.
@@ -100,8 +83,8 @@ impl Foreign {
 
 impl Args for Foreign {
     fn augment_args(command: Command) -> Command {
-        let refused = REFUSED.iter().map(|flag| foreign(flag.long, None, flag.value));
-        let ignored = IGNORED.iter().map(|flag| foreign(flag.long, flag.short, flag.value));
+        let refused = REFUSED.iter().map(|flag| foreign(flag.long, flag.value));
+        let ignored = IGNORED.iter().map(|flag| foreign(flag.long, flag.value));
         refused.chain(ignored).fold(command, Command::arg)
     }
 
@@ -110,20 +93,15 @@ impl Args for Foreign {
     }
 }
 
-fn foreign(long: &'static str, short: Option<char>, value: bool) -> Arg {
+fn foreign(long: &'static str, value: bool) -> Arg {
     let arg = Arg::new(long).long(long).hide(true).action(ArgAction::Append).value_name("VALUE");
-    let arg =
-        if value { arg } else { arg.num_args(0..=1).require_equals(true).default_missing_value("true") };
-    match short {
-        Some(short) => arg.short(short),
-        None => arg,
-    }
+    if value { arg } else { arg.num_args(0..=1).require_equals(true).default_missing_value("true") }
 }
 
 impl FromArgMatches for Foreign {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut found = Self::default();
-        for flag in &REFUSED {
+        for flag in REFUSED {
             let values = matches.get_many::<String>(flag.long).into_iter().flatten();
             let given = values.filter(|value| !is_harmless(flag, value));
             found.refused.extend(given.map(|value| (flag.long, value.clone(), flag.hint)));

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-use garboard_builder::{BuildRequest, Entitlements, NetworkMode, NoCache};
+use garboard_builder::{BuildRequest, NetworkMode, NoCache, SshSource};
 use tempfile::NamedTempFile;
 
 use super::build::BuildArgs;
-use super::{ArgsError, annotation, context, output, secret, values};
+use super::{ArgsError, Call, annotation, context, output, secret, ssh, values};
 use crate::env::{self, Env};
 use crate::progress::Mode;
 
@@ -20,7 +20,7 @@ pub(crate) type ProxyArgs = Vec<(String, String)>;
 pub(crate) struct BuildPlan {
     /// What the engine builds.
     pub(crate) request: BuildRequest,
-    /// Whether to build or only to check.
+    /// Whether to build or only to ask.
     pub(crate) call: Call,
     /// How progress is shown.
     pub(crate) progress: Mode,
@@ -36,18 +36,6 @@ pub(crate) struct BuildPlan {
     pub(crate) warnings: Vec<String>,
     /// Holds the archive that standard input was, as long as the build needs it.
     pub(crate) _spool: Option<NamedTempFile>,
-}
-
-/// What is asked of the Dockerfile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// Build it.
-    Build,
-    /// Report what checks find; `json`: for machines.
-    Check {
-        /// As JSON.
-        json: bool,
-    },
 }
 
 /// What the machine and the process give to a build.
@@ -70,7 +58,7 @@ impl BuildArgs {
     /// Decides what the flags mean.
     pub(crate) fn resolve(self, around: Surroundings<'_>) -> Result<BuildPlan, ArgsError> {
         let warnings = self.foreign.check()?;
-        let call = self.call()?;
+        let call = Call::read(self.call.as_deref(), self.check.unwrap_or(false))?;
         let quiet = self.quiet.unwrap_or(false);
         let progress = if quiet { Mode::Quiet } else { self.progress_mode(&around)? };
         check_tags(&self.tags)?;
@@ -83,13 +71,17 @@ impl BuildArgs {
         };
         let exports = output::exports(&outputs)?;
         exports.iter().try_for_each(|export| check_tags(&export.names))?;
-        let (network, entitlements) = self.isolation()?;
+        let (network, allowed) = self.isolation()?;
+        if !allowed.delete {
+            exports.iter().try_for_each(output::check_delete)?;
+        }
         let no_cache = self.no_cache();
         let build_args = build_args(&self.variables, around.env, around.proxies)?;
         let annotations = self.annotations.iter().map(|text| annotation::flag(text));
         let annotations = annotations.collect::<Result<Vec<_>, _>>()?.concat();
         let secrets = self.secrets.iter().map(|text| secret::read(text, around.env));
         let secrets = secrets.collect::<Result<_, _>>()?;
+        let ssh = agents(&self.ssh, around.env)?;
         let named_contexts = self.build_contexts.iter().map(|text| context::named(text));
         let named_contexts = named_contexts.collect::<Result<_, _>>()?;
         let sources = context::sources(&self.context, self.file.as_deref(), around.stdin)?;
@@ -112,8 +104,10 @@ impl BuildArgs {
             shm_size: self.shm_size.as_deref().map(|t| values::bytes("--shm-size", t)).transpose()?,
             ulimits: self.ulimits.iter().map(|text| values::ulimit(text)).collect::<Result<_, _>>()?,
             cgroup_parent: self.cgroup_parent.filter(|group| !group.is_empty()),
-            entitlements,
+            resources: self.resources.resolve()?,
+            entitlements: allowed.steps,
             secrets,
+            ssh,
             tags: self.tags,
             exports,
             resolv_conf: around.resolv_conf,
@@ -131,27 +125,6 @@ impl BuildArgs {
         })
     }
 
-    fn call(&self) -> Result<Call, ArgsError> {
-        let Some(text) = self.call.as_deref().filter(|text| !text.is_empty()) else {
-            return Ok(if self.check.unwrap_or(false) { Call::Check { json: false } } else { Call::Build });
-        };
-        let (method, options) = text.split_once(',').unwrap_or((text, ""));
-        let json = match options {
-            "" | "format=text" => false,
-            "format=json" => true,
-            _ => return Err(ArgsError::value("--call", text, "expected `format=json` or `format=text`")),
-        };
-        match method {
-            "check" | "lint" => Ok(Call::Check { json }),
-            "build" if self.check.unwrap_or(false) => Ok(Call::Check { json }),
-            "build" => Ok(Call::Build),
-            "outline" | "targets" | "subrequests.describe" => {
-                Err(ArgsError::unsupported(format!("--call {method}")))
-            }
-            _ => Err(ArgsError::value("--call", text, "expected `build` or `check`")),
-        }
-    }
-
     fn progress_mode(&self, around: &Surroundings<'_>) -> Result<Mode, ArgsError> {
         let from_env = around.env.filled(env::BUILDKIT_PROGRESS);
         let (flag, text) = match (&self.progress, from_env) {
@@ -164,13 +137,13 @@ impl BuildArgs {
             .ok_or_else(|| ArgsError::value(flag, text, "expected auto, plain, tty, rawjson, quiet or none"))
     }
 
-    fn isolation(&self) -> Result<(NetworkMode, Entitlements), ArgsError> {
-        let mut entitlements = Entitlements::default();
-        self.allow.iter().try_for_each(|text| values::allow(text, &mut entitlements))?;
+    fn isolation(&self) -> Result<(NetworkMode, values::Allowed), ArgsError> {
+        let mut allowed = values::Allowed::default();
+        split(&self.allow).iter().try_for_each(|text| values::allow(text, &mut allowed))?;
         let network = values::network(self.network.as_deref().unwrap_or("default"))?;
         // asking for it on the command line is allowing it
-        entitlements.network_host |= network == NetworkMode::Host;
-        Ok((network, entitlements))
+        allowed.steps.network_host |= network == NetworkMode::Host;
+        Ok((network, allowed))
     }
 
     fn no_cache(&self) -> NoCache {
@@ -217,6 +190,18 @@ fn build_args(
         map.entry(env::SOURCE_DATE_EPOCH.into()).or_insert_with(|| epoch.into());
     }
     Ok(map)
+}
+
+/// The agents by their ids, each of which is given once.
+fn agents(given: &[String], env: &Env) -> Result<BTreeMap<String, SshSource>, ArgsError> {
+    let mut agents = BTreeMap::new();
+    for text in given {
+        let (id, source) = ssh::read(text, env)?;
+        if agents.insert(id.clone(), source).is_some() {
+            return Err(ArgsError::value("--ssh", text, format!("the id `{id}` is given twice")));
+        }
+    }
+    Ok(agents)
 }
 
 fn labels(given: &[String]) -> Result<BTreeMap<String, String>, ArgsError> {
@@ -289,23 +274,16 @@ mod tests {
 
     #[test]
     fn foreign_flags() {
-        let warnings = plan("--rm --force-rm=true -m 1g -c 512 --provenance=false --sbom false /", &[])
-            .unwrap()
-            .warnings;
+        let warnings =
+            plan("--rm --force-rm=true --squash --security-opt x --provenance=false --sbom false /", &[])
+                .unwrap()
+                .warnings;
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         assert_eq!(
             plan("--cache-to type=registry,ref=x /", &[]).unwrap_err(),
             "`--cache-to type=registry,ref=x` is not supported yet"
         );
         assert!(plan("--provenance mode=max /", &[]).is_err());
-    }
-
-    #[test]
-    fn calls() {
-        assert_eq!(plan("/", &[]).unwrap().call, Call::Build);
-        assert_eq!(plan("--check /", &[]).unwrap().call, Call::Check { json: false });
-        assert_eq!(plan("--call=check,format=json /", &[]).unwrap().call, Call::Check { json: true });
-        assert!(plan("--call=outline /", &[]).is_err());
     }
 
     #[test]

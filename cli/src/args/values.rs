@@ -115,17 +115,29 @@ pub(crate) fn network(text: &str) -> Result<NetworkMode, ArgsError> {
     }
 }
 
+/// What `--allow` permits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Allowed {
+    /// What steps may do.
+    pub(crate) steps: Entitlements,
+    /// `buildx.local.delete`: outputs may remove files anywhere.
+    pub(crate) delete: bool,
+}
+
 /// Reads `--allow` into what was allowed so far.
-pub(crate) fn allow(text: &str, so_far: &mut Entitlements) -> Result<(), ArgsError> {
+pub(crate) fn allow(text: &str, so_far: &mut Allowed) -> Result<(), ArgsError> {
     match text {
         "" => {}
-        "network.host" => so_far.network_host = true,
-        "security.insecure" => so_far.security_insecure = true,
+        "network.host" => so_far.steps.network_host = true,
+        "security.insecure" => so_far.steps.security_insecure = true,
+        "buildx.local.delete" => so_far.delete = true,
         _ if text == "device" || text.starts_with("device=") => {
-            return Err(ArgsError::unsupported(format!("--allow {text}")));
+            let hint = "a step with `--security=insecure` has the machine's fuse, kvm, tun and loop devices";
+            return Err(ArgsError::unsupported_but(format!("--allow {text}"), hint));
         }
         _ => {
-            return Err(ArgsError::value("--allow", text, "expected `network.host` or `security.insecure`"));
+            let known = "expected `network.host`, `security.insecure` or `buildx.local.delete`";
+            return Err(ArgsError::value("--allow", text, known));
         }
     }
     Ok(())

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use garboard_builder::{BuildOutcome, DockerfileSource};
 use tokio::sync::Notify;
 
-use super::{Setting, result_files};
-use crate::args::{ArgsError, BuildArgs, BuildPlan, Call, Surroundings};
+use super::{Setting, ask, result_files};
+use crate::args::{BuildArgs, BuildPlan, Call, Surroundings};
 use crate::failure::Failure;
-use crate::progress::{Ended, Mode, Progress, TtyOptions, display};
+use crate::progress::{Display, Ended, Mode, Progress, TtyOptions, display};
 use crate::{docker, engine, env, interrupt, report};
 
 /// Largest `/etc/resolv.conf` that is passed on.
@@ -31,16 +31,21 @@ pub(crate) fn run(args: BuildArgs, setting: &Setting<'_>) -> Result<(), Failure>
     if plan.progress != Mode::RawJson {
         plan.warnings.iter().for_each(|warning| setting.printer.warn(warning));
     }
-    if let Call::Check { .. } = plan.call {
-        return Err(ArgsError::unsupported("--check").into());
+    if let Call::Ask(ask) = plan.call {
+        return ask::run(&plan, ask, setting);
     }
     let settings = setting.settings()?;
     let identity = engine::enter(setting.env, setting.printer)?;
+    in_runtime(build(plan, settings, setting, &identity))
+}
+
+/// Runs work with threads to do it on.
+pub(super) fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::because("can't start the runtime", &error))?;
-    let result = runtime.block_on(build(plan, settings, setting, &identity));
+    let result = runtime.block_on(work);
     // a step that doesn't heed its end must not hold the program
     runtime.shutdown_background();
     result
@@ -59,22 +64,28 @@ async fn build(
         // no stale id beside a failed build
         let _ = std::fs::remove_file(path);
     }
-    let view = display(plan.progress, setting.printer.palette(), tty_options(setting.env));
-    let progress = Progress::start(view, Box::new(io::stderr()));
-    let dockerfile = plan.request.dockerfile.clone();
+    let progress = Progress::start(view(&plan, setting), Box::new(io::stderr()));
     let platforms = plan.request.platforms.len();
     let sink = progress.sink();
     let result = engine::build(plan.request.clone(), &settings, setting.env, identity, sink, canceled).await;
     let ended = progress.finish();
-    if matches!(plan.progress, Mode::Plain | Mode::Tty) && !ended.warnings.is_empty() {
-        let source = if plan.debug { text_of(&dockerfile) } else { None };
-        setting.printer.error(&report::summary(
-            &ended.warnings,
-            source.as_deref(),
-            setting.printer.palette(),
-        ));
-    }
+    warn(&plan, &ended, setting);
     finish(&plan, &result?, &ended, platforms, setting)
+}
+
+/// The display that was asked for.
+pub(super) fn view(plan: &BuildPlan, setting: &Setting<'_>) -> Box<dyn Display> {
+    display(plan.progress, setting.printer.palette(), tty_options(setting.env))
+}
+
+/// Lists the warnings behind the progress.
+pub(super) fn warn(plan: &BuildPlan, ended: &Ended, setting: &Setting<'_>) {
+    if !matches!(plan.progress, Mode::Plain | Mode::Tty) || ended.warnings.is_empty() {
+        return;
+    }
+    let source = if plan.debug { text_of(&plan.request.dockerfile) } else { None };
+    let summary = report::summary(&ended.warnings, source.as_deref(), setting.printer.palette());
+    setting.printer.error(&summary);
 }
 
 /// Writes the files and prints the id that were asked for.

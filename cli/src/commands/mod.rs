@@ -1,5 +1,6 @@
 //! The commands, one in each file.
 
+mod ask;
 mod build;
 mod completion;
 mod debug;

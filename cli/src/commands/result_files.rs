@@ -6,6 +6,7 @@ use std::path::Path;
 use garboard_builder::{BuildOutcome, Warning};
 use serde_json::{Map, Value, json};
 
+use crate::answer::Answer;
 use crate::failure::{Failure, io_text};
 use crate::report;
 
@@ -28,10 +29,23 @@ pub(crate) fn metadata(outcome: &BuildOutcome, platforms: usize, warnings: Optio
     Value::Object(map)
 }
 
+/// The content of the metadata file where an answer is the result.
+pub(crate) fn answer(answer: &Answer) -> Value {
+    let json: Value = serde_json::from_str(&answer.json).unwrap_or_default();
+    json!({
+        "result.json": json,
+        "result.statuscode": if answer.failed { "1" } else { "0" },
+        "result.txt": answer.text,
+    })
+}
+
 fn warning(warning: &Warning) -> Value {
     use base64::Engine as _;
-    let short = base64::engine::general_purpose::STANDARD.encode(report::warning_text(warning));
-    let mut value = json!({ "level": 1, "short": short });
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let mut value = json!({ "level": 1, "short": encode(&report::warning_text(warning)) });
+    if let Some(description) = &warning.description {
+        value["detail"] = json!([encode(description)]);
+    }
     if let Some(url) = &warning.url {
         value["url"] = json!(url);
     }

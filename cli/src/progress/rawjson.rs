@@ -80,6 +80,8 @@ struct WarningLine<'a> {
     level: u8,
     short: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<[String; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
     #[serde(rename = "sourceInfo", skip_serializing_if = "Option::is_none")]
     source_info: Option<SourceInfo<'a>>,
@@ -188,6 +190,7 @@ fn warning_line(warning: &Warning) -> WarningLine<'_> {
     WarningLine {
         level: 1,
         short: STANDARD.encode(crate::report::warning_text(warning)),
+        detail: warning.description.as_ref().map(|text| [STANDARD.encode(text)]),
         url: warning.url.as_deref(),
         source_info: warning.file.as_deref().map(|filename| SourceInfo { filename }),
         range: range.into_iter().collect(),

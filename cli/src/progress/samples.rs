@@ -46,6 +46,7 @@ pub(super) fn failing() -> Vec<Event> {
         Event::Warning(Warning {
             rule: Some("MaintainerDeprecated".into()),
             message: "Maintainer instruction is deprecated in favor of using label".into(),
+            description: Some("A label names the author".into()),
             url: Some("https://docs.docker.com/go/dockerfile/rule/maintainer-deprecated/".into()),
             file: Some("Dockerfile".into()),
             lines: Some((2, 2)),

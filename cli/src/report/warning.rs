@@ -56,6 +56,7 @@ mod tests {
         let plain = Warning {
             rule: None,
             message: "the mirror doesn't answer".into(),
+            description: None,
             url: None,
             file: None,
             lines: None,
@@ -63,6 +64,7 @@ mod tests {
         let rule = Warning {
             rule: Some("MaintainerDeprecated".into()),
             message: "Maintainer instruction is deprecated in favor of using label".into(),
+            description: Some("A label names the author".into()),
             url: Some("https://docs.docker.com/go/dockerfile/rule/maintainer-deprecated/".into()),
             file: Some("Dockerfile".into()),
             lines: Some((2, 2)),

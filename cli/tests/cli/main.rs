@@ -13,6 +13,7 @@ mod full_disk;
 mod images;
 mod interrupt;
 mod registry;
+mod resting;
 mod secrets;
 mod support;
 mod survival;

@@ -11,6 +11,10 @@ use garboard_layer::{
     Mtime, Planned, Targets, Toc, TreeView, UnpackOptions, Written, unpack_layer, write_layer,
 };
 
+mod noise;
+
+pub(crate) use noise::noise;
+
 pub(crate) fn entry(path: &str, kind: EntryKind, mode: u32) -> Entry {
     let mtime = Mtime { secs: 1_700_000_000, nanos: 0 };
     Entry { path: path.into(), kind, mode, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new() }
@@ -38,27 +42,6 @@ pub(crate) fn hardlink(path: &str, target: &str) -> Planned {
 
 pub(crate) fn whiteout(path: &str) -> Planned {
     Planned::bare(entry(path, EntryKind::Whiteout, 0))
-}
-
-/// Bytes that compress neither too well nor too badly, the same for the same seed.
-pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let mut out = Vec::with_capacity(len + 64);
-    while out.len() < len {
-        match next() % 3 {
-            0 => out.extend_from_slice(&next().to_le_bytes()),
-            1 => out.extend_from_slice(b"the same words again and again "),
-            _ => out.extend_from_slice(format!("{:x},", next() % 1000).as_bytes()),
-        }
-    }
-    out.truncate(len);
-    out
 }
 
 /// One of everything, awkward names and numbers included.

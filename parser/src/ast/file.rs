@@ -7,7 +7,7 @@ use super::node::Node;
 use super::{heredoc, node};
 use crate::directive::{self, Directives};
 use crate::error::{Fault, ParseError, ParseErrorKind};
-use crate::lint::{Rule, Warning};
+use crate::lint::{Inline, Rule, Warning};
 use crate::span::Span;
 
 /// Dockerfiles above this size are refused; the largest real ones have some hundred kilobytes.
@@ -44,7 +44,7 @@ pub fn parse(bytes: &[u8]) -> Result<Ast, ParseError> {
     }
     let (text, damaged) = decode(bytes);
     let directives = directive::read(&text)?;
-    let mut reader = Reader::new(&text, directives.escape_char());
+    let mut reader = Reader::new(&text, directives.escape_char(), directives.lines);
     let mut ast = Ast { directives, nodes: Vec::new(), warnings: Vec::new() };
     while let Some(logical) = reader.next_instruction() {
         match read_node(&mut reader, &logical, &damaged) {
@@ -93,10 +93,9 @@ fn read_node(reader: &mut Reader<'_>, logical: &Logical, damaged: &BTreeSet<usiz
 }
 
 fn warn_blank_lines(warnings: &mut Vec<Warning>, node: &Node) {
-    let rule = Rule::NoEmptyContinuation;
-    if crate::lint::inline_check(&node.comments).reports(rule) {
-        warnings.push(Warning::new(rule, "Empty continuation line", (node.lines.1, node.lines.1)));
-    }
+    let last = (node.lines.1, node.lines.1);
+    let above = Inline::read(&node.comments);
+    warnings.extend(above.find(Rule::NoEmptyContinuation, "Empty continuation line", last));
 }
 
 /// Makes text of the bytes. Bytes that are not UTF-8 become `?`, one for one so that offsets stay true; the lines

@@ -90,12 +90,14 @@ pub(super) struct Reader<'t> {
     at: usize,
     line: usize,
     escape: char,
+    /// So many lines at the top are directives, not comments of the first instruction.
+    directives: usize,
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str, escape: char) -> Self {
+    pub(super) fn new(text: &'t str, escape: char, directives: usize) -> Self {
         let at = if text.starts_with('\u{FEFF}') { '\u{FEFF}'.len_utf8() } else { 0 };
-        Self { text, at, line: 0, escape }
+        Self { text, at, line: 0, escape, directives }
     }
 
     /// Returns the number of the line read last, from 1.
@@ -126,7 +128,9 @@ impl<'t> Reader<'t> {
         while let Some(line) = self.next_line() {
             let text = line.text();
             if is_comment(text) {
-                collect_comment(text, &mut comments);
+                if self.line > self.directives {
+                    collect_comment(text, &mut comments);
+                }
                 continue;
             }
             let trimmed = text.trim_start();
@@ -215,7 +219,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Logical {
-        Reader::new(text, '\\').next_instruction().unwrap()
+        Reader::new(text, '\\', 0).next_instruction().unwrap()
     }
 
     #[test]

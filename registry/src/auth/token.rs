@@ -54,9 +54,10 @@ impl TokenServer {
         scopes: &Scopes,
         credential: Option<&Credential>,
     ) -> Result<Token, Error> {
+        let question = Question { server: self, wire, call, scopes, credential };
         let mut backoff = Backoff::new(wire.retry.clone(), call.attempts);
         loop {
-            let error = match self.ask(wire, call, scopes, credential).await {
+            let error = match question.ask().await {
                 Ok(token) => return Ok(token),
                 Err(error) => error,
             };
@@ -70,42 +71,39 @@ impl TokenServer {
             }
         }
     }
+}
 
-    async fn ask(
-        &self,
-        wire: &Wire,
-        call: &Call<'_>,
-        scopes: &Scopes,
-        credential: Option<&Credential>,
-    ) -> Result<Token, Error> {
+/// One question for a token, with all that goes into it.
+struct Question<'a> {
+    server: &'a TokenServer,
+    wire: &'a Wire,
+    call: &'a Call<'a>,
+    scopes: &'a Scopes,
+    credential: Option<&'a Credential>,
+}
+
+impl Question<'_> {
+    async fn ask(&self) -> Result<Token, Error> {
         let begun = Instant::now();
-        let mut response = match credential {
+        let mut response = match self.credential {
             Some(Credential::IdentityToken { .. }) => {
-                let response = self.post(wire, call, scopes, credential).await?;
-                if knows_only_the_other(response.status(), true) {
-                    self.get(wire, call, scopes, credential).await?
-                } else {
-                    response
-                }
+                let response = self.post().await?;
+                if knows_only_the_other(response.status(), true) { self.get().await? } else { response }
             }
             Some(Credential::Basic { .. }) => {
-                let response = self.get(wire, call, scopes, credential).await?;
-                if knows_only_the_other(response.status(), false) {
-                    self.post(wire, call, scopes, credential).await?
-                } else {
-                    response
-                }
+                let response = self.get().await?;
+                if knows_only_the_other(response.status(), false) { self.post().await? } else { response }
             }
-            _ => self.get(wire, call, scopes, None).await?,
+            _ => self.get().await?,
         };
         if !response.status().is_success() {
-            return Err(self.refusal(call, credential.is_some(), response, wire).await);
+            return Err(self.refusal(response).await);
         }
-        let host = self.realm.authority();
-        let action = format!("{}: get a token", call.action);
-        let bytes = read_bounded(wire, &action, host, &mut response, MAX_ANSWER).await?;
+        let host = self.server.realm.authority();
+        let action = format!("{}: get a token", self.call.action);
+        let bytes = read_bounded(self.wire, &action, host, &mut response, MAX_ANSWER).await?;
         let problem = |problem: &str| Error::Protocol {
-            action: call.action.into(),
+            action: self.call.action.into(),
             problem: format!("the token server `{host}` answered with {problem}"),
         };
         let answer: Answer =
@@ -117,24 +115,18 @@ impl TokenServer {
         Ok(Token { header, good_until: begun + lifetime.saturating_sub(EARLY.min(lifetime / 4)) })
     }
 
-    async fn get(
-        &self,
-        wire: &Wire,
-        call: &Call<'_>,
-        scopes: &Scopes,
-        credential: Option<&Credential>,
-    ) -> Result<Response, Error> {
-        let mut url = self.realm.clone();
+    async fn get(&self) -> Result<Response, Error> {
+        let mut url = self.server.realm.clone();
         let mut headers = HeaderMap::new();
         {
             let mut query = url.query_pairs_mut();
-            if let Some(service) = &self.service {
+            if let Some(service) = &self.server.service {
                 query.append_pair("service", service);
             }
-            for scope in scopes.texts() {
+            for scope in self.scopes.texts() {
                 query.append_pair("scope", &scope);
             }
-            match credential {
+            match self.credential {
                 Some(Credential::Basic { username, password }) => {
                     query.append_pair("account", username);
                     headers.insert(AUTHORIZATION, basic(username, password));
@@ -145,24 +137,18 @@ impl TokenServer {
                 _ => {}
             }
         }
-        wire.plain(Method::GET, &url, headers, None, call).await
+        self.wire.plain(Method::GET, &url, headers, None, self.call).await
     }
 
-    async fn post(
-        &self,
-        wire: &Wire,
-        call: &Call<'_>,
-        scopes: &Scopes,
-        credential: Option<&Credential>,
-    ) -> Result<Response, Error> {
+    async fn post(&self) -> Result<Response, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        wire.plain(Method::POST, &self.realm, headers, Some(self.form(scopes, credential)), call).await
+        self.wire.plain(Method::POST, &self.server.realm, headers, Some(self.form()), self.call).await
     }
 
-    fn form(&self, scopes: &Scopes, credential: Option<&Credential>) -> Bytes {
+    fn form(&self) -> Bytes {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        match credential {
+        match self.credential {
             Some(Credential::IdentityToken { token, .. }) => {
                 form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token);
             }
@@ -172,8 +158,8 @@ impl TokenServer {
             }
             _ => {}
         }
-        let service = self.service.as_deref().unwrap_or_default();
-        let scopes = scopes.texts().collect::<Vec<_>>().join(" ");
+        let service = self.server.service.as_deref().unwrap_or_default();
+        let scopes = self.scopes.texts().collect::<Vec<_>>().join(" ");
         form.append_pair("service", service).append_pair("client_id", "garboard");
         if !scopes.is_empty() {
             form.append_pair("scope", &scopes);
@@ -182,20 +168,17 @@ impl TokenServer {
     }
 
     /// The error for a token server's refusal.
-    async fn refusal(
-        &self,
-        call: &Call<'_>,
-        had_credentials: bool,
-        mut response: Response,
-        wire: &Wire,
-    ) -> Error {
+    async fn refusal(&self, mut response: Response) -> Error {
         let status = response.status();
-        let host = self.realm.authority();
+        let host = self.server.realm.authority();
         let retry_after = crate::transport::retry_after(response.headers());
-        let body = read_bounded(wire, call.action, host, &mut response, 64 << 10).await.unwrap_or_default();
+        let body = read_bounded(self.wire, self.call.action, host, &mut response, 64 << 10)
+            .await
+            .unwrap_or_default();
         let said = crate::transport::message(&String::from_utf8_lossy(&body), false);
         let message = printable(&format!("token server `{host}`: {said}"));
-        let (action, host) = (call.action.to_owned(), call.endpoint.host.clone());
+        let had_credentials = self.credential.is_some();
+        let (action, host) = (self.call.action.to_owned(), self.call.endpoint.host.clone());
         match status {
             StatusCode::UNAUTHORIZED => Error::Unauthorized { action, host, had_credentials, message },
             StatusCode::FORBIDDEN => Error::Denied { action, host, had_credentials, message },

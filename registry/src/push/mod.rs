@@ -64,7 +64,7 @@ impl Client {
         if memo.contains(&key) {
             return Ok(Pushed::AlreadyThere);
         }
-        let _slot = self.inner.transport.slot(&target.endpoint, Direction::Up).await;
+        let _slot = self.inner.transport.slot(&target.endpoint.api_host, Direction::Up).await;
         let from: Vec<&Reference> = mount_from
             .iter()
             .filter(|other| {

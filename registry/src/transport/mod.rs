@@ -132,15 +132,15 @@ impl Transport {
         }
     }
 
-    /// Waits for a free slot to move a blob from or to a host.
-    pub(crate) async fn slot(&self, endpoint: &Endpoint, direction: Direction) -> OwnedSemaphorePermit {
+    /// Waits for a free slot to move a blob or file from or to a host.
+    pub(crate) async fn slot(&self, host: &str, direction: Direction) -> OwnedSemaphorePermit {
         let slots = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             let count = match direction {
                 Direction::Down => self.limits.downloads_per_host,
                 Direction::Up => self.limits.uploads_per_host,
             };
-            let key = (endpoint.api_host.clone(), direction);
+            let key = (host.to_owned(), direction);
             Arc::clone(slots.entry(key).or_insert_with(|| Arc::new(Semaphore::new(count.max(1)))))
         };
         slots.acquire_owned().await.expect("the semaphore is never closed")

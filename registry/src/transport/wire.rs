@@ -88,13 +88,44 @@ impl Wire {
             }
             let host = url.authority().to_owned();
             let response = self.exchange(request, call, &host).await?;
-            let Some(next) = redirect(call, &url, &response)? else {
+            let Some(next) = redirect(&call.method, call.action, &url, &response)? else {
                 return Ok(Answer { response, own });
             };
             own = own && next.origin() == url.origin();
             url = next;
         }
         Err(Error::Protocol { action: call.action.into(), problem: "it redirects in circles".into() })
+    }
+
+    /// Gets a file that no registry is around of, following redirects. The headers `own` only go to the URL's own host, and
+    /// none of those that are configured for registries go anywhere. HTTPS never becomes HTTP.
+    pub(crate) async fn get(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        own: &HeaderMap,
+        action: &str,
+    ) -> Result<Response, Error> {
+        let asked = url.authority().to_owned();
+        let (mut url, mut is_own) = (url.clone(), true);
+        for _ in 0..=MAX_REDIRECTS {
+            let client = self.clients.get(&url, &asked).await?;
+            let mut request = client.get(url.clone()).headers(headers.clone());
+            if is_own {
+                request = request.headers(own.clone());
+            }
+            let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
+            let response = self.outcome(sent, action, url.authority())?;
+            let Some(mut next) = redirect(&Method::GET, action, &url, &response)? else {
+                return Ok(response);
+            };
+            // a login in the address would become a header of its own
+            let stripped = next.set_username("").and_then(|()| next.set_password(None));
+            stripped.map_err(|()| no_address(action))?;
+            is_own = is_own && next.origin() == url.origin();
+            url = next;
+        }
+        Err(Error::Protocol { action: action.into(), problem: "it redirects in circles".into() })
     }
 
     /// Posts or gets without a registry around it: for token servers. Redirects are not followed.
@@ -197,7 +228,7 @@ fn same_origin(url: &Url, call: &Call<'_>) -> bool {
 }
 
 /// Where to go next, if the answer says so and the request can be repeated there.
-fn redirect(call: &Call<'_>, from: &Url, response: &Response) -> Result<Option<Url>, Error> {
+fn redirect(method: &Method, action: &str, from: &Url, response: &Response) -> Result<Option<Url>, Error> {
     let is_redirect = matches!(
         response.status(),
         StatusCode::MOVED_PERMANENTLY
@@ -206,17 +237,21 @@ fn redirect(call: &Call<'_>, from: &Url, response: &Response) -> Result<Option<U
             | StatusCode::TEMPORARY_REDIRECT
             | StatusCode::PERMANENT_REDIRECT
     );
-    if !is_redirect || !matches!(call.method, Method::GET | Method::HEAD) {
+    if !is_redirect || !matches!(*method, Method::GET | Method::HEAD) {
         return Ok(None);
     }
-    let problem = |problem: &str| Error::Protocol { action: call.action.into(), problem: problem.into() };
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     let next = location
         .and_then(|location| from.join(location).ok())
         .filter(|next| matches!(next.scheme(), "http" | "https"))
-        .ok_or_else(|| problem("it redirects to no usable address"))?;
+        .ok_or_else(|| no_address(action))?;
     if from.scheme() == "https" && next.scheme() == "http" {
-        return Err(problem("it redirects from HTTPS to plain HTTP"));
+        let problem = "it redirects from HTTPS to plain HTTP".into();
+        return Err(Error::Protocol { action: action.into(), problem });
     }
     Ok(Some(next))
+}
+
+fn no_address(action: &str) -> Error {
+    Error::Protocol { action: action.into(), problem: "it redirects to no usable address".into() }
 }

@@ -5,6 +5,7 @@
 mod auth;
 mod docker_registry;
 mod failures;
+mod files;
 mod mirrors;
 mod pull;
 mod push;

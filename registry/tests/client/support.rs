@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) log: Vec<String>,
     /// Those of the requests that had an `Authorization`.
     pub(crate) authorized: Vec<String>,
+    /// Files outside of the registry's API: content and headers.
+    pub(crate) files: HashMap<String, (Vec<u8>, Vec<(&'static str, String)>)>,
     pub(crate) auth: Auth,
     pub(crate) users: HashMap<String, String>,
     pub(crate) mounts: Mounts,
@@ -145,6 +147,7 @@ impl FakeRegistry {
             manifests: HashMap::new(),
             log: Vec::new(),
             authorized: Vec::new(),
+            files: HashMap::new(),
             auth: Auth::Nothing,
             users: HashMap::from([("user".to_owned(), "secret".to_owned())]),
             mounts: Mounts::Done,
@@ -274,6 +277,7 @@ impl FakeRegistry {
             return (fault, response);
         }
         let response = match request.path.as_str() {
+            path if state.files.contains_key(path) => state.file(request),
             "/token" => state.token(request, &self.host),
             _ => state.refusal(request, &self.host).unwrap_or_else(|| state.api(request, &self.host)),
         };
@@ -352,6 +356,25 @@ impl State {
             Some((repository, digest)) => self.blob(request, repository, digest),
             None => Response::error(404, "NOT_FOUND"),
         }
+    }
+
+    fn file(&self, request: &Request) -> Response {
+        let (bytes, headers) = &self.files[&request.path];
+        let header = |name: &str| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value);
+        let asked = |name: &str| request.headers.get(name);
+        let same = asked("if-none-match").map_or_else(
+            || asked("if-modified-since").is_some_and(|date| Some(date) == header("Last-Modified")),
+            |tag| Some(tag) == header("ETag"),
+        );
+        let mut response = if same { Response::new(304) } else { Response::new(200).body(bytes.clone()) };
+        let range = asked("range").filter(|_| self.ranges && asked("if-range") == header("ETag"));
+        if let Some(start) =
+            range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
+        {
+            let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+            response = Response::new(206).header("Content-Range", range).body(&bytes[start..]);
+        }
+        headers.iter().fold(response, |response, (name, value)| response.header(*name, value.clone()))
     }
 
     fn manifest(&mut self, request: &Request, repository: &str, name: &str) -> Response {

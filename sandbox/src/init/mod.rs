@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use self::rights::Means;
 use crate::error::{Doing, Failure};
 use crate::leftover::Made;
-use crate::process::{Network, Process, Security};
+use crate::process::{Limits, Network, Process, Security};
 use crate::sys::{self, Instruction};
 use crate::wire;
 
@@ -43,19 +43,22 @@ pub(crate) struct Order {
     /// Where this step may make a stub layer of its own.
     #[serde(with = "wire::one")]
     pub(crate) own_stub: PathBuf,
-    /// The control group to join; an empty path for none.
-    #[serde(with = "wire::one")]
-    cgroup: PathBuf,
+    /// The control groups to join.
+    #[serde(with = "wire::many")]
+    cgroups: Vec<PathBuf>,
 }
 
 impl Order {
-    pub(crate) fn new(process: Process, cgroup: Option<PathBuf>) -> Self {
+    pub(crate) fn new(process: Process, cgroups: Vec<PathBuf>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Containers that share the folder have the same process ids.
         let random = RandomState::new().build_hasher().finish();
-        let own_stub = process.stubs.join(format!("step-{}-{number}-{random:016x}", std::process::id()));
-        Self { process, own_stub, cgroup: cgroup.unwrap_or_default() }
+        let own_stub = match process.own_stubs.as_os_str().is_empty() {
+            true => process.stubs.join(format!("step-{}-{number}-{random:016x}", std::process::id())),
+            false => process.own_stubs.clone(),
+        };
+        Self { process, own_stub, cgroups }
     }
 }
 
@@ -107,7 +110,7 @@ fn start(
     let fixed_groups = rights::groups_are_fixed();
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).doing("making the mounts private")?;
-    join_cgroup(order);
+    join_cgroups(order)?;
 
     let scratch = sources::Scratch::mount(&process.stubs)?;
     let mut places = standard::places(process, &scratch, foreign_proc)?;
@@ -143,15 +146,19 @@ fn connect(stdio: &Stdio) -> Result<(), Errno> {
     rustix::stdio::dup2_stderr(&stdio.stderr)
 }
 
-fn join_cgroup(order: &Order) {
-    // Groups are an extra: no step fails for want of one.
-    if !order.cgroup.as_os_str().is_empty() {
-        let _ = std::fs::write(order.cgroup.join("cgroup.procs"), "0");
+fn join_cgroups(order: &Order) -> Result<(), Failure> {
+    for group in &order.cgroups {
+        let joined = std::fs::write(group.join("cgroup.procs"), "0");
+        // Without limits groups are an extra: no step fails for want of one.
+        if order.process.limits != Limits::default() {
+            joined.doing_on("joining the control group", group)?;
+        }
     }
     if standard::unified_cgroups() {
         // The program sees its group as the top of the hierarchy.
         let _ = sys::unshare(UnshareFlags::NEWCGROUP);
     }
+    Ok(())
 }
 
 fn loopback_up() -> std::io::Result<()> {

@@ -83,7 +83,8 @@ fn detached(mount: &Mount, number: usize, nodev: u64, scratch: &Scratch) -> io::
         MountKind::File { bytes, mode, uid, gid } => {
             scratch.file(&format!("file-{number}"), bytes, *mode, (*uid, *gid))
         }
-        MountKind::Socket { path } => clone_path(path, NOSUID | NODEV | NOEXEC),
+        // Read-only: mode and owner of the socket are not the step's to change. It can be connected to.
+        MountKind::Socket { path } => clone_path(path, RDONLY | NOSUID | NODEV | NOEXEC),
     }
 }
 

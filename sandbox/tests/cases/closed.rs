@@ -4,14 +4,14 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 
-use garboard_sandbox::{MountKind, Network, Security, spawn};
+use garboard_sandbox::{Limits, MountKind, Network, Security, SpawnError, spawn};
 
 use super::cases;
 use crate::support::{Kind, Stage, finish, mount};
 
 cases! {
-    ALL: capabilities, system_calls, masked_paths, processes, devices, hostile_root, own_program, keyring;
-    ROOT: made_devices, insecure, control_groups;
+    ALL: capabilities, system_calls, masked_paths, processes, devices, hostile_root, own_program, keyring, resources_refused;
+    ROOT: made_devices, insecure, control_groups, resources;
     MASKED: foreign_proc, siblings;
 }
 
@@ -202,6 +202,51 @@ fn siblings(_: Kind) {
     assert!(own.contains("PATH=") && own.contains("app:"), "{own}");
     assert!(own.contains("nosuid,nodev,noexec"), "{own}");
     drop(child);
+}
+
+/// What a step may use is held by the kernel, or the step isn't started.
+fn resources(_: Kind) {
+    let stage = Stage::new();
+    let mut process = stage.sh("head -c 100000000 /dev/zero | tail -c 90000000 | wc -c; exit 3");
+    process.limits = Limits { memory: Some(16 << 20), memory_swap: Some(16 << 20), ..Limits::default() };
+    stage.clear();
+    let child = match spawn(&process) {
+        Ok(child) => child,
+        Err(SpawnError::Limit { limit, source }) => {
+            println!("skipped: resources: `{limit}` can't be set here: {source}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let exit = child.handle.wait().unwrap();
+    assert!(exit.oom && exit.code() == 3, "{exit:?}");
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let mut process = stage.sh("cat /proc/self/cgroup");
+    process.limits = Limits {
+        cpu_shares: Some(512),
+        cpu_period: Some(50_000),
+        cpu_quota: Some(25_000),
+        cpuset_cpus: Some("0".into()),
+        ..Limits::default()
+    };
+    let out = stage.run(&process).success();
+    assert_ne!(out, groups);
+    process.args[2] = "grep Cpus_allowed_list /proc/self/status".into();
+    assert_eq!(stage.run(&process).success().split_whitespace().last(), Some("0"));
+    process.limits.cpuset_cpus = Some("900".into());
+    let error = stage.fails(&process);
+    assert!(error.starts_with("limiting the step's `cpuset-cpus`: "), "{error}");
+}
+
+/// Where no group can be made a limit is refused, and not forgotten.
+fn resources_refused(_: Kind) {
+    let stage = Stage::new();
+    let mut process = stage.sh(":");
+    process.cgroup_parent = Some("/../x".into());
+    stage.run(&process).success();
+    process.limits.memory = Some(64 << 20);
+    let error = stage.fails(&process);
+    assert!(error.starts_with("limiting the step's `memory`: "), "{error}");
 }
 
 fn control_groups(_: Kind) {

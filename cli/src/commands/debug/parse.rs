@@ -41,7 +41,8 @@ fn warning(found: &garboard_parser::Warning, file: &str) -> Warning {
     Warning {
         rule: Some(found.rule.name().into()),
         message: found.message.clone(),
-        url: found.url.clone(),
+        description: Some(found.rule.description().to_owned()),
+        url: found.rule.url(),
         file: Some(file.into()),
         lines: Some(found.lines),
     }

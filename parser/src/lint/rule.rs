@@ -1,7 +1,4 @@
-//! Findings about a Dockerfile that do not stop a build: the rules' names, the findings of parsing, and what
-//! `# check=` says about them.
-
-use std::collections::BTreeSet;
+//! The rules.
 
 /// A rule of `--check`. The names are BuildKit's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,131 +145,6 @@ fn kebab_case(name: &str) -> String {
     out
 }
 
-/// A finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// The rule that was broken.
-    pub rule: Rule,
-    /// How it was broken here.
-    pub message: String,
-    /// The page about the rule.
-    pub url: Option<String>,
-    /// First and last line, from 1.
-    pub lines: (usize, usize),
-}
-
-impl Warning {
-    /// Makes a finding about some lines.
-    pub fn new(rule: Rule, message: impl Into<String>, lines: (usize, usize)) -> Self {
-        Self { rule, message: message.into(), url: rule.url(), lines }
-    }
-}
-
-/// Names of rules, or all rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RuleSet {
-    /// These rules; names that are no rule's are kept and match nothing.
-    Named(BTreeSet<String>),
-    /// Every rule.
-    All,
-}
-
-impl RuleSet {
-    /// Says whether the rule is in the set.
-    pub fn contains(&self, rule: Rule) -> bool {
-        match self {
-            Self::Named(names) => names.contains(rule.name()),
-            Self::All => true,
-        }
-    }
-
-    fn parse(list: &str) -> Self {
-        let names: BTreeSet<String> = list.split(',').map(str::to_owned).collect();
-        if names.contains("all") { Self::All } else { Self::Named(names) }
-    }
-}
-
-impl Default for RuleSet {
-    fn default() -> Self {
-        Self::Named(BTreeSet::new())
-    }
-}
-
-/// What `# check=…` or the build argument that replaces it asks for.
-///
-/// ```
-/// use garboard_parser::lint::{CheckConfig, Rule};
-/// let config = CheckConfig::parse("skip=StageNameCasing;error=true // legacy").unwrap();
-/// assert!(config.error && !config.reports(Rule::StageNameCasing) && config.reports(Rule::FromAsCasing));
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CheckConfig {
-    /// Rules that are not reported.
-    pub skip: RuleSet,
-    /// Experimental rules that are.
-    pub experimental: RuleSet,
-    /// A finding fails the build.
-    pub error: bool,
-}
-
-/// A `check` directive that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CheckError {
-    /// Not one of `skip=`, `error=`, `experimental=`, or too many of them.
-    #[error("invalid check option {}", crate::quote::go_quote(.option))]
-    Option {
-        /// What was given.
-        option: String,
-    },
-    /// The value of `error=` is neither true nor false.
-    #[error("failed to parse check option error={}: not a boolean", .value)]
-    Boolean {
-        /// What was given.
-        value: String,
-    },
-}
-
-/// A check directive has at most this many options; what follows belongs to the last one.
-const MAX_OPTIONS: usize = 3;
-
-impl CheckConfig {
-    /// Reads the value of a check directive: options separated by `;`, up to the first blank.
-    pub fn parse(value: &str) -> Result<Self, CheckError> {
-        let mut config = Self::default();
-        let value = value.split_whitespace().next().unwrap_or_default();
-        for option in value.splitn(MAX_OPTIONS, ';') {
-            let (key, value) =
-                option.split_once('=').ok_or_else(|| CheckError::Option { option: option.to_owned() })?;
-            match key.trim() {
-                "skip" => config.skip = RuleSet::parse(value),
-                "experimental" => config.experimental = RuleSet::parse(value),
-                "error" => {
-                    config.error = crate::instruction::go_bool(value)
-                        .ok_or_else(|| CheckError::Boolean { value: value.to_owned() })?;
-                }
-                _ => return Err(CheckError::Option { option: key.to_owned() }),
-            }
-        }
-        Ok(config)
-    }
-
-    /// Says whether findings of a rule are reported. Experimental rules that were turned on are, whatever is skipped.
-    pub fn reports(&self, rule: Rule) -> bool {
-        if rule.is_experimental() { self.experimental.contains(rule) } else { !self.skip.contains(rule) }
-    }
-}
-
-/// Returns what the comments above an instruction say about findings there: the first `check=` comment counts.
-pub fn inline_check(comments: &[String]) -> CheckConfig {
-    let value = comments.iter().find_map(|comment| {
-        let (key, value) = comment.split_once('=')?;
-        key.trim().eq_ignore_ascii_case("check").then(|| value.trim())
-    });
-    let mut config = value.and_then(|value| CheckConfig::parse(value).ok()).unwrap_or_default();
-    config.error = false;
-    config
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,32 +160,5 @@ mod tests {
             "https://docs.docker.com/go/dockerfile/rule/secrets-used-in-arg-or-env/"
         );
         assert_eq!(Rule::InvalidBaseImagePlatform.url(), None);
-    }
-
-    #[test]
-    fn check_values() {
-        let config = CheckConfig::parse("skip=A,MaintainerDeprecated;error=true;experimental=all").unwrap();
-        assert!(!config.reports(Rule::MaintainerDeprecated));
-        assert!(config.reports(Rule::InvalidDefinitionDescription));
-        assert!(config.error);
-        let all = CheckConfig::parse("skip=all").unwrap();
-        assert!(Rule::ALL.iter().all(|rule| !all.reports(*rule)));
-        let cut = CheckConfig::parse("skip=MaintainerDeprecated, StageNameCasing").unwrap();
-        assert!(cut.reports(Rule::StageNameCasing));
-        assert_eq!(
-            CheckConfig::parse("colour=red").unwrap_err().to_string(),
-            "invalid check option \"colour\""
-        );
-        assert!(matches!(CheckConfig::parse("MaintainerDeprecated"), Err(CheckError::Option { .. })));
-        assert!(matches!(CheckConfig::parse("skip = A"), Err(CheckError::Option { .. })));
-        assert!(matches!(CheckConfig::parse("error=maybe"), Err(CheckError::Boolean { .. })));
-    }
-
-    #[test]
-    fn inline_comments() {
-        let comments = ["about", "check=skip=FromAsCasing // why", "check=skip=all"].map(str::to_owned);
-        let config = inline_check(&comments);
-        assert!(!config.reports(Rule::FromAsCasing));
-        assert!(config.reports(Rule::StageNameCasing));
     }
 }
