@@ -382,11 +382,23 @@ fn read_file(mut path: PathBuf, name: String) -> Result<DockerfileText> {
         };
         Error::NoDockerfile { name: name.clone(), reason, near: near_names(&path) }
     };
+    if leads_out(&path) {
+        let reason = "it is a link that leads out of its folder".to_owned();
+        return Err(Error::NoDockerfile { name, reason, near: Vec::new() }.into());
+    }
     // A pipe is fine here: `-f <(command)`.
     let file = std::fs::File::open(&path).map_err(|e| fail(&e))?;
     let mut text = Vec::new();
     std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX), &mut text).map_err(|e| fail(&e))?;
     Ok(DockerfileText { name, path: Some(path), text })
+}
+
+/// Whether a Dockerfile is a link to a file outside its own folder. A folder may come from strangers, and the excerpt of an
+/// error would show what no step may see.
+fn leads_out(path: &Path) -> bool {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let inside = || Some(path.canonicalize().ok()?.starts_with(folder.canonicalize().ok()?));
+    path.symlink_metadata().is_ok_and(|found| found.is_symlink()) && path.is_file() && inside() != Some(true)
 }
 
 /// Files beside a missing Dockerfile that could be meant.
@@ -412,7 +424,9 @@ pub(crate) fn parse(
     reporter: &Reporter,
 ) -> Result<Dockerfile> {
     try_parse(file, request).map_err(|(found, failure)| {
-        found.iter().for_each(|finding| reporter.warn(crate::plan::warning(finding, &file.name)));
+        for finding in &found {
+            reporter.warn(crate::plan::warning(finding, &file.name));
+        }
         failure
     })
 }

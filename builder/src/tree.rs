@@ -1,5 +1,8 @@
 //! The result of an operation: a chain of layers.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
 use garboard_cache::{Key, LayerId};
 use garboard_layer::ContentDigest;
 
@@ -13,6 +16,44 @@ pub(crate) struct TreeLayer {
     pub(crate) content: ContentDigest,
     /// Whether it belongs to a base image.
     pub(crate) base: bool,
+    /// What a step made of `/` itself, which no layer's entry tells; part of `content`.
+    pub(crate) root: Option<RootFolder>,
+}
+
+/// Mode and owner of `/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RootFolder {
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl RootFolder {
+    /// Reads those of a folder.
+    pub(crate) fn of(folder: &Path) -> std::io::Result<Self> {
+        let found = std::fs::symlink_metadata(folder)?;
+        Ok(Self { mode: found.mode() & 0o7777, uid: found.uid(), gid: found.gid() })
+    }
+
+    /// Gives them to a folder.
+    pub(crate) fn put(self, folder: &Path) -> std::io::Result<()> {
+        std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid))?;
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(self.mode))
+    }
+
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        [self.mode, self.uid, self.gid].iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (numbers, []) = bytes.as_chunks::<4>() else { return None };
+        let [mode, uid, gid] = *numbers else { return None };
+        Some(Self {
+            mode: u32::from_le_bytes(mode),
+            uid: u32::from_le_bytes(uid),
+            gid: u32::from_le_bytes(gid),
+        })
+    }
 }
 
 /// A file tree as a chain of layers, the lowest first.
@@ -27,6 +68,11 @@ impl Tree {
         let mut layers = self.layers.clone();
         layers.push(layer);
         Self { layers }
+    }
+
+    /// What the last step that changed `/` itself made of it.
+    pub(crate) fn root(&self) -> Option<RootFolder> {
+        self.layers.iter().rev().find_map(|layer| layer.root)
     }
 
     /// Digest of the content of the whole chain.
@@ -64,6 +110,13 @@ impl KeyBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_folder_survives_as_bytes() {
+        let root = RootFolder { mode: 0o711, uid: 5, gid: 70_000 };
+        assert_eq!(RootFolder::from_bytes(&root.to_bytes()), Some(root));
+        assert_eq!(RootFolder::from_bytes(&root.to_bytes()[1..]), None);
+    }
 
     #[test]
     fn parts_do_not_run_together() {

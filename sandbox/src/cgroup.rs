@@ -36,7 +36,7 @@ impl Cgroup {
         let unified = Path::new(MOUNT).join("cgroup.controllers").exists();
         let wanted = settings::of(limits, unified);
         if wanted.is_empty() {
-            return Ok(parent.filter(|_| unified).and_then(|parent| Self::unlimited(parent)));
+            return Ok(parent.filter(|_| unified).and_then(Self::unlimited));
         }
         let name = name();
         let mut group = Self { folders: Vec::new() };

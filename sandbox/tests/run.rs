@@ -36,6 +36,11 @@ fn main() -> ExitCode {
     {
         return cases::once();
     }
+    if let [flag, task] = args.as_slice()
+        && flag == cases::PROBE
+    {
+        return cases::probe(task);
+    }
     let option = args.iter().find_map(|arg| arg.strip_prefix("--identity="));
     let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
     let request = Enter {

@@ -8,7 +8,7 @@ use garboard_parser::Dockerfile;
 use super::{CheckReport, Outline, SourceText, Target, TargetList};
 use crate::cancel::Cancel;
 use crate::engine::{DockerfileText, Engine, parse, report, try_parse, unless_canceled};
-use crate::error::{Failure, Result};
+use crate::error::Failure;
 use crate::outcome::BuildFailure;
 use crate::plan::{Planner, warning};
 use crate::reporter::{EventSink, Reporter};
@@ -90,11 +90,11 @@ impl Engine {
         request: &BuildRequest,
         events: EventSink,
         cancel: &Cancel,
-    ) -> std::result::Result<TargetList, BuildFailure> {
+    ) -> std::result::Result<TargetList, Box<BuildFailure>> {
         let reporter = Reporter::new(events);
-        let (file, _unpacked) = self.open(request, &reporter).map_err(|e| report(&e, None, cancel))?;
-        let parsed: Result<Dockerfile> = try_parse(&file, request).map_err(|(_, failure)| failure);
-        let dockerfile = parsed.map_err(|failure| report(&failure, Some(&file), cancel))?;
+        let fail = |failure: Failure, file: Option<&DockerfileText>| Box::new(report(&failure, file, cancel));
+        let (file, _unpacked) = self.open(request, &reporter).map_err(|e| fail(e, None))?;
+        let dockerfile = try_parse(&file, request).map_err(|(_, failure)| fail(failure, Some(&file)))?;
         let last = dockerfile.stages.len() - 1;
         let target = |(index, stage): (usize, garboard_parser::Stage)| Target {
             name: stage.name,

@@ -312,7 +312,7 @@ mod tests {
 
     fn layer(created: i64, base: bool) -> TreeLayer {
         let id = "0".repeat(32).parse().unwrap();
-        TreeLayer { id, created, content: garboard_layer::ContentDigest([0; 32]), base }
+        TreeLayer { id, created, content: garboard_layer::ContentDigest([0; 32]), base, root: None }
     }
 
     fn entry(created_by: &str, layer: bool) -> PlannedHistory {

@@ -90,18 +90,18 @@ impl Evaluation<'_> {
                 state.record(format!("SHELL [{}]", words.join(" ")), false);
             }
             InstructionKind::Healthcheck(check) => {
-                state.once.healthcheck = self.once(state, state.once.healthcheck);
+                self.once(&state.at, &mut state.once.healthcheck);
                 let check = metadata::healthcheck(check);
                 state.record(healthcheck_text(&check), false);
                 state.config.config.healthcheck = Some(check);
             }
             InstructionKind::Cmd(command) => {
-                state.once.cmd = self.once(state, state.once.cmd);
+                self.once(&state.at, &mut state.once.cmd);
                 self.command_form(state, command);
                 cmd(state, command);
             }
             InstructionKind::Entrypoint(command) => {
-                state.once.entrypoint = self.once(state, state.once.entrypoint);
+                self.once(&state.at, &mut state.once.entrypoint);
                 self.command_form(state, command);
                 entrypoint(state, command);
             }

@@ -19,6 +19,11 @@ use super::stage::{Evaluation, State};
 use crate::error::Result;
 use crate::image::ImageConfig;
 
+/// Findings of one evaluation that are kept, and names that are looked at for one that may be meant: a Dockerfile may
+/// come from a stranger.
+const MOST_FINDINGS: usize = 10_000;
+const MOST_NAMES: usize = 1000;
+
 /// Patterns of an ignore file that leave nothing of the context.
 const EVERYTHING: [&str; 3] = ["*", "**", "**/*"];
 
@@ -81,7 +86,10 @@ impl Ignored {
 
 impl Evaluation<'_> {
     fn find(&self, at: &At, rule: Rule, message: String) {
-        self.findings.borrow_mut().extend(at.above.find(rule, message, at.lines));
+        let mut findings = self.findings.borrow_mut();
+        if findings.len() < MOST_FINDINGS {
+            findings.extend(at.above.find(rule, message, at.lines));
+        }
     }
 
     /// Checks every stage's FROM, also of stages that nobody needs: its names have to be names.
@@ -125,7 +133,10 @@ impl Evaluation<'_> {
 
     /// Variables of FROM that are neither automatic nor declared.
     fn undeclared(&self, at: &At, unset: &BTreeSet<String>, globals: &Globals) {
-        let names = || globals.values.keys().chain(globals.declared.keys()).map(String::as_str);
+        let names = || {
+            let names = globals.values.keys().chain(globals.declared.keys());
+            names.take(MOST_NAMES).map(String::as_str)
+        };
         for name in unset.iter().filter(|name| !globals.declared.contains_key(*name)) {
             let mean = did_you_mean(name, names(), true);
             let mean = mean.map(|mean| format!(" (did you mean {mean}?)")).unwrap_or_default();
@@ -181,9 +192,10 @@ impl Evaluation<'_> {
 
     /// Variables of a word that are neither set nor declared.
     pub(super) fn undefined(&self, state: &State, unset: &BTreeSet<String>) {
+        let names = || state.env.iter().take(MOST_NAMES).map(|(name, _)| name.as_str());
         let is_declared = |name: &str| state.args.iter().any(|(declared, _)| declared == name);
         for name in unset.iter().filter(|name| !is_declared(name) && !args::HIDDEN.contains(&name.as_str())) {
-            let mean = did_you_mean(name, state.env.iter().map(|(name, _)| name.as_str()), true);
+            let mean = did_you_mean(name, names(), true);
             let mean = mean.map(|mean| format!(" (did you mean ${mean}?)")).unwrap_or_default();
             self.find(&state.at, Rule::UndefinedVar, format!("Usage of undefined variable '${name}'{mean}"));
         }
@@ -220,16 +232,14 @@ impl Evaluation<'_> {
     }
 
     /// An instruction of which only the last one of a stage counts; the finding is about the one before.
-    pub(super) fn once(&self, state: &State, former: Option<(usize, usize)>) -> Option<(usize, usize)> {
-        if let Some(lines) = former {
+    pub(super) fn once(&self, at: &At, former: &mut Option<(usize, usize)>) {
+        if let Some(lines) = former.replace(at.lines) {
             let message = format!(
                 "Multiple {} instructions should not be used in the same stage because only the last one will be used",
-                state.at.keyword
+                at.keyword
             );
-            let at = At { lines, ..state.at.clone() };
-            self.find(&at, Rule::MultipleInstructionsDisallowed, message);
+            self.find(&At { lines, ..at.clone() }, Rule::MultipleInstructionsDisallowed, message);
         }
-        Some(state.at.lines)
     }
 
     /// The first WORKDIR of a chain of stages, if it depends on what the base image has.

@@ -5,6 +5,8 @@
 //! resolved image may name further ones. Stages that the target doesn't need are never evaluated.
 
 mod args;
+#[cfg(test)]
+mod check_tests;
 mod copy;
 mod directives;
 mod dispatch;
@@ -26,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use futures_util::future::join_all;
+use garboard_parser::lint::CheckConfig;
 use garboard_parser::suggest::did_you_mean;
 use garboard_parser::{Dockerfile, ParseError, Warning as Finding};
 use garboard_registry::Platform;
@@ -76,8 +79,8 @@ pub(crate) type Images = HashMap<Wanted, Result<BaseImage>>;
 impl Planner<'_> {
     /// Plans all platforms of the request, and reports what was found on the way.
     pub(crate) async fn plan(&self) -> Result<Plan> {
-        let (graph, images) =
-            self.strictly(&self.platforms()?, |evaluation, graph| evaluation.target(graph)).await?;
+        let work: Work<PlannedImage> = |evaluation, graph| evaluation.target(graph);
+        let (graph, images) = self.strictly(&self.platforms()?, work).await?;
         Ok(finish(graph, images))
     }
 
@@ -121,10 +124,21 @@ impl Planner<'_> {
             Err(failure) => return (Vec::new(), Err(failure)),
         };
         let (more, result) = self.evaluate(platforms, work).await;
+        self.settle(&config, more, result)
+    }
+
+    /// Takes the parser's findings in, leaves out what isn't to be reported, and sorts; with `error=true` what is left is
+    /// an error.
+    fn settle<T>(
+        &self,
+        config: &CheckConfig,
+        more: Vec<Finding>,
+        result: Result<T>,
+    ) -> (Vec<Finding>, Result<T>) {
         let found = self.dockerfile.warnings.iter().cloned().chain(more);
         let mut found: Vec<Finding> = found.filter(|finding| config.reports(finding)).collect();
         found.sort_by_key(|finding| finding.lines.0);
-        let result = result.and_then(|value| directives::violation(&config, &found).map(|()| value));
+        let result = result.and_then(|value| directives::violation(config, &found).map(|()| value));
         (found, result)
     }
 

@@ -25,7 +25,7 @@ struct Case {
     expected: String,
 }
 
-fn request() -> BuildRequest {
+pub(super) fn request() -> BuildRequest {
     BuildRequest {
         dockerfile: DockerfileSource::Text(Vec::new()),
         context: ContextSource::Empty,
@@ -77,7 +77,7 @@ fn read(text: &str) -> Case {
 }
 
 /// A base image with one layer that nobody will fetch.
-fn base(name: &str, config: &str) -> BaseImage {
+pub(super) fn base(name: &str, config: &str) -> BaseImage {
     let mut image =
         ImageConfig { os: "linux".into(), architecture: "amd64".into(), ..ImageConfig::default() };
     image.config = serde_json::from_str(config).expect("a config");

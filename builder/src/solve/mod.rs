@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicBool;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use garboard_cache::{Key, LayerBlob, LayerId, Origin, Record};
+use garboard_layer::ContentDigest;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 
@@ -30,7 +31,10 @@ use crate::layers::{BlobFormat, Layers, blocking};
 use crate::reporter::{Reporter, Step};
 use crate::request::SecretSource;
 use crate::source::ContextTree;
-use crate::tree::{KeyBuilder, Tree, TreeLayer};
+use crate::tree::{KeyBuilder, RootFolder, Tree, TreeLayer};
+
+/// Namespace of small facts: what a step whose layer has a content made of `/` itself.
+const ROOT: &str = "root";
 
 /// How long stopped steps may take to end.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
@@ -263,7 +267,7 @@ impl Solver {
             store.add_foreign_layer(&diff_id, &blob).attempt(what)?
         };
         let content = KeyBuilder::new("diff id").part(layer.diff_id.as_bytes()).finish();
-        Ok(TreeLayer { id, created: 0, content: garboard_layer::ContentDigest(content.0), base: true })
+        Ok(TreeLayer { id, created: 0, content: ContentDigest(content.0), base: true, root: None })
     }
 
     /// An operation that adds a layer: from the cache, or made now.
@@ -346,8 +350,15 @@ impl Solver {
     /// A record under the key, as the layer that it stands for.
     fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
         let record = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
-        let found = record.and_then(|r| Some((r.layer?, r.content?, r.created)));
-        Ok(found.map(|(id, content, created)| TreeLayer { id, created, content, base: false }))
+        record.and_then(|r| Some(self.recorded(r.layer?, r.content?, r.created))).transpose()
+    }
+
+    /// The layer of a record, with what its step made of `/`.
+    fn recorded(&self, id: LayerId, content: ContentDigest, created: i64) -> Result<TreeLayer> {
+        let root = self.layers.store.get_meta(ROOT, &content.to_string());
+        let root = root.attempt(|| "failed to look into the cache".into())?;
+        let root = root.and_then(|bytes| RootFolder::from_bytes(&bytes));
+        Ok(TreeLayer { id, created, content, base: false, root })
     }
 
     /// A record under the key by content; all keys then have it. The key by definition doesn't count here: where a source
@@ -359,7 +370,7 @@ impl Solver {
             self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())?;
         }
         let found = record.layer.zip(record.content);
-        Ok(found.map(|(id, content)| TreeLayer { id, created: record.created, content, base: false }))
+        found.map(|(id, content)| self.recorded(id, content, record.created)).transpose()
     }
 
     fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer) -> Result<()> {
@@ -399,7 +410,7 @@ impl Solver {
 
     /// A layer of the store as part of a tree.
     fn own_layer(id: LayerId, created: i64, toc: &garboard_layer::Toc) -> TreeLayer {
-        TreeLayer { id, created, content: toc.content_digest(), base: false }
+        TreeLayer { id, created, content: toc.content_digest(), base: false, root: None }
     }
 }
 

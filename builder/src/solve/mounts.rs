@@ -17,6 +17,8 @@ use crate::ssh::AgentSocket;
 use crate::tree::Tree;
 
 const MAX_SECRET: u64 = 500 << 10;
+/// Bytes of all secrets of one step, which are in memory as long as it runs.
+const MAX_SECRETS: usize = 32 << 20;
 
 /// Mounts that are ready, with what has to stay alive while the step runs.
 #[derive(Default)]
@@ -24,6 +26,7 @@ pub(super) struct Prepared {
     pub(super) mounts: Vec<Mount>,
     /// Secrets that become variables.
     pub(super) env: Vec<(String, Vec<u8>)>,
+    secret_bytes: usize,
     guards: Vec<CacheMountGuard>,
     // Before their folders, which are in `scratch`.
     agents: Vec<AgentSocket>,
@@ -124,6 +127,12 @@ impl Solver {
             }
             None => None,
         };
+        prepared.secret_bytes += value.as_ref().map_or(0, Vec::len);
+        if prepared.secret_bytes > MAX_SECRETS {
+            let message =
+                format!("secret {}: the secrets of one step are more than {MAX_SECRETS} bytes", secret.id);
+            return Err(Error::Mount { message, hint: None }.into());
+        }
         if let Some(name) = &secret.env {
             prepared.env.push((name.clone(), value.clone().unwrap_or_default()));
         }

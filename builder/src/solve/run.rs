@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use garboard_cache::{NewLayer, Staging};
-use garboard_layer::{Entry, EntryKind, Mtime, Planned, Targets, TreeStamp, TreeView};
+use garboard_layer::{ContentDigest, Entry, EntryKind, Mtime, Planned, Targets, TreeStamp, TreeView};
 use garboard_sandbox::{Child, Exit, Network, Process, Root, Security, Status};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -24,7 +24,7 @@ use crate::layer_folder::{LayerFolder, lowers};
 use crate::layers::blocking;
 use crate::reporter::Step;
 use crate::request::NetworkMode;
-use crate::tree::{Tree, TreeLayer};
+use crate::tree::{KeyBuilder, RootFolder, Tree, TreeLayer};
 
 /// With less room than this a failure is put down to it.
 const LITTLE_SPACE: u64 = 64 << 10;
@@ -38,17 +38,18 @@ impl Solver {
     ) -> Result<TreeLayer> {
         let folders = self.layers.folders(parent).await?;
         let view = self.layers.view(parent).await?;
+        let root = parent.root();
         let prepared = self.prepare_mounts(run).await?;
         let this = self.clone();
         let run = run.clone();
         let step = step.clone();
-        blocking(move || this.run_blocking(&run, &folders, &view, prepared, &step)).await
+        blocking(move || this.run_blocking(&run, (&folders, root), &view, prepared, &step)).await
     }
 
     fn run_blocking(
         &self,
         run: &RunOp,
-        folders: &[LayerFolder],
+        (folders, top): (&[LayerFolder], Option<RootFolder>),
         view: &TreeView,
         prepared: Prepared,
         step: &Step,
@@ -56,6 +57,10 @@ impl Solver {
         let what = || "failed to prepare a layer".to_owned();
         let store = &self.layers.store;
         let staging = store.staging().attempt(what)?;
+        if let Some(top) = top {
+            top.put(staging.fs()).attempt(what)?;
+        }
+        let before = RootFolder::of(staging.fs()).attempt(what)?;
         let (root, stamp) = if self.overlay()? {
             let root = Root::Overlay {
                 lowers: lowers(folders),
@@ -76,7 +81,9 @@ impl Solver {
         process.own_stubs = staging.work().with_extension("stubs");
         self.execute(run, &process, step)?;
         drop(prepared);
-        self.record_changes(staging, view, stamp.as_ref())
+        let after = RootFolder::of(staging.fs()).attempt(what)?;
+        let layer = self.record_changes(staging, view, stamp.as_ref())?;
+        if after == before { Ok(layer) } else { self.with_root(layer, after) }
     }
 
     fn process(&self, run: &RunOp, root: Root, prepared: &Prepared) -> Process {
@@ -156,6 +163,16 @@ impl Solver {
             stat.f_bavail.saturating_mul(stat.f_frsize) < LITTLE_SPACE
                 || stat.f_favail == 0 && stat.f_files > 0
         })
+    }
+
+    /// Notes what a step made of `/` itself, for the steps behind it.
+    fn with_root(&self, mut layer: TreeLayer, root: RootFolder) -> Result<TreeLayer> {
+        let content = KeyBuilder::new("root").part(&layer.content.0).part(&root.to_bytes()).finish();
+        layer.content = ContentDigest(content.0);
+        layer.root = Some(root);
+        let noted = self.layers.store.put_meta(super::ROOT, &layer.content.to_string(), &root.to_bytes());
+        noted.attempt(|| "failed to write to the cache".into())?;
+        Ok(layer)
     }
 
     /// Turns what changed into a layer with a table of contents; its blob is made when an export wants it.

@@ -267,16 +267,12 @@ mod tests {
     /// Runs a program; `false`, said aloud, where it isn't there.
     fn run(folder: &Path, command: &str) -> bool {
         let words: Vec<&str> = command.split(' ').collect();
-        match Command::new(words[0]).args(&words[1..]).current_dir(folder).output() {
-            Ok(output) => {
-                assert!(output.status.success(), "{command}: {output:?}");
-                true
-            }
-            Err(_) => {
-                println!("skipped: {} is not installed", words[0]);
-                false
-            }
-        }
+        let Ok(output) = Command::new(words[0]).args(&words[1..]).current_dir(folder).output() else {
+            println!("skipped: {} is not installed", words[0]);
+            return false;
+        };
+        assert!(output.status.success(), "{command}: {output:?}");
+        true
     }
 
     #[test]

@@ -78,16 +78,17 @@ fn printed(report: &CheckReport) -> String {
         (1, _) => "Check complete, 1 warning has been found!\n".to_owned(),
         (count, _) => format!("Check complete, {count} warnings have been found!\n"),
     };
+    let mut place = SourcePlace {
+        file: report.source.file.clone(),
+        text: report.source.text.clone(),
+        ranges: Vec::new(),
+        column: None,
+    };
     for warning in &report.warnings {
         let rule = warning.rule.as_deref().unwrap_or_default();
-        let url = warning.url.iter().map(|url| format!(" - {url}")).collect::<String>();
+        let url = warning.url.as_ref().map_or_else(String::new, |url| format!(" - {url}"));
         let _ = write!(out, "\nWARNING: {rule}{url}\n{}\n", printable(&warning.message));
-        let place = SourcePlace {
-            file: report.source.file.clone(),
-            text: report.source.text.clone(),
-            ranges: warning.lines.into_iter().collect(),
-            column: None,
-        };
+        place.ranges = warning.lines.into_iter().collect();
         out.push_str(&report::excerpt(&place, &Palette::default()));
     }
     if !report.warnings.is_empty() && report.error.is_some() {

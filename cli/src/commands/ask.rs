@@ -62,7 +62,8 @@ async fn answer(
             engine.outline(&plan.request, events, &cancel).await.map(|found| (answer::outline(&found), None))
         }
         Question::Targets | Question::Describe => {
-            engine.targets(&plan.request, events, &cancel).map(|found| (answer::targets(&found), None))
+            let found = engine.targets(&plan.request, events, &cancel).map_err(|failure| *failure);
+            found.map(|found| (answer::targets(&found), None))
         }
     };
     build::warn(plan, &progress.finish(), setting);

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::image::BASE_MARKER;
 
 const TOOLS: &[&str] = &[
-    "sh", "cat", "chmod", "cp", "env", "head", "id", "ln", "ls", "mkdir", "mv", "rm", "rmdir", "sed",
-    "sleep", "sort", "tail", "touch", "tr", "true", "uniq", "wc",
+    "sh", "cat", "chmod", "chown", "chroot", "cp", "dd", "env", "find", "grep", "head", "id", "ln", "ls",
+    "mkdir", "mknod", "mount", "mv", "readlink", "rm", "rmdir", "sed", "sleep", "sort", "stat", "tail",
+    "touch", "tr", "true", "uniq", "unshare", "wc",
 ];
 
 /// Writes an OCI layout with one image of the machine's tools, tagged `latest`, to the folder, and returns the folder.

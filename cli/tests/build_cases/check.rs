@@ -9,6 +9,10 @@ pub(crate) enum Check {
     Fails(String),
     /// It prints this.
     Prints(String),
+    /// It doesn't print this.
+    Lacks(String),
+    /// This is in nothing that the build printed, made or keeps in the store.
+    Nowhere(String),
     /// So many steps, not counting FROM, came from the cache.
     Cached(usize),
     /// The image has so many layers above the base.
@@ -38,6 +42,8 @@ impl Check {
         match key {
             "fails" => Self::Fails(value.to_owned()),
             "prints" => Self::Prints(value.to_owned()),
+            "lacks" => Self::Lacks(value.to_owned()),
+            "nowhere" => Self::Nowhere(value.to_owned()),
             "cached" => Self::Cached(value.parse().unwrap()),
             "layers" => Self::Layers(value.parse().unwrap()),
             "file" => Self::File(pair().0, pair().1.replace("\\n", "\n")),
@@ -56,6 +62,8 @@ impl Check {
             Self::Fails(wanted) if built.image.is_none() => contains(&built.text, wanted),
             Self::Fails(_) => Err("the build should have failed".to_owned()),
             Self::Prints(wanted) => contains(&built.text, wanted),
+            Self::Lacks(unwanted) => lacks(&built.text, unwanted),
+            Self::Nowhere(unwanted) => nowhere(built, unwanted),
             _ => match &built.image {
                 Some(image) => self.hold_of_image(image, &built.text),
                 None => Err(format!("the build failed:\n{}", built.text)),
@@ -87,7 +95,9 @@ impl Check {
             Self::Config(pointer, wanted) => {
                 same(pointer, wanted, image.config.pointer(pointer).unwrap_or(&serde_json::Value::Null))
             }
-            Self::Fails(_) | Self::Prints(_) => unreachable!("held without an image"),
+            Self::Fails(_) | Self::Prints(_) | Self::Lacks(_) | Self::Nowhere(_) => {
+                unreachable!("held without an image")
+            }
         }
     }
 }
@@ -102,6 +112,44 @@ fn contains(text: &str, wanted: &str) -> Result<(), String> {
     } else {
         Err(format!("`{wanted}` is not in what was printed:\n{text}"))
     }
+}
+
+fn lacks(text: &str, unwanted: &str) -> Result<(), String> {
+    if text.contains(unwanted) {
+        Err(format!("`{unwanted}` is in what was printed:\n{text}"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Looks through the output, the image as it would be unpacked, and every file of the store, folders of layers, blobs and
+/// database included.
+fn nowhere(built: &Built, unwanted: &str) -> Result<(), String> {
+    lacks(&built.text, unwanted)?;
+    let has = |bytes: &[u8]| bytes.windows(unwanted.len()).any(|part| part == unwanted.as_bytes());
+    for (path, entry) in built.image.iter().flat_map(|image| &image.entries) {
+        if path.contains(unwanted) || matches!(&entry.kind, Kind::File(content) if has(content)) {
+            return Err(format!("`{unwanted}` is in `{path}` of the image"));
+        }
+    }
+    if built.image.as_ref().is_some_and(|image| has(image.config.to_string().as_bytes())) {
+        return Err(format!("`{unwanted}` is in the image's config"));
+    }
+    let mut folders = vec![built.store.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
+            if path.to_string_lossy().contains(unwanted) {
+                return Err(format!("`{unwanted}` is in the name {}", path.display()));
+            } else if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() && std::fs::read(&path).is_ok_and(|bytes| has(&bytes)) {
+                return Err(format!("`{unwanted}` is in {}", path.display()));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How many steps the plain display calls cached. FROM is not counted: whether a base was there already is not the case's.

@@ -142,6 +142,8 @@ fn shell(command: &str, context: &Path) -> Result<(), String> {
 struct Built {
     /// What it printed.
     text: String,
+    /// Its store.
+    store: PathBuf,
     /// The image, when the build succeeded.
     image: Option<image::Image>,
 }
@@ -179,5 +181,5 @@ fn build(
         return Err(format!("the program panicked:\n{text}"));
     }
     let image = output.status.success().then(|| image::read(&out));
-    Ok(Built { text, image })
+    Ok(Built { text, store: folder.join("store"), image })
 }

@@ -6,7 +6,9 @@
     reason = "tests fail by the one and say with the other what they skip"
 )]
 
+mod agents;
 mod build;
+mod check;
 mod concurrent;
 mod debug;
 mod full_disk;

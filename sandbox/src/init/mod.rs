@@ -54,9 +54,10 @@ impl Order {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Containers that share the folder have the same process ids.
         let random = RandomState::new().build_hasher().finish();
-        let own_stub = match process.own_stubs.as_os_str().is_empty() {
-            true => process.stubs.join(format!("step-{}-{number}-{random:016x}", std::process::id())),
-            false => process.own_stubs.clone(),
+        let own_stub = if process.own_stubs.as_os_str().is_empty() {
+            process.stubs.join(format!("step-{}-{number}-{random:016x}", std::process::id()))
+        } else {
+            process.own_stubs.clone()
         };
         Self { process, own_stub, cgroups }
     }

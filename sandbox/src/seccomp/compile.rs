@@ -206,6 +206,7 @@ mod tests {
         let program = filter_for("x86_64").unwrap();
         let first = |number, argument| run(&program, X86_64, number, [argument, 0, 0, 0, 0, 0]);
         assert_eq!(first(41, 2), ALLOW, "AF_INET");
+        assert_eq!(first(41, 17), EPERM, "AF_PACKET");
         assert_eq!([first(41, 40), first(41, 38), first(41, 0x1_0000_0028)], [EPERM; 3], "AF_VSOCK, AF_ALG");
         let x86 = |number, argument| run(&program, X86, number, [argument, 0, 0, 0, 0, 0]);
         assert_eq!(

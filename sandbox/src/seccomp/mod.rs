@@ -1,4 +1,5 @@
-//! Which system calls a payload may make: Docker's defaults for Docker's default capabilities.
+//! Which system calls a payload may make: Docker's defaults for Docker's default capabilities, less packet sockets. A
+//! step shares the machine's network, whose packets are not its to read and make.
 //!
 //! `profile.json` says it by name: what is allowed, what is refused (EPERM), and four rules about an argument.
 //! A number that stands for none of its names answers ENOSYS, so that programs made for newer kernels fall back to

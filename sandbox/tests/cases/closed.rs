@@ -10,7 +10,7 @@ use super::cases;
 use crate::support::{Kind, Stage, finish, mount};
 
 cases! {
-    ALL: capabilities, system_calls, masked_paths, processes, devices, hostile_root, own_program, keyring, resources_refused;
+    ALL: capabilities, system_calls, masked_paths, processes, devices, hostile_root, own_program, keyring, strangers, resources_refused;
     ROOT: made_devices, insecure, control_groups, resources;
     MASKED: foreign_proc, siblings;
 }
@@ -247,6 +247,25 @@ fn resources_refused(_: Kind) {
     process.limits.memory = Some(64 << 20);
     let error = stage.fails(&process);
     assert!(error.starts_with("limiting the step's `memory`: "), "{error}");
+}
+
+/// A step sees neither the processes, nor the mounts, files and secrets of one that runs beside it.
+fn strangers(_: Kind) {
+    let (stage, other) = (Stage::new(), Stage::new());
+    let mut process = stage.sh("mkdir /s3cret-folder; exec 3< /run/secrets/token; echo held; sleep 100000");
+    process.env = vec!["PATH=/bin".into(), "TOKEN=s3cret-env".into()];
+    let secret = MountKind::File { bytes: b"s3cret-file".to_vec(), mode: 0o444, uid: 0, gid: 0 };
+    process.mounts =
+        vec![mount("/run/secrets/token", secret), mount("/s3cret-mount", MountKind::Tmpfs { size: None })];
+    let child = spawn(&process).unwrap();
+    let mut word = [0; 5];
+    fs::File::from(child.stdout.try_clone().unwrap()).read_exact(&mut word).unwrap();
+    let look = "ls /; cat /run/secrets/token; cat /proc/self/mountinfo; for p in /proc/[0-9]*; do echo [${p##*/}]; cat \
+                $p/environ $p/cmdline; ls $p/root/ $p/cwd/ $p/root/run/secrets; cat $p/fd/3 $p/root/run/secrets/token; done";
+    let outcome = other.run(&other.sh(look));
+    assert!(outcome.out.contains("[1]"), "{outcome:?}");
+    assert!(!outcome.out.contains("s3cret") && !outcome.out.contains("sleep\0100000"), "{outcome:?}");
+    drop(child);
 }
 
 fn control_groups(_: Kind) {

@@ -4,10 +4,12 @@ mod basics;
 mod closed;
 mod lives;
 mod mounts;
+mod probe;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use lives::{hold, once};
+pub(crate) use probe::{FLAG as PROBE, payload as probe};
 
 use crate::support::Kind;
 
@@ -22,7 +24,9 @@ pub(crate) const MASKED: &[Kind] = &[Kind::Masked];
 /// Runs what `filter` selects.
 pub(crate) fn run_all(kind: Kind, filter: &str) -> bool {
     let mut ok = true;
-    for (name, kinds, case) in [basics::CASES, closed::CASES, mounts::CASES, lives::CASES].concat() {
+    for (name, kinds, case) in
+        [basics::CASES, closed::CASES, mounts::CASES, probe::CASES, lives::CASES].concat()
+    {
         if !kinds.contains(&kind) || !name.contains(filter) {
             continue;
         }
