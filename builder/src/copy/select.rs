@@ -57,7 +57,7 @@ pub fn selection(op: &CopyOp, source: &TreeView) -> Result<Selection, CopyError>
 pub(crate) fn paths(op: &CopyOp) -> impl Iterator<Item = (usize, &str)> {
     op.sources.iter().enumerate().filter_map(|(index, source)| match source {
         CopySource::Path(text) => Some((index, text.as_str())),
-        _ => None,
+        CopySource::Inline { .. } => None,
     })
 }
 
