@@ -18,8 +18,6 @@ struct Files<'a> {
     link: bool,
     parents: bool,
     excludes: &'a [String],
-    /// The sources in the main context.
-    in_context: Vec<String>,
     /// As history and progress show them.
     sources: Vec<String>,
     from: Vec<CopyFrom>,
@@ -37,7 +35,8 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
-        let (chown, chmod) = self.owner_and_mode(state, [&copy.chown, &copy.chmod], trigger)?;
+        let chown = self.some_word(state, copy.chown.as_deref(), trigger)?;
+        let chmod = self.some_word(state, copy.chmod.as_deref(), trigger)?;
         let sources = self.all_words(state, &copy.sources, trigger)?;
         for source in &sources {
             let text = match remote::parse(source).map_err(|e| Error::Instruction(e.to_string()))? {
@@ -46,6 +45,9 @@ impl Evaluation<'_> {
                 _ => continue,
             };
             return Err(Error::Instruction(text.into()).into());
+        }
+        if copy.from.is_none() {
+            self.ignored_sources(state, "Copy", &sources);
         }
         let op = match &copy.from {
             None if sources.is_empty() => graph.add(Op::Scratch, String::new(), None, false),
@@ -81,10 +83,11 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
-        let (chown, chmod) = self.owner_and_mode(state, [&add.chown, &add.chmod], trigger)?;
-        let sources = self.all_words(state, &add.sources, trigger)?;
-        let checksum = add.checksum.as_ref().map(|text| self.word(state, text, trigger)).transpose()?;
+        let chown = self.some_word(state, add.chown.as_deref(), trigger)?;
+        let chmod = self.some_word(state, add.chmod.as_deref(), trigger)?;
+        let checksum = self.some_word(state, add.checksum.as_deref(), trigger)?;
         let checksum = checksum.filter(|text| !text.is_empty());
+        let sources = self.all_words(state, &add.sources, trigger)?;
         if checksum.is_some() && sources.len() != 1 {
             let text = "checksum can't be specified for multiple sources";
             return Err(Error::Instruction(text.into()).into());
@@ -103,7 +106,7 @@ impl Evaluation<'_> {
                     return Err(Error::Instruction(text.into()).into());
                 }
                 _ => {
-                    in_context.push(source.clone());
+                    self.ignored_sources(state, "Add", std::slice::from_ref(source));
                     CopyFrom {
                         op: self.main_context(graph),
                         sources: vec![source.clone()],
@@ -129,7 +132,6 @@ impl Evaluation<'_> {
             link: add.link,
             parents: false,
             excludes: &add.excludes,
-            in_context,
             sources: sources.iter().map(|source| remote::redact(source).into_owned()).collect(),
             from,
             heredocs: &add.heredocs,
@@ -137,6 +139,10 @@ impl Evaluation<'_> {
         };
         self.files(state, files, instruction, trigger, graph)?;
         Ok(())
+    }
+
+    fn some_word(&self, state: &State, text: Option<&str>, trigger: bool) -> Result<Option<String>> {
+        text.map(|text| self.word(state, text, trigger)).transpose()
     }
 
     fn all_words(&self, state: &State, texts: &[String], trigger: bool) -> Result<Vec<String>> {
@@ -162,14 +168,13 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Result<()> {
+        let (chown, chmod) = (files.chown, files.chmod);
         let dest = self.word(state, files.dest, trigger)?;
         let inline = files
             .heredocs
             .iter()
             .map(|h| Ok((h.name.clone(), self.heredoc_text(state, h)?)))
             .collect::<Result<Vec<_>>>()?;
-        let verb = if files.keyword == "ADD" { "Add" } else { "Copy" };
-        self.ignored_sources(state, verb, &files.in_context);
         let mut shown = files.sources;
         shown.extend(files.heredocs.iter().map(|h| format!("<<{}", h.name)));
         let text = copy_text(
