@@ -65,7 +65,6 @@ impl Evaluation<'_> {
             link: copy.link,
             parents: copy.parents,
             excludes: &copy.excludes,
-            in_context: if copy.from.is_none() { sources.clone() } else { Vec::new() },
             from: vec![CopyFrom { op, sources: sources.clone(), unpack: false, keep_owners, folder: false }],
             sources,
             heredocs: &copy.heredocs,
@@ -94,7 +93,6 @@ impl Evaluation<'_> {
         }
         let lines = Some(instruction.lines);
         let mut from: Vec<CopyFrom> = Vec::new();
-        let mut in_context = Vec::new();
         for source in &sources {
             let part = match remote::parse(source).map_err(|e| Error::Instruction(e.to_string()))? {
                 Some(Address::Git(git)) if !git.may_be_path => {
@@ -149,17 +147,6 @@ impl Evaluation<'_> {
         texts.iter().map(|text| self.word(state, text, trigger)).collect()
     }
 
-    /// `--chown` and `--chmod`, with their variables replaced.
-    fn owner_and_mode(
-        &self,
-        state: &State,
-        [chown, chmod]: [&Option<String>; 2],
-        trigger: bool,
-    ) -> Result<(Option<String>, Option<String>)> {
-        let word = |text: &String| self.word(state, text, trigger);
-        Ok((chown.as_ref().map(word).transpose()?, chmod.as_ref().map(word).transpose()?))
-    }
-
     fn files(
         &self,
         state: &mut State,
@@ -168,7 +155,6 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Result<()> {
-        let (chown, chmod) = (files.chown, files.chmod);
         let dest = self.word(state, files.dest, trigger)?;
         let inline = files
             .heredocs

@@ -21,13 +21,11 @@ impl Solver {
     /// Names a COPY from one build to the next, whatever it copies: its text and where it is from.
     pub(super) fn place(&self, copy: &CopyNode) -> Key {
         let definition = serde_json::to_vec(&Op::Copy(copy.clone()).definition()).unwrap_or_default();
-        let mut key = KeyBuilder::new("place").part(&definition);
-        for from in &copy.from {
-            if let Op::Context(context) = &self.graph.node(from.op).op {
-                key = key.part(context.folder.as_os_str().as_encoded_bytes());
-            }
+        let key = KeyBuilder::new("place").part(&definition);
+        match copy.from.first().map(|from| &self.graph.node(from.op).op) {
+            Some(Op::Context(context)) => key.part(context.folder.as_os_str().as_encoded_bytes()).finish(),
+            _ => key.finish(),
         }
-        key.finish()
     }
 }
 
