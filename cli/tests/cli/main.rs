@@ -13,6 +13,7 @@ mod debug;
 mod full_disk;
 mod images;
 mod interrupt;
+mod platforms;
 mod registry;
 mod secrets;
 mod support;
