@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use garboard_cache::{PruneOptions, Scratch, Store};
-use garboard_layer::{ArchiveOptions, Encoder, Ids, Limits};
+use garboard_cache::{PruneOptions, Store};
+use garboard_layer::{Encoder, Ids};
 use garboard_parser::{Dockerfile, Warning as Finding};
 use garboard_registry::{Client, Platform};
 
@@ -17,11 +17,9 @@ use crate::layers::{Layers, blocking};
 use crate::outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 use crate::plan::{Plan, Planner};
 use crate::reporter::{EventSink, Reporter};
-use crate::request::{
-    BuildRequest, ContextSource, DockerfileSource, Export, ExportKind, ImageAttributes, SecretSource,
-};
+use crate::request::{BuildRequest, DockerfileSource, Export, ExportKind, ImageAttributes, SecretSource};
 use crate::solve::{Environment, Solver};
-use crate::source::ImageSource;
+use crate::source::{FetchedContext, GitProgram, ImageSource, Remotes};
 
 /// Waiting for the disk costs seconds at worst: for builds that took longer than this it is worth it, the others are
 /// made again as quickly.
@@ -34,6 +32,8 @@ pub struct EngineOptions {
     pub store: Store,
     /// The registry client.
     pub client: Client,
+    /// How repositories are fetched.
+    pub git: GitProgram,
     /// What the process may do with owners.
     pub ids: Ids,
     /// Copy trees even where overlay file systems can be mounted.
@@ -90,22 +90,14 @@ impl Engine {
         cancel: &Cancel,
     ) -> std::result::Result<BuildOutcome, BuildFailure> {
         let reporter = Reporter::new(events);
-        let (file, unpacked) = self.open(request, &reporter).map_err(|e| report(&e, None, cancel))?;
-        let unpacked = unpacked.as_ref().map(Scratch::path);
+        let lease = self.options.store.lease();
+        let _lease =
+            lease.attempt(|| "failed to take a lease".into()).map_err(|e| report(&e, None, cancel))?;
         // Boxed, as are its parts: the type of the whole would be too deep for the compiler.
-        let result = Box::pin(self.build_file(request, &file, unpacked, &reporter, cancel)).await;
-        result.map_err(|e| report(&e, Some(&file), cancel))
-    }
-
-    /// Reads the Dockerfile, from the context's archive if it is one, which is unpacked for that.
-    pub(crate) fn open(
-        &self,
-        request: &BuildRequest,
-        reporter: &Reporter,
-    ) -> Result<(DockerfileText, Option<Scratch>)> {
-        let unpacked = self.unpack_context(request, reporter)?;
-        let file = read_dockerfile(&request.dockerfile, unpacked.as_ref().map(Scratch::path), reporter)?;
-        Ok((file, unpacked))
+        let input = Box::pin(unless_canceled(cancel, self.input(request, &reporter))).await;
+        let input = input.map_err(|e| report(&e, None, cancel))?;
+        let result = Box::pin(self.build_file(request, &input, &reporter, cancel)).await;
+        result.map_err(|e| report(&e, Some(&input.file), cancel))
     }
 
     /// Where base images are looked up.
@@ -117,39 +109,33 @@ impl Engine {
         }
     }
 
-    /// Unpacks a context that is an archive.
-    fn unpack_context(&self, request: &BuildRequest, reporter: &Reporter) -> Result<Option<Scratch>> {
-        let ContextSource::Archive(path) = &request.context else { return Ok(None) };
-        let what = || "failed to unpack the build context".to_owned();
-        let step = reporter.internal("[internal] load remote build context");
-        let unpack = || {
-            let scratch = self.options.store.scratch().attempt(what)?;
-            let archive = std::fs::File::open(path).attempt(what)?;
-            let options = ArchiveOptions { chown: None, ids: self.options.ids, limits: Limits::default() };
-            garboard_layer::unpack_archive(archive, scratch.path(), b"", &options).attempt(what)?;
-            Ok(scratch)
+    /// Brings context and Dockerfile here.
+    pub(crate) async fn input(&self, request: &BuildRequest, reporter: &Reporter) -> Result<Input> {
+        let layers = &self.layers;
+        let git = self.options.git.clone();
+        let remotes = Remotes::new(layers.clone(), reporter.clone(), git, request.secrets.clone(), None);
+        let fetched = FetchedContext::of(request, layers, &remotes, reporter).await?;
+        let file = match &request.dockerfile {
+            DockerfileSource::Http(address) => DockerfileText {
+                name: address.name.clone(),
+                path: None,
+                text: crate::source::fetch_dockerfile(address, layers, &remotes).await?,
+            },
+            other => read_dockerfile(other, fetched.as_ref(), reporter)?,
         };
-        let result = unpack();
-        step.finish(&result);
-        result.map(Some)
+        Ok(Input { file, fetched, remotes })
     }
 
     async fn build_file(
         &self,
         request: &BuildRequest,
-        file: &DockerfileText,
-        unpacked: Option<&Path>,
+        Input { file, fetched, remotes }: &Input,
         reporter: &Reporter,
         cancel: &Cancel,
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
         let agents = crate::ssh::Agents::open(&request.ssh)?;
-        let _lease = self
-            .options
-            .store
-            .lease()
-            .map_err(|source| Error::Store { what: "failed to take a lease".into(), source })?;
         let dockerfile = parse(file, request, reporter)?;
         let sources = self.image_source(request);
         let exports = exports_of(request);
@@ -161,7 +147,7 @@ impl Engine {
             sources: &sources,
             reporter,
             platform: &self.options.platform,
-            unpacked,
+            fetched: fetched.as_ref(),
         };
         let Plan { graph, images, wanted } = unless_canceled(cancel, Box::pin(planner.plan())).await?;
         let files_only = !exports.iter().any(|e| is_image(&e.kind));
@@ -187,8 +173,10 @@ impl Engine {
             reporter.clone(),
             cancel.clone(),
             environment,
+            remotes.clone(),
             wanted,
         ));
+        solver.ask_ahead();
         let wanted = solver.results(images.iter().map(|i| i.op).collect());
         let trees = unless_canceled(cancel, wanted).await;
         if trees.is_err() {
@@ -330,41 +318,41 @@ pub(crate) struct DockerfileText {
     pub(crate) text: Vec<u8>,
 }
 
-fn read_dockerfile(
-    source: &DockerfileSource,
-    unpacked: Option<&Path>,
-    reporter: &Reporter,
-) -> Result<DockerfileText> {
-    let (path, name) = match source {
-        DockerfileSource::Text(text) => {
-            return Ok(DockerfileText { name: "Dockerfile".into(), path: None, text: text.clone() });
-        }
-        DockerfileSource::File { path, display } => (path.clone(), display.clone()),
-    };
-    let step = reporter.internal(&format!("[internal] load build definition from {name}"));
-    let result = match unpacked {
-        Some(folder) => inside(folder, &path, &name).and_then(|path| read_file(path, name)),
-        None => read_file(path, name),
-    };
-    step.finish(&result);
-    result
+/// What a build starts from.
+pub(crate) struct Input {
+    pub(crate) file: DockerfileText,
+    /// The context, where it is neither a folder nor empty.
+    pub(crate) fetched: Option<FetchedContext>,
+    remotes: Remotes,
 }
 
-/// A file of an unpacked archive, which no link may lead out of.
-fn inside(folder: &Path, path: &Path, name: &str) -> Result<PathBuf> {
-    let full = folder.join(path.strip_prefix("/").unwrap_or(path));
-    match (full.canonicalize(), folder.canonicalize()) {
-        (Ok(real), Ok(root)) if real.starts_with(&root) => Ok(real),
-        (Err(_), _)
-            if full.parent().is_some_and(|p| p.canonicalize().is_ok_and(|p| p.starts_with(folder))) =>
-        {
-            Ok(full)
+fn read_dockerfile(
+    source: &DockerfileSource,
+    fetched: Option<&FetchedContext>,
+    reporter: &Reporter,
+) -> Result<DockerfileText> {
+    let text = |text: &Vec<u8>| DockerfileText { name: "Dockerfile".into(), path: None, text: text.clone() };
+    let (path, name) = match source {
+        DockerfileSource::Text(given) => return Ok(text(given)),
+        DockerfileSource::File { path, display } => (path.clone(), display.clone()),
+        DockerfileSource::InContext(path) => match fetched {
+            Some(FetchedContext { dockerfile: Some(found), .. }) => return Ok(text(found)),
+            _ => (path.clone(), path.display().to_string()),
+        },
+        DockerfileSource::Http(_) => {
+            return Err(Error::Internal("the Dockerfile was not fetched".into()).into());
         }
-        _ => {
-            let reason = "no such file or directory".to_owned();
-            Err(Error::NoDockerfile { name: name.to_owned(), reason, near: Vec::new() }.into())
-        }
-    }
+    };
+    let step = reporter.internal(&format!("[internal] load build definition from {name}"));
+    let place = match source {
+        DockerfileSource::InContext(_) => fetched.and_then(|context| context.inside(&path)),
+        _ => Some(path),
+    };
+    let reason = || "no such file or directory".to_owned();
+    let missing = || Error::NoDockerfile { name: name.clone(), reason: reason(), near: Vec::new() }.into();
+    let result = place.ok_or_else(missing).and_then(|path| read_file(path, name.clone()));
+    step.finish(&result);
+    result
 }
 
 fn read_file(mut path: PathBuf, name: String) -> Result<DockerfileText> {

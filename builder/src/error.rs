@@ -36,6 +36,27 @@ pub(crate) enum Error {
     /// An image can't be pushed.
     #[error("failed to push {name}: {source}")]
     Push { name: String, source: garboard_registry::Error },
+    /// A file can't be fetched.
+    #[error("failed to {source}")]
+    Fetch { host: String, source: garboard_registry::Error },
+    /// A file isn't the one that its checksum names.
+    #[error("digest mismatch {found}: {expected}")]
+    Checksum { found: String, expected: String },
+    /// There is no git.
+    #[error("git is not installed, and without it nothing can be fetched from a git repository")]
+    NoGit,
+    /// `git` failed.
+    #[error("failed to {what} the git repository {remote}: {message}")]
+    Git { what: &'static str, remote: String, message: String, ssh: bool },
+    /// There is no such branch, tag or commit.
+    #[error("repository {remote} does not contain ref {reference}")]
+    NoReference { remote: String, reference: String },
+    /// A branch or tag isn't the commit that its checksum names.
+    #[error("expected checksum to match {expected}, got {found}")]
+    Commit { expected: String, found: String },
+    /// A commit holds more than is taken.
+    #[error("the git repository {remote} has more than {entries} files or {bytes} bytes")]
+    GitTooLarge { remote: String, entries: u64, bytes: u64 },
     /// A manifest or config isn't what it should be.
     #[error("{what} is not a usable image: {reason}")]
     BadImage { what: String, reason: String },
@@ -166,6 +187,15 @@ impl Failure {
             Error::Resolve { source, .. } | Error::Pull { source, .. } | Error::Push { source, .. } => {
                 source.hint()
             }
+            Error::Fetch { host, source } => fetch_hint(host, source),
+            Error::Checksum { .. } => {
+                Some("if the file is meant to have changed, give its new digest to `--checksum`".into())
+            }
+            Error::NoGit => Some("install git and see that it is in PATH".into()),
+            Error::Git { ssh, message, .. } => git_hint(*ssh, message),
+            Error::NoReference { .. } => {
+                Some("a commit has to be given in full; branches and tags are looked for by name".into())
+            }
             Error::Copy { hint, .. }
             | Error::Process { hint, .. }
             | Error::Start { hint, .. }
@@ -186,6 +216,39 @@ impl Failure {
             _ => None,
         }
     }
+}
+
+/// What to do about a file that can't be fetched.
+fn fetch_hint(host: &str, error: &garboard_registry::Error) -> Option<String> {
+    use garboard_registry::Error as E;
+    match error {
+        E::Status { status: 401 | 403, .. } => Some(format!(
+            "if it needs a login, hand it over with `--secret id=HTTP_AUTH_TOKEN_{host},…` or `id=HTTP_AUTH_HEADER_{host},…`"
+        )),
+        E::Status { status: 404 | 410, .. } => Some("check the address".into()),
+        E::Dns { .. } => Some("check the address and this machine's DNS".into()),
+        E::Connect { .. } | E::Stalled { .. } => Some("check the address and the proxy settings".into()),
+        E::Tls { .. } => error.hint(),
+        _ => None,
+    }
+}
+
+/// What to do about a repository that git can't read.
+fn git_hint(ssh: bool, message: &str) -> Option<String> {
+    let refused = ["Permission denied", "Authentication failed", "could not read Username", "403", "401"];
+    if message.contains("transport") && message.contains("not allowed") {
+        return Some(
+            "repositories and their submodules may be reached by https, http, git and ssh only".into(),
+        );
+    }
+    if !refused.iter().any(|words| message.contains(words)) {
+        return None;
+    }
+    Some(if ssh {
+        "hand your SSH agent over with `--ssh default`".into()
+    } else {
+        "if it needs a login, hand a token over with `--secret id=GIT_AUTH_TOKEN,env=…`".into()
+    })
 }
 
 /// What to do about the error of the operating system that is behind another one.

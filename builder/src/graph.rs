@@ -24,6 +24,10 @@ pub(crate) enum Op {
     Image(ImageOp),
     /// Files of this machine.
     Context(ContextOp),
+    /// A file by HTTP.
+    Http(HttpOp),
+    /// The files of a git repository.
+    Git(GitOp),
     /// RUN.
     Run(RunOp),
     /// COPY, and ADD of files.
@@ -50,6 +54,45 @@ pub(crate) struct ContextOp {
     pub(crate) name: String,
     /// Whether the owners in it count (an unpacked archive) or all is root's (a folder).
     pub(crate) keep_owners: bool,
+    /// Whether later builds may find it again, so that what is known of its files is worth noting.
+    pub(crate) lasting: bool,
+}
+
+/// A file by HTTP: a tree with nothing else in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct HttpOp {
+    /// Without a login.
+    pub(crate) url: String,
+    /// Host, with its port where one is written.
+    pub(crate) host: String,
+    /// User name and password.
+    pub(crate) login: Option<(String, String)>,
+    /// The file's name in its tree.
+    pub(crate) name: String,
+    /// The digest that its bytes have to have.
+    pub(crate) checksum: Option<String>,
+}
+
+/// The files of a git repository at one commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct GitOp {
+    /// Without a login.
+    pub(crate) remote: String,
+    /// Host, with its port where one is written.
+    pub(crate) host: String,
+    /// User name and password.
+    pub(crate) login: Option<(String, String)>,
+    /// Whether it is reached by SSH.
+    pub(crate) ssh: bool,
+    /// Branch, tag or commit; none: the default branch.
+    pub(crate) reference: Option<String>,
+    /// The commit that this has to be, or its beginning.
+    pub(crate) checksum: Option<String>,
+    /// Whether `.git` stays.
+    pub(crate) keep_git_dir: bool,
+    pub(crate) submodules: bool,
+    /// Files get the time of the commit, not that of the checkout.
+    pub(crate) commit_times: bool,
 }
 
 /// A RUN step.
@@ -140,10 +183,9 @@ pub(crate) struct SshMount {
 pub(crate) struct CopyNode {
     /// The tree that is copied to.
     pub(crate) parent: OpId,
-    /// Where the files come from.
-    pub(crate) from: OpId,
-    pub(crate) sources: Vec<String>,
-    /// Here-documents: name and content.
+    /// Where the files come from, in the order in which they are copied; at least one.
+    pub(crate) from: Vec<CopyFrom>,
+    /// Here-documents: name and content. They come last.
     pub(crate) inline: Vec<(String, String)>,
     /// Absolute; a trailing slash counts.
     pub(crate) dest: String,
@@ -152,12 +194,21 @@ pub(crate) struct CopyNode {
     pub(crate) parents: bool,
     pub(crate) excludes: Vec<String>,
     pub(crate) link: bool,
+    /// Not a COPY but a part of a context as it is, for a mount: this path, with a folder's own mode.
+    pub(crate) mirror: Option<String>,
+}
+
+/// What a COPY takes from one tree.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CopyFrom {
+    pub(crate) op: OpId,
+    pub(crate) sources: Vec<String>,
     /// ADD: archives are unpacked.
     pub(crate) unpack: bool,
     /// Owners of the source count (`--from`).
     pub(crate) keep_owners: bool,
-    /// Not a COPY but a part of a context as it is, for a mount: this path, with a folder's own mode.
-    pub(crate) mirror: Option<String>,
+    /// What is named has to be a folder.
+    pub(crate) folder: bool,
 }
 
 /// WORKDIR's folder.
@@ -239,8 +290,8 @@ impl Graph {
                     read.extend(run.mounts.iter().filter_map(RunMount::from));
                 }
                 Op::Copy(copy) => {
-                    read.push(copy.from);
-                    if copy.unpack {
+                    read.extend(copy.from.iter().map(|from| from.op));
+                    if copy.from.iter().any(|from| from.unpack) {
                         read.push(copy.parent);
                     }
                 }
@@ -275,7 +326,7 @@ impl Op {
             Self::Run(run) => Some(run.parent),
             Self::Copy(copy) => Some(copy.parent),
             Self::Mkdir(mkdir) => Some(mkdir.parent),
-            Self::Scratch | Self::Image(_) | Self::Context(_) => None,
+            Self::Scratch | Self::Image(_) | Self::Context(_) | Self::Http(_) | Self::Git(_) => None,
         }
     }
 
@@ -284,7 +335,7 @@ impl Op {
         let mut all: Vec<OpId> = self.parent().into_iter().collect();
         match self {
             Self::Run(run) => all.extend(run.mounts.iter().filter_map(RunMount::from)),
-            Self::Copy(copy) => all.push(copy.from),
+            Self::Copy(copy) => all.extend(copy.from.iter().map(|from| from.op)),
             _ => {}
         }
         all
@@ -301,6 +352,10 @@ impl Op {
                 json!(["image", image.platform, ids])
             }
             Self::Context(_) => json!("context"),
+            Self::Http(http) => json!(["http", http.url, http.name, http.checksum]),
+            Self::Git(git) => {
+                json!(["git", git.remote, git.reference, git.keep_git_dir, git.submodules, git.commit_times,])
+            }
             Self::Run(run) => {
                 let names: Vec<&str> = run.hosts.iter().map(|(name, _)| name.as_str()).collect();
                 let mounts: Vec<_> = run.mounts.iter().map(RunMount::definition).collect();
@@ -312,10 +367,13 @@ impl Op {
                     "shm": run.shm_size, "ulimits": limits, "mounts": mounts,
                 })
             }
-            Self::Copy(copy) => json!({
-                "copy": copy.dest, "inline": copy.inline, "chown": copy.chown, "chmod": copy.chmod,
-                "parents": copy.parents, "link": copy.link, "unpack": copy.unpack, "owners": copy.keep_owners, "mirror": copy.mirror,
-            }),
+            Self::Copy(copy) => {
+                let from: Vec<_> = copy.from.iter().map(|f| (f.unpack, f.keep_owners)).collect();
+                json!({
+                    "copy": copy.dest, "inline": copy.inline, "chown": copy.chown, "chmod": copy.chmod,
+                    "parents": copy.parents, "link": copy.link, "from": from, "mirror": copy.mirror,
+                })
+            }
             Self::Mkdir(mkdir) => json!(["mkdir", mkdir.path, mkdir.user, mkdir.epoch]),
         }
     }

@@ -40,3 +40,4 @@ pub use request::{
     Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, Resources,
     SecretSource, SshSource, Ulimit,
 };
+pub use source::GitProgram;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use garboard_parser::remote::{GitAddress, HttpAddress};
+
 /// Everything one build needs to know.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
@@ -64,6 +66,11 @@ pub enum DockerfileSource {
         /// Its name in messages.
         display: String,
     },
+    /// A file in the context, where that is an archive or a repository. The path is relative to its top; as with
+    /// [`Self::File`], `dockerfile` is as good as `Dockerfile`.
+    InContext(PathBuf),
+    /// A file by HTTP.
+    Http(HttpAddress),
     /// Its text, from standard input.
     Text(Vec<u8>),
 }
@@ -77,6 +84,10 @@ pub enum ContextSource {
     Empty,
     /// A tar archive, compressed or not, in a file (standard input is spooled there by the caller).
     Archive(PathBuf),
+    /// A git repository. Its `.dockerignore` is heeded.
+    Git(GitAddress),
+    /// A file by HTTP: an archive, or else the Dockerfile itself, beside which there is only it, called `context`.
+    Http(HttpAddress),
 }
 
 /// A named build context (`--build-context name=value`).
@@ -95,6 +106,10 @@ pub enum NamedContext {
         /// Digest of the manifest or index.
         digest: Option<String>,
     },
+    /// The files of a git repository.
+    Git(GitAddress),
+    /// One file by HTTP, called `context`, as it is.
+    Http(HttpAddress),
 }
 
 /// One `--annotation`.

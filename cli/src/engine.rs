@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use garboard_builder::{BuildOutcome, BuildRequest, Cancel, Engine, EngineOptions};
+use garboard_builder::{BuildOutcome, BuildRequest, Cancel, Engine, EngineOptions, GitProgram};
 use garboard_cache::{OpenOptions, PruneOptions, Store};
 use garboard_layer::Ids;
 use garboard_registry::{
@@ -150,6 +150,23 @@ pub(crate) fn client(settings: &Settings, env: &Env) -> Result<Client, Failure> 
     }))
 }
 
+/// The `git` program, and what it gets of the environment.
+fn git(env: &Env) -> GitProgram {
+    let folders = env.raw(env::PATH).map(|path| std::env::split_paths(path).collect::<Vec<_>>());
+    let mut places = folders.unwrap_or_default().into_iter().map(|folder| folder.join("git"));
+    let proxies = [&env::HTTP_PROXY, &env::HTTPS_PROXY, &env::ALL_PROXY, &env::NO_PROXY];
+    let mut variables: Vec<_> =
+        proxies.iter().filter_map(|names| Some((names[0].to_owned(), env.first(*names)?.into()))).collect();
+    variables.extend(env.raw(env::PATH).map(|path| (env::PATH.to_owned(), path.to_owned())));
+    variables.extend(env.path(env::SSL_CERT_FILE).map(|path| ("GIT_SSL_CAINFO".to_owned(), path.into())));
+    let known_hosts = env.path(env::HOME).map(|home| home.join(".ssh/known_hosts"));
+    GitProgram {
+        program: places.find(|place| place.is_file()),
+        env: variables,
+        known_hosts: known_hosts.filter(|path| path.is_file()),
+    }
+}
+
 /// Builds, and reports to `sink`. `canceled` is notified when the user wants it to stop.
 pub(crate) async fn build(
     request: BuildRequest,
@@ -184,6 +201,7 @@ pub(crate) fn make(settings: &Settings, env: &Env, identity: &Identity) -> Resul
         bounds: Some(bounds(&store, settings)?),
         store,
         client: client(settings, env)?,
+        git: git(env),
         ids: ids(identity),
         copy_trees: env.switch(env::GARBOARD_COPY_TREES),
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

@@ -1,18 +1,16 @@
 //! How the engine answers.
 
-use std::path::Path;
-
-use garboard_cache::Scratch;
 use garboard_parser::Dockerfile;
 
 use super::{CheckReport, Outline, SourceText, Target, TargetList};
 use crate::cancel::Cancel;
-use crate::engine::{DockerfileText, Engine, parse, report, try_parse, unless_canceled};
+use crate::engine::{DockerfileText, Engine, Input, parse, report, try_parse, unless_canceled};
 use crate::error::Failure;
 use crate::outcome::BuildFailure;
 use crate::plan::{Planner, warning};
 use crate::reporter::{EventSink, Reporter};
 use crate::request::{BuildRequest, Entitlements};
+use crate::source::FetchedContext;
 
 impl Engine {
     /// Checks the Dockerfile of a request: all its stages, or those that the request's target needs. The request's platforms
@@ -29,12 +27,13 @@ impl Engine {
     ) -> std::result::Result<CheckReport, BuildFailure> {
         let reporter = Reporter::new(events);
         let request = without_platforms(request);
-        let (file, unpacked) = self.open(&request, &reporter).map_err(|e| report(&e, None, cancel))?;
+        let input = self.input_for_answer(&request, &reporter, cancel).await?;
+        let Input { file, fetched, .. } = input;
         let (found, result) = match try_parse(&file, &request) {
             Ok(dockerfile) => {
-                let unpacked = unpacked.as_ref().map(Scratch::path);
                 let sources = self.image_source(&request);
-                let planner = self.planner(&request, &dockerfile, &file, &sources, &reporter, unpacked);
+                let planner =
+                    self.planner(&request, &dockerfile, &file, &sources, &reporter, fetched.as_ref());
                 let work = async { Ok(Box::pin(planner.check()).await) };
                 unless_canceled(cancel, work).await.unwrap_or_else(|failure| (Vec::new(), Err(failure)))
             }
@@ -63,12 +62,12 @@ impl Engine {
     ) -> std::result::Result<Outline, BuildFailure> {
         let reporter = Reporter::new(events);
         let request = without_platforms(request);
-        let (file, unpacked) = self.open(&request, &reporter).map_err(|e| report(&e, None, cancel))?;
+        let input = self.input_for_answer(&request, &reporter, cancel).await?;
+        let Input { file, fetched, .. } = input;
         let fail = |failure: Failure| report(&failure, Some(&file), cancel);
         let dockerfile = parse(&file, &request, &reporter).map_err(fail)?;
         let sources = self.image_source(&request);
-        let unpacked = unpacked.as_ref().map(Scratch::path);
-        let planner = self.planner(&request, &dockerfile, &file, &sources, &reporter, unpacked);
+        let planner = self.planner(&request, &dockerfile, &file, &sources, &reporter, fetched.as_ref());
         let parts = unless_canceled(cancel, Box::pin(planner.outline())).await.map_err(fail)?;
         let stage = &dockerfile.stages[parts.stage];
         Ok(Outline {
@@ -85,16 +84,16 @@ impl Engine {
     ///
     /// # Errors
     /// A [`BuildFailure`] if there is no Dockerfile, or it can't be parsed.
-    pub fn targets(
+    pub async fn targets(
         &self,
         request: &BuildRequest,
         events: EventSink,
         cancel: &Cancel,
-    ) -> std::result::Result<TargetList, Box<BuildFailure>> {
+    ) -> std::result::Result<TargetList, BuildFailure> {
         let reporter = Reporter::new(events);
-        let fail = |failure: Failure, file: Option<&DockerfileText>| Box::new(report(&failure, file, cancel));
-        let (file, _unpacked) = self.open(request, &reporter).map_err(|e| fail(e, None))?;
-        let dockerfile = try_parse(&file, request).map_err(|(_, failure)| fail(failure, Some(&file)))?;
+        let Input { file, .. } = self.input_for_answer(request, &reporter, cancel).await?;
+        let dockerfile =
+            try_parse(&file, request).map_err(|(_, failure)| report(&failure, Some(&file), cancel))?;
         let last = dockerfile.stages.len() - 1;
         let target = |(index, stage): (usize, garboard_parser::Stage)| Target {
             name: stage.name,
@@ -108,6 +107,16 @@ impl Engine {
         Ok(TargetList { targets, source: source(file) })
     }
 
+    async fn input_for_answer(
+        &self,
+        request: &BuildRequest,
+        reporter: &Reporter,
+        cancel: &Cancel,
+    ) -> std::result::Result<Input, BuildFailure> {
+        let input = Box::pin(unless_canceled(cancel, self.input(request, reporter))).await;
+        input.map_err(|e| report(&e, None, cancel))
+    }
+
     fn planner<'a>(
         &'a self,
         request: &'a BuildRequest,
@@ -115,7 +124,7 @@ impl Engine {
         file: &'a DockerfileText,
         sources: &'a crate::source::ImageSource,
         reporter: &'a Reporter,
-        unpacked: Option<&'a Path>,
+        fetched: Option<&'a FetchedContext>,
     ) -> Planner<'a> {
         Planner {
             request,
@@ -125,7 +134,7 @@ impl Engine {
             sources,
             reporter,
             platform: &self.options.platform,
-            unpacked,
+            fetched,
         }
     }
 }

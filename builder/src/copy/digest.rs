@@ -12,7 +12,7 @@ use super::{CopyError, CopyOp, CopySource, Selected, selection};
 
 /// Digests all that `op` reads of its sources: types, modes, bytes, link texts, names below the source, and a single
 /// file's own name; a link that is followed counts by what it leads to. Owners count with `owner_from_source` and
-/// without `chown` only. Times don't, but for [`CopySource::Given`].
+/// without `chown` only. Times don't.
 ///
 /// The operation itself (destination and options) is for the caller to add to the key.
 pub fn selection_digest(op: &CopyOp, source: &TreeView) -> Result<ContentDigest, CopyError> {
@@ -29,10 +29,6 @@ pub fn selection_digest(op: &CopyOp, source: &TreeView) -> Result<ContentDigest,
                 let digest = ContentDigest(*blake3::hash(content).as_bytes());
                 let kind = EntryKind::File { size: content.len() as u64, digest };
                 add_single("inline", name, kind, 0o644, &mut hasher);
-            }
-            CopySource::Given { name, mode, mtime, size, digest } => {
-                let kind = EntryKind::File { size: *size, digest: *digest };
-                add_single(&format!("given {}", mtime.secs), name, kind, *mode, &mut hasher);
             }
         }
     }

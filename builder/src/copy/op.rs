@@ -1,6 +1,6 @@
 //! What a COPY is told to do, and what comes out.
 
-use garboard_layer::{ContentDigest, Entry, Mtime};
+use garboard_layer::Entry;
 use garboard_parser::chmod::Mode;
 
 use super::path::clean;
@@ -59,19 +59,6 @@ pub enum CopySource {
         /// Its bytes.
         content: Vec<u8>,
     },
-    /// A file that the caller has, such as a download of ADD.
-    Given {
-        /// Its name.
-        name: String,
-        /// Permission bits.
-        mode: u32,
-        /// Modification time. Counts in [`super::selection_digest`].
-        mtime: Mtime,
-        /// Bytes.
-        size: u64,
-        /// Digest of the bytes.
-        digest: ContentDigest,
-    },
 }
 
 /// Numeric owner and group.
@@ -95,11 +82,6 @@ pub enum SourceContent {
     },
     /// The bytes of [`CopySource::Inline`] number `source` of the operation's sources.
     Inline {
-        /// Index into [`CopyOp::sources`].
-        source: usize,
-    },
-    /// The bytes of [`CopySource::Given`] number `source`.
-    Given {
         /// Index into [`CopyOp::sources`].
         source: usize,
     },

@@ -54,10 +54,6 @@ pub fn plan_selected(
                 let kind = EntryKind::File { size: content.len() as u64, digest };
                 planner.copy_single(name, kind, 0o644, now, SourceContent::Inline { source: index })?;
             }
-            CopySource::Given { name, mode, mtime, size, digest } => {
-                let kind = EntryKind::File { size: *size, digest: *digest };
-                planner.copy_single(name, kind, *mode, *mtime, SourceContent::Given { source: index })?;
-            }
         }
     }
     Ok(finish(planner.target.into_added(), dest))

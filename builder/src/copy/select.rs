@@ -9,7 +9,7 @@ use super::{CopyError, CopyOp, CopySource};
 /// What the sources name, in the order of copying.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// The files and folders; a pattern may give any number. Heredocs and given files are not among them.
+    /// The files and folders; a pattern may give any number. Heredocs are not among them.
     pub matches: Vec<Selected>,
 }
 
@@ -57,7 +57,7 @@ pub fn selection(op: &CopyOp, source: &TreeView) -> Result<Selection, CopyError>
 pub(crate) fn paths(op: &CopyOp) -> impl Iterator<Item = (usize, &str)> {
     op.sources.iter().enumerate().filter_map(|(index, source)| match source {
         CopySource::Path(text) => Some((index, text.as_str())),
-        _ => None,
+        CopySource::Inline { .. } => None,
     })
 }
 

@@ -91,7 +91,7 @@ impl Options {
             sources: &ImageSource { store, client: Client::new(ClientConfig::default()), pull: false },
             reporter: &Reporter::new(std::sync::Arc::new(drop)),
             platform: &"linux/amd64".parse().expect("a platform"),
-            unpacked: None,
+            fetched: None,
         };
         let (found, result) = self.stages(&planner, work);
         let (found, result) = planner.settle(&config, found, result);
@@ -104,6 +104,7 @@ impl Options {
             ignore_text: self.ignore.clone(),
             name: String::new(),
             keep_owners: false,
+            lasting: true,
         };
         let contexts = Contexts { main: Some(context), named: std::collections::BTreeMap::new() };
         let mut images = Images::new();

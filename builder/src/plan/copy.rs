@@ -1,27 +1,30 @@
 //! COPY and ADD as operations.
 
 use garboard_parser::instruction::{Add, Copy};
+use garboard_parser::remote::{self, Address, GitAddress, HttpAddress};
 use garboard_parser::{Heredoc, Instruction, expand};
 
 use super::stage::{Base, Evaluation, State, Step};
 use crate::error::{Error, Result};
-use crate::graph::{CopyNode, Graph, ImageOp, Op, OpId};
+use crate::graph::{CopyFrom, CopyNode, Graph, ImageOp, Op, OpId};
 use crate::image::copy_text;
+use crate::source::{AnyRemote, git_op, http_op, parse_checksum};
 
 /// What COPY and ADD have in common.
 struct Files<'a> {
     keyword: &'static str,
-    chown: Option<&'a str>,
-    chmod: Option<&'a str>,
+    chown: Option<String>,
+    chmod: Option<String>,
     link: bool,
     parents: bool,
     excludes: &'a [String],
-    /// The sources are in the main context.
-    in_context: bool,
-    sources: &'a [String],
+    /// The sources in the main context.
+    in_context: Vec<String>,
+    /// As history and progress show them.
+    sources: Vec<String>,
+    from: Vec<CopyFrom>,
     heredocs: &'a [Heredoc],
     dest: &'a str,
-    unpack: bool,
 }
 
 impl Evaluation<'_> {
@@ -34,21 +37,18 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
-        let files = Files {
-            keyword: "COPY",
-            chown: copy.chown.as_deref(),
-            chmod: copy.chmod.as_deref(),
-            link: copy.link,
-            parents: copy.parents,
-            excludes: &copy.excludes,
-            in_context: copy.from.is_none(),
-            sources: &copy.sources,
-            heredocs: &copy.heredocs,
-            dest: &copy.dest,
-            unpack: false,
-        };
-        let from = match &copy.from {
-            None if copy.sources.is_empty() => graph.add(Op::Scratch, String::new(), None, false),
+        let (chown, chmod) = self.owner_and_mode(state, [&copy.chown, &copy.chmod], trigger)?;
+        let sources = self.all_words(state, &copy.sources, trigger)?;
+        for source in &sources {
+            let text = match remote::parse(source).map_err(|e| Error::Instruction(e.to_string()))? {
+                Some(Address::Http(_)) => "source can't be a URL for COPY",
+                Some(Address::Git(git)) if !git.may_be_path => "source can't be a git ref for COPY",
+                _ => continue,
+            };
+            return Err(Error::Instruction(text.into()).into());
+        }
+        let op = match &copy.from {
+            None if sources.is_empty() => graph.add(Op::Scratch, String::new(), None, false),
             None => self.main_context(graph),
             Some(from) => {
                 self.check_not_expanded(state, from, "--from", trigger)?;
@@ -56,7 +56,20 @@ impl Evaluation<'_> {
             }
         };
         let keep_owners = copy.from.is_some() || self.context_has_owners();
-        self.files(state, &files, from, keep_owners, instruction, trigger, graph)?;
+        let files = Files {
+            keyword: "COPY",
+            chown,
+            chmod,
+            link: copy.link,
+            parents: copy.parents,
+            excludes: &copy.excludes,
+            in_context: if copy.from.is_none() { sources.clone() } else { Vec::new() },
+            from: vec![CopyFrom { op, sources: sources.clone(), unpack: false, keep_owners, folder: false }],
+            sources,
+            heredocs: &copy.heredocs,
+            dest: &copy.dest,
+        };
+        self.files(state, files, instruction, trigger, graph)?;
         Ok(())
     }
 
@@ -68,93 +81,122 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
-        for source in &add.sources {
-            let source = self.expanded(state, source, trigger)?.text;
-            if is_url(&source) || is_git(&source) {
-                return Err(Error::Unsupported { what: format!("ADD of {}", without_query(&source)) }.into());
+        let (chown, chmod) = self.owner_and_mode(state, [&add.chown, &add.chmod], trigger)?;
+        let sources = self.all_words(state, &add.sources, trigger)?;
+        let checksum = add.checksum.as_ref().map(|text| self.word(state, text, trigger)).transpose()?;
+        let checksum = checksum.filter(|text| !text.is_empty());
+        if checksum.is_some() && sources.len() != 1 {
+            let text = "checksum can't be specified for multiple sources";
+            return Err(Error::Instruction(text.into()).into());
+        }
+        let lines = Some(instruction.lines);
+        let mut from: Vec<CopyFrom> = Vec::new();
+        let mut in_context = Vec::new();
+        for source in &sources {
+            let part = match remote::parse(source).map_err(|e| Error::Instruction(e.to_string()))? {
+                Some(Address::Git(git)) if !git.may_be_path => {
+                    add_git(add, git, checksum.as_deref(), lines, graph)?
+                }
+                Some(Address::Http(http)) => add_http(add, &http, checksum.as_deref(), lines, graph)?,
+                _ if checksum.is_some() => {
+                    let text = "checksum requires HTTP(S) or Git sources";
+                    return Err(Error::Instruction(text.into()).into());
+                }
+                _ => {
+                    in_context.push(source.clone());
+                    CopyFrom {
+                        op: self.main_context(graph),
+                        sources: vec![source.clone()],
+                        unpack: add.unpack.unwrap_or(true),
+                        keep_owners: self.context_has_owners(),
+                        folder: false,
+                    }
+                }
+            };
+            match from.last_mut().filter(|last| last.op == part.op && last.unpack == part.unpack) {
+                Some(last) => last.sources.extend(part.sources),
+                None => from.push(part),
             }
         }
-        if add.checksum.is_some() {
-            return Err(Error::Instruction("checksum requires HTTP(S) or Git sources".into()).into());
+        if from.is_empty() {
+            let op = graph.add(Op::Scratch, String::new(), None, false);
+            from.push(CopyFrom { op, sources: Vec::new(), unpack: false, keep_owners: false, folder: false });
         }
         let files = Files {
             keyword: "ADD",
-            chown: add.chown.as_deref(),
-            chmod: add.chmod.as_deref(),
+            chown,
+            chmod,
             link: add.link,
             parents: false,
             excludes: &add.excludes,
-            in_context: true,
-            sources: &add.sources,
+            in_context,
+            sources: sources.iter().map(|source| remote::redact(source).into_owned()).collect(),
+            from,
             heredocs: &add.heredocs,
             dest: &add.dest,
-            unpack: add.unpack.unwrap_or(true) && !add.sources.is_empty(),
         };
-        let from = if add.sources.is_empty() {
-            graph.add(Op::Scratch, String::new(), None, false)
-        } else {
-            self.main_context(graph)
-        };
-        self.files(state, &files, from, self.context_has_owners(), instruction, trigger, graph)?;
+        self.files(state, files, instruction, trigger, graph)?;
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of them are one instruction in its stage")]
+    fn all_words(&self, state: &State, texts: &[String], trigger: bool) -> Result<Vec<String>> {
+        texts.iter().map(|text| self.word(state, text, trigger)).collect()
+    }
+
+    /// `--chown` and `--chmod`, with their variables replaced.
+    fn owner_and_mode(
+        &self,
+        state: &State,
+        [chown, chmod]: [&Option<String>; 2],
+        trigger: bool,
+    ) -> Result<(Option<String>, Option<String>)> {
+        let word = |text: &String| self.word(state, text, trigger);
+        Ok((chown.as_ref().map(word).transpose()?, chmod.as_ref().map(word).transpose()?))
+    }
+
     fn files(
         &self,
         state: &mut State,
-        files: &Files<'_>,
-        from: OpId,
-        keep_owners: bool,
+        files: Files<'_>,
         instruction: &Instruction,
         trigger: bool,
         graph: &mut Graph,
     ) -> Result<()> {
-        let word = |text: &str| self.word(state, text, trigger);
-        let chown = files.chown.map(word).transpose()?;
-        let chmod = files.chmod.map(word).transpose()?;
-        let sources = files.sources.iter().map(|s| word(s)).collect::<Result<Vec<_>>>()?;
-        for source in &sources {
-            if files.keyword == "COPY" && is_url(source) {
-                return Err(Error::Instruction("source can't be a URL for COPY".into()).into());
-            }
-            if files.keyword == "COPY" && is_git(source) {
-                return Err(Error::Instruction("source can't be a git ref for COPY".into()).into());
-            }
-        }
-        let dest = word(files.dest)?;
+        let dest = self.word(state, files.dest, trigger)?;
         let inline = files
             .heredocs
             .iter()
             .map(|h| Ok((h.name.clone(), self.heredoc_text(state, h)?)))
             .collect::<Result<Vec<_>>>()?;
-        if files.in_context {
-            let verb = if files.keyword == "ADD" { "Add" } else { "Copy" };
-            self.ignored_sources(state, verb, &sources);
-        }
-        let mut shown = sources.clone();
+        let verb = if files.keyword == "ADD" { "Add" } else { "Copy" };
+        self.ignored_sources(state, verb, &files.in_context);
+        let mut shown = files.sources;
         shown.extend(files.heredocs.iter().map(|h| format!("<<{}", h.name)));
-        let text = copy_text(files.keyword, files.parents, chown.as_deref(), chmod.as_deref(), &shown, &dest);
+        let text = copy_text(
+            files.keyword,
+            files.parents,
+            files.chown.as_deref(),
+            files.chmod.as_deref(),
+            &shown,
+            &dest,
+        );
         let node = CopyNode {
             parent: state.op,
-            from,
-            sources,
+            from: files.from,
             inline,
             dest: crate::copy::join_destination(&state.config.config.working_dir, &dest),
-            chown: chown.filter(|c| !c.is_empty()),
-            chmod: chmod.filter(|c| !c.is_empty()),
+            chown: files.chown.filter(|c| !c.is_empty()),
+            chmod: files.chmod.filter(|c| !c.is_empty()),
             parents: files.parents,
             excludes: files.excludes.to_vec(),
             link: files.link,
-            unpack: files.unpack,
-            keep_owners,
             mirror: None,
         };
         // A wrong mode or pattern is an error of the instruction, wherever its files come from.
-        crate::solve::copy_operation(&node)?;
+        crate::solve::copy_operation(&node, 0)?;
         state.step += 1;
-        let shown =
-            if files.link { format!("LINK {}", instruction.original) } else { instruction.original.clone() };
+        let original = remote::redact(&instruction.original);
+        let shown = if files.link { format!("LINK {original}") } else { original.into_owned() };
         let name = self.progress_name(state, &shown, trigger);
         state.op = graph.add(Op::Copy(node), name, Some(instruction.lines), state.no_cache);
         state.record(text, true);
@@ -233,6 +275,14 @@ impl Evaluation<'_> {
             Base::Stage(stage) => Ok(self.stage(stage, graph)?.op),
             Base::Scratch => Ok(graph.add(Op::Scratch, String::new(), None, false)),
             Base::Context(context) => Ok(graph.add(Op::Context(context), String::new(), None, false)),
+            Base::Remote(remote) => {
+                let (op, folder) = Self::remote_op(remote, None, graph);
+                if folder == "/" {
+                    return Ok(op);
+                }
+                let empty = graph.add(Op::Scratch, String::new(), None, false);
+                Ok(Self::folder_of(op, &folder, empty, graph))
+            }
             Base::Image(wanted) => {
                 let as_written = wanted.0 == from;
                 let image = self.image(wanted)?;
@@ -270,53 +320,131 @@ impl Evaluation<'_> {
 
     /// A context's files as a tree: COPY of everything onto `base`.
     pub(super) fn whole_context(context: OpId, base: OpId, graph: &mut Graph) -> OpId {
-        Self::context_path(context, base, "/", graph)
+        Self::folder_of(context, "/", base, graph)
     }
 
     /// A part of a context as a tree of its own.
     pub(super) fn context_path(context: OpId, base: OpId, path: &str, graph: &mut Graph) -> OpId {
-        let whole = super::dispatch::clean(path) == "/";
+        if super::dispatch::clean(path) == "/" {
+            return Self::whole_context(context, base, graph);
+        }
+        Self::mirror(
+            context,
+            &literal(path.trim_start_matches('/')),
+            path,
+            Some(path.to_owned()),
+            base,
+            graph,
+        )
+    }
+
+    /// What is in a folder of a tree (`/`: all of it, else a pattern that matches it alone), copied onto `base`.
+    pub(super) fn folder_of(from: OpId, folder: &str, base: OpId, graph: &mut Graph) -> OpId {
+        Self::mirror(from, folder, "/", None, base, graph)
+    }
+
+    fn mirror(
+        from: OpId,
+        source: &str,
+        dest: &str,
+        mirror: Option<String>,
+        base: OpId,
+        graph: &mut Graph,
+    ) -> OpId {
         let node = CopyNode {
             parent: base,
-            from: context,
-            sources: vec![if whole { "/".into() } else { literal(path.trim_start_matches('/')) }],
+            from: vec![CopyFrom {
+                op: from,
+                sources: vec![source.into()],
+                unpack: false,
+                keep_owners: false,
+                folder: mirror.is_none(),
+            }],
             inline: Vec::new(),
-            dest: path.to_owned(),
+            dest: dest.to_owned(),
             chown: None,
             chmod: None,
             parents: false,
             excludes: Vec::new(),
             link: false,
-            unpack: false,
-            keep_owners: false,
-            mirror: (!whole).then(|| path.to_owned()),
+            mirror,
         };
         graph.add(Op::Copy(node), String::new(), None, false)
     }
+
+    /// The operation for a named context that is elsewhere, and the folder of it that is meant, as a pattern.
+    pub(super) fn remote_op(
+        remote: AnyRemote,
+        lines: Option<(usize, usize)>,
+        graph: &mut Graph,
+    ) -> (OpId, String) {
+        match remote {
+            AnyRemote::Http(http) => (graph.add(Op::Http(http), String::new(), lines, false), "/".into()),
+            AnyRemote::Git(git, folder) => {
+                let folder = folder.map_or_else(|| "/".to_owned(), |folder| literal(&folder));
+                (graph.add(Op::Git(git), String::new(), lines, false), folder)
+            }
+        }
+    }
 }
 
-/// A path as a pattern that matches it alone.
+/// A repository as a source of ADD.
+fn add_git(
+    add: &Add,
+    git: GitAddress,
+    checksum: Option<&str>,
+    lines: Option<(usize, usize)>,
+    graph: &mut Graph,
+) -> Result<CopyFrom> {
+    let wrong = |text: String| Error::Instruction(text);
+    if add.keep_git_dir.zip(git.keep_git_dir).is_some_and(|(flag, query)| flag != query) {
+        return Err(wrong("inconsistent keep-git-dir configuration".into()).into());
+    }
+    let git = match (checksum, &git.checksum) {
+        (Some(flag), Some(query)) if flag != query => {
+            return Err(wrong(format!("checksum mismatch {flag:?} != {query:?}")).into());
+        }
+        (Some(flag), _) => git.with_checksum(flag).map_err(|e| wrong(e.to_string()))?,
+        (None, _) => git,
+    };
+    let op = graph.add(
+        Op::Git(git_op(&git, add.keep_git_dir.unwrap_or(false), false)),
+        String::new(),
+        lines,
+        false,
+    );
+    let folder = git.subdir.as_deref().map_or_else(|| "/".to_owned(), literal);
+    Ok(CopyFrom { op, sources: vec![folder], unpack: false, keep_owners: false, folder: true })
+}
+
+/// A file by HTTP as a source of ADD.
+fn add_http(
+    add: &Add,
+    http: &HttpAddress,
+    checksum: Option<&str>,
+    lines: Option<(usize, usize)>,
+    graph: &mut Graph,
+) -> Result<CopyFrom> {
+    let checksum = checksum.map(parse_checksum).transpose()?;
+    let op = Op::Http(http_op(http, &http.name, checksum));
+    let op = graph.add(op, String::new(), lines, false);
+    let unpack = add.unpack.unwrap_or(false);
+    Ok(CopyFrom { op, sources: vec![literal(&http.name)], unpack, keep_owners: false, folder: false })
+}
+
+/// A path as a pattern that matches it alone. An escaped character would not do: outside of patterns a backslash is one.
 fn literal(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for c in path.chars() {
-        if matches!(c, '*' | '?' | '[' | '\\') {
-            out.push('\\');
+        match c {
+            '\\' => out.push_str("[\\\\]"),
+            '*' | '?' | '[' => {
+                out.push('[');
+                out.push(c);
+                out.push(']');
+            }
+            c => out.push(c),
         }
-        out.push(c);
     }
     out
-}
-
-fn is_url(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
-/// `git@host:path`, `ssh://`, `git://`.
-fn is_git(text: &str) -> bool {
-    text.starts_with("git@") || text.starts_with("ssh://") || text.starts_with("git://")
-}
-
-/// A URL without what may be secret in it.
-fn without_query(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or_default()
 }

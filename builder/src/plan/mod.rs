@@ -39,7 +39,7 @@ use crate::export::PlannedImage;
 use crate::graph::{ContextOp, Graph, Op};
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, ContextSource, NamedContext};
-use crate::source::{BaseImage, ImageSource};
+use crate::source::{BaseImage, FetchedContext, ImageSource};
 
 /// What planning gives.
 pub(crate) struct Plan {
@@ -63,8 +63,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) sources: &'a ImageSource,
     pub(crate) reporter: &'a Reporter,
     pub(crate) platform: &'a Platform,
-    /// Where the archive that is the context was unpacked.
-    pub(crate) unpacked: Option<&'a Path>,
+    /// The context, where it is neither a folder nor empty.
+    pub(crate) fetched: Option<&'a FetchedContext>,
 }
 
 /// An image that planning needs: its name as written, its platform, and the lines that ask for it.
@@ -198,14 +198,15 @@ impl Planner<'_> {
                 ignore_text: self.main_ignore(folder)?,
                 name: "[internal] load build context".into(),
                 keep_owners: false,
+                lasting: true,
             }),
             ContextSource::Empty => None,
-            // As with BuildKit, an archive is taken whole: its .dockerignore is one of its files.
-            ContextSource::Archive(_) => self.unpacked.map(|folder| ContextOp {
-                folder: folder.to_owned(),
-                ignore_text: String::new(),
+            _ => self.fetched.map(|fetched| ContextOp {
+                folder: fetched.folder.clone(),
+                ignore_text: fetched.ignore_text.clone(),
                 name: "[internal] load build context".into(),
-                keep_owners: true,
+                keep_owners: fetched.keep_owners,
+                lasting: false,
             }),
         };
         let mut named = BTreeMap::new();
@@ -216,6 +217,7 @@ impl Planner<'_> {
                     ignore_text: read_ignore(&folder.join(".dockerignore"))?.unwrap_or_default(),
                     name: format!("[context {name}] load from client"),
                     keep_owners: false,
+                    lasting: true,
                 };
                 named.insert(name.clone(), op);
             }
@@ -288,13 +290,15 @@ fn finish(mut graph: Graph, images: Vec<PlannedImage>) -> Plan {
     let mut wanted: Vec<Option<BTreeSet<Vec<u8>>>> = vec![Some(BTreeSet::new()); graph.len()];
     for id in 0..graph.len() {
         if let Op::Copy(copy) = &graph.node(crate::graph::OpId(id)).op {
-            let paths = crate::solve::copy_operation(copy)
-                .map(|op| crate::copy::needed_paths(&op))
-                .unwrap_or_default();
-            match &mut wanted[copy.from.0] {
-                _ if paths.is_empty() || paths.iter().any(Vec::is_empty) => wanted[copy.from.0] = None,
-                Some(set) => set.extend(paths),
-                None => {}
+            for (index, from) in copy.from.iter().enumerate() {
+                let paths = crate::solve::copy_operation(copy, index)
+                    .map(|op| crate::copy::needed_paths(&op))
+                    .unwrap_or_default();
+                match &mut wanted[from.op.0] {
+                    _ if paths.is_empty() || paths.iter().any(Vec::is_empty) => wanted[from.op.0] = None,
+                    Some(set) => set.extend(paths),
+                    None => {}
+                }
             }
         }
     }
@@ -321,7 +325,7 @@ fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// The text of an ignore file that can be read as one.
-fn read_ignore(path: &Path) -> Result<Option<String>> {
+pub(crate) fn read_ignore(path: &Path) -> Result<Option<String>> {
     let text = match read_small(path) {
         Ok(text) => text,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

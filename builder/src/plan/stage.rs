@@ -15,7 +15,7 @@ use crate::export::{PlannedHistory, PlannedImage};
 use crate::graph::{Graph, ImageOp, Op, OpId};
 use crate::image::ImageConfig;
 use crate::request::{NamedContext, NoCache};
-use crate::source::BaseImage;
+use crate::source::{AnyRemote, BaseImage, git_op, http_op};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -191,7 +191,7 @@ impl<'a> Evaluation<'a> {
             match self.base(index, stage).map_err(|e| e.at(Some(stage.lines)))? {
                 Base::Image(wanted) => self.note(wanted),
                 Base::Stage(parent) => todo.push(parent),
-                Base::Scratch | Base::Context(_) => {}
+                Base::Scratch | Base::Context(_) | Base::Remote(_) => {}
             }
             if self.replacement(stage)?.is_some() {
                 continue;
@@ -282,6 +282,12 @@ impl<'a> Evaluation<'a> {
                 let op = graph.add(Op::Context(context), String::new(), None, false);
                 let mut state = Self::scratch(name, platform, graph);
                 state.op = Self::whole_context(op, state.op, graph);
+                state
+            }
+            Base::Remote(remote) => {
+                let mut state = Self::scratch(name, platform, graph);
+                let (from, folder) = Self::remote_op(remote, Some(stage.lines), graph);
+                state.op = Self::folder_of(from, &folder, state.op, graph);
                 state
             }
             Base::Image(wanted) => {
@@ -430,6 +436,11 @@ impl<'a> Evaluation<'a> {
             NamedContext::OciLayout { .. } => {
                 Base::Image((format!("{LAYOUT_PREFIX}{key}"), platform.to_string()))
             }
+            NamedContext::Git(address) => {
+                let op = git_op(address, false, self.epoch()?.is_some());
+                Base::Remote(AnyRemote::Git(op, address.subdir.clone()))
+            }
+            NamedContext::Http(address) => Base::Remote(AnyRemote::Http(http_op(address, "context", None))),
         }))
     }
 
@@ -555,6 +566,7 @@ pub(super) enum Base {
     Stage(usize),
     Scratch,
     Context(crate::graph::ContextOp),
+    Remote(AnyRemote),
     Image(Wanted),
 }
 

@@ -114,13 +114,14 @@ fn plan(case: &Case) -> String {
         sources: &sources,
         reporter: &Reporter::new(std::sync::Arc::new(drop)),
         platform: &host,
-        unpacked: None,
+        fetched: None,
     };
     let context = ContextOp {
         folder: "/context".into(),
         ignore_text: String::new(),
         name: "[internal] load build context".into(),
         keep_owners: false,
+        lasting: true,
     };
     let contexts = Contexts { main: Some(context), named: BTreeMap::new() };
     let mut images = Images::new();

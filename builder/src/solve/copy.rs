@@ -12,7 +12,7 @@ use super::{Solver, copy_failure, now};
 use crate::copy::{Accounts, CopyError, CopyOp, CopySource, Owner, PlannedEntry, Selection, SourceContent};
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::files::Files;
-use crate::graph::{CopyNode, Node, Op};
+use crate::graph::{CopyNode, Node, Op, OpId};
 use crate::layer_folder::{LayerFolder, lowers};
 use crate::layers::{BlobFormat, Layers, blocking};
 use crate::tree::{Tree, TreeLayer};
@@ -20,12 +20,15 @@ use crate::tree::{Tree, TreeLayer};
 /// Files that names are looked up in are not read above this size.
 const MAX_ACCOUNTS: u64 = 10 << 20;
 
-/// The operation that a node of the graph stands for; `--chown` stays open.
-pub(crate) fn operation(node: &CopyNode) -> Result<CopyOp> {
-    let paths = node.sources.iter().cloned().map(CopySource::Path);
+/// What a node of the graph does with the source of this index; `--chown` stays open. Here-documents come with the last.
+pub(crate) fn operation(node: &CopyNode, index: usize) -> Result<CopyOp> {
+    let from = &node.from[index];
+    let is_last = index + 1 == node.from.len();
+    let paths = from.sources.iter().cloned().map(CopySource::Path);
     let inline = node
         .inline
         .iter()
+        .filter(|_| is_last)
         .map(|(name, text)| CopySource::Inline { name: name.clone(), content: text.clone().into_bytes() });
     let mut op = CopyOp::new(paths.chain(inline).collect(), node.dest.clone());
     op.chmod =
@@ -33,8 +36,17 @@ pub(crate) fn operation(node: &CopyNode) -> Result<CopyOp> {
     op.parents = node.parents;
     op.excludes.clone_from(&node.excludes);
     op.link = node.link;
-    op.owner_from_source = node.keep_owners;
+    op.owner_from_source = from.keep_owners;
     Ok(op)
+}
+
+/// What is copied from one source.
+struct Part {
+    op: CopyOp,
+    source: Files,
+    /// All that is no archive to unpack.
+    plain: Selection,
+    archives: Vec<Archive>,
 }
 
 impl Solver {
@@ -45,43 +57,68 @@ impl Solver {
         copy: &CopyNode,
         parent: &Tree,
     ) -> Result<TreeLayer> {
-        let source = self.source_files(copy).await?;
-        let mut op = operation(copy)?;
-        let below = if op.is_linked() { TreeView::default() } else { self.layers.view(parent).await? };
-        if let Some(text) = &copy.chown {
-            op.chown = Some(self.owner(text, op.is_linked(), parent, &below).await?);
+        let linked = operation(copy, 0)?.is_linked();
+        let below = if linked { TreeView::default() } else { self.layers.view(parent).await? };
+        let chown = match &copy.chown {
+            Some(text) => Some(self.owner(text, linked, parent, &below).await?),
+            None => None,
+        };
+        let mut parts = Vec::with_capacity(copy.from.len());
+        for index in 0..copy.from.len() {
+            parts.push(self.part(copy, index, chown).await?);
         }
-        if copy.unpack {
-            let parts = self.split_archives(copy, &op, &source)?;
-            if !parts.0.is_empty() {
-                let this = self.clone();
-                let linked = op.is_linked();
-                let folders = if linked { Vec::new() } else { self.layers.folders(parent).await? };
-                return blocking(move || this.unpack(&op, parts, &source, folders, &below)).await;
-            }
+        if parts.iter().any(|part| !part.archives.is_empty()) {
+            let this = self.clone();
+            let folders = if linked { Vec::new() } else { self.layers.folders(parent).await? };
+            return blocking(move || this.unpack(&parts, folders, &below)).await;
         }
-        let planned =
-            crate::copy::plan(&op, &source.view, &below, time()).map_err(|e| self.explain(copy, e))?;
-        let mut planned = with_content(planned, &op, &source);
+        let mut planned = plan_parts(&parts, &below)?;
         if let Some(path) = &copy.mirror {
-            keep_mode(&mut planned, path, &source.view)?;
+            keep_mode(&mut planned, path, &parts[0].source.view)?;
         }
         let layers = self.layers.clone();
         let format = self.environment.export.filter(|_| node.exported && !node.read);
         if format.is_none() {
             let place = self.place(copy);
-            return blocking(move || super::rest::write(&layers, planned, &place, &below)).await;
+            return blocking(move || super::rest::write(&layers, planned, &place)).await;
         }
         blocking(move || write(&layers, planned, format)).await
     }
 
-    /// The source's tree and where its files are.
-    async fn source_files(self: &Arc<Self>, copy: &CopyNode) -> Result<Files> {
-        if let Op::Context(_) = self.graph.node(copy.from).op {
-            let context = self.context(copy.from).await?;
+    /// Finds what is copied from the source of this index.
+    async fn part(self: &Arc<Self>, copy: &CopyNode, index: usize, chown: Option<Owner>) -> Result<Part> {
+        let from = &copy.from[index];
+        let source = self.source_files(from.op).await?;
+        let mut op = operation(copy, index)?;
+        op.chown = chown;
+        // The sources before this one are part of what it is copied to.
+        op.link &= index == 0;
+        let mut plain = crate::copy::selection(&op, &source.view).map_err(|e| self.explain(from.op, e))?;
+        if from.folder
+            && let Some(file) = plain.matches.iter().find(|selected| !selected.is_dir)
+        {
+            let path = String::from_utf8_lossy(&file.path).into_owned();
+            return Err(copy_failure(format!("failed to open subdir {path}: not a directory"), None));
+        }
+        let mut archives = Vec::new();
+        if from.unpack {
+            for selected in std::mem::take(&mut plain.matches) {
+                match archive(&source, &selected)? {
+                    Some(archive) => archives.push(archive),
+                    None => plain.matches.push(selected),
+                }
+            }
+        }
+        Ok(Part { op, source, plain, archives })
+    }
+
+    /// A source's tree and where its files are.
+    async fn source_files(self: &Arc<Self>, from: OpId) -> Result<Files> {
+        if self.is_context(from) {
+            let context = self.context(from).await?;
             return Files::of_folder(context.view.clone(), &context.folder);
         }
-        let tree = self.result(copy.from).await?;
+        let tree = self.result(from).await?;
         self.layers.files(&tree).await
     }
 
@@ -124,8 +161,8 @@ impl Solver {
     }
 
     /// Says why a source is missing, if `.dockerignore` is the reason.
-    pub(super) fn explain(&self, copy: &CopyNode, error: CopyError) -> Failure {
-        let error = match &self.graph.node(copy.from).op {
+    pub(super) fn explain(&self, from: OpId, error: CopyError) -> Failure {
+        let error = match &self.graph.node(from).op {
             Op::Context(context) => error.explain(context.ignore_text.as_bytes()),
             _ => error,
         };
@@ -138,40 +175,13 @@ impl Solver {
         }
     }
 
-    /// The archives among an ADD's sources, and the selection of all that is none.
-    fn split_archives(
-        &self,
-        copy: &CopyNode,
-        op: &CopyOp,
-        source: &Files,
-    ) -> Result<(Vec<Archive>, Selection)> {
-        let selection = crate::copy::selection(op, &source.view).map_err(|e| self.explain(copy, e))?;
-        let mut plain = Selection::default();
-        let mut archives = Vec::new();
-        for selected in selection.matches {
-            match archive(source, &selected)? {
-                Some(archive) => archives.push(archive),
-                None => plain.matches.push(selected),
-            }
-        }
-        Ok((archives, plain))
-    }
-
     /// ADD with archives: what is no archive is copied first, then each archive is unpacked into the mounted tree.
-    fn unpack(
-        &self,
-        op: &CopyOp,
-        (archives, plain): (Vec<Archive>, Selection),
-        source: &Files,
-        mut folders: Vec<LayerFolder>,
-        below: &TreeView,
-    ) -> Result<TreeLayer> {
+    fn unpack(&self, parts: &[Part], mut folders: Vec<LayerFolder>, below: &TreeView) -> Result<TreeLayer> {
         let what = || "failed to unpack an archive".to_owned();
-        let refused = |e: CopyError| copy_failure(chain(&e), None);
         let (store, ids) = (&self.layers.store, self.layers.ids);
-        let (dest, folder) = crate::copy::plan_folder(op, below, time()).map_err(refused)?;
-        let plain = crate::copy::plan_selected(op, &plain, &source.view, below, time()).map_err(refused)?;
-        let plain = merge(with_content(folder, op, source), with_content(plain, op, source));
+        let Part { op, source, .. } = &parts[0];
+        let (dest, folder) = crate::copy::plan_folder(op, below, time()).map_err(|e| refused(&e))?;
+        let plain = merge(with_content(folder, op, source), plan_parts(parts, below)?);
         // The plain files become a layer between: they are below what the archives bring.
         let between = store.staging().attempt(what)?;
         let targets = Targets { blob: None, folder: Some(between.fs()), diff_id: false, ids };
@@ -184,7 +194,8 @@ impl Solver {
         let chown = op.chown.map(|o| (o.uid, o.gid));
         let mut withheld = Vec::new();
         let fill = |root: &Path| -> Result<()> {
-            for archive in &archives {
+            let archives = parts.iter().flat_map(|part| part.archives.iter().map(|a| (&part.source, a)));
+            for (source, archive) in archives {
                 let what = || format!("failed to unpack /{}", String::from_utf8_lossy(&archive.name));
                 let reader = source.open(archive.layer, &archive.path).attempt(what)?;
                 let options = ArchiveOptions { chown, ids, limits: Limits::default() };
@@ -223,6 +234,27 @@ impl Solver {
         drop(mounted);
         garboard_layer::diff_overlay(upper.fs(), view, options).attempt(what)
     }
+}
+
+/// The plain files of all parts. Each part sees what those before it have copied.
+fn plan_parts(parts: &[Part], below: &TreeView) -> Result<Vec<Planned>> {
+    let plan = |part: &Part, below: &TreeView| -> Result<Vec<Planned>> {
+        let planned = crate::copy::plan_selected(&part.op, &part.plain, &part.source.view, below, time());
+        Ok(with_content(planned.map_err(|e| refused(&e))?, &part.op, &part.source))
+    };
+    let [first, others @ ..] = parts else { return Ok(Vec::new()) };
+    let mut planned = plan(first, below)?;
+    for part in others {
+        let mut tocs = below.layers().to_vec();
+        tocs.push(Arc::new(Toc::new(planned.iter().map(|p| p.entry.clone()).collect())));
+        planned = merge(planned, plan(part, &TreeView::new(tocs))?);
+    }
+    Ok(planned)
+}
+
+/// A failure of planning.
+fn refused(error: &CopyError) -> Failure {
+    copy_failure(chain(error), None)
 }
 
 /// An archive that an ADD names.
@@ -288,7 +320,7 @@ fn with_content(plan: Vec<PlannedEntry>, op: &CopyOp, source: &Files) -> Vec<Pla
             Some(CopySource::Inline { content, .. }) => Content::Bytes(content.clone().into()),
             _ => Content::None,
         },
-        Some(SourceContent::Given { .. }) | None => Content::None,
+        None => Content::None,
     };
     let planned = |p: PlannedEntry| {
         // What is empty is not opened: it may be a socket that the image has as a file.

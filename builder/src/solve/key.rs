@@ -25,12 +25,18 @@ impl Solver {
     /// Adds what an operation reads of its sources, by their definitions.
     async fn with_sources(self: &Arc<Self>, key: KeyBuilder, op: &Op) -> Result<KeyBuilder> {
         match op {
-            Op::Copy(copy) if self.is_context(copy.from) => {
-                Ok(key.part(&self.selected(copy, &self.context(copy.from).await?.view)?.0))
-            }
             Op::Copy(copy) => {
-                let selection = serde_json::to_vec(&(&copy.sources, &copy.excludes)).unwrap_or_default();
-                Ok(key.part(&self.current(copy.from).await?.0).part(&selection))
+                let mut key = key;
+                for (index, from) in copy.from.iter().enumerate() {
+                    if self.is_context(from.op) {
+                        let context = self.context(from.op).await?;
+                        key = key.part(&self.selected(copy, index, &context.view)?.0);
+                        continue;
+                    }
+                    let selection = serde_json::to_vec(&(&from.sources, &copy.excludes)).unwrap_or_default();
+                    key = key.part(&self.current(from.op).await?.0).part(&selection);
+                }
+                Ok(key)
             }
             Op::Run(run) => {
                 let mut key = key;
@@ -48,10 +54,11 @@ impl Solver {
         let node = self.graph.node(id);
         let mut key = Self::start_key(&node.op, parent);
         match &node.op {
-            Op::Copy(copy) if !self.is_context(copy.from) => {
-                let source = self.result(copy.from).await?;
-                let view = self.layers.view(&source).await?;
-                key = key.part(&self.selected(copy, &view)?.0);
+            Op::Copy(copy) if copy.from.iter().any(|from| !self.is_context(from.op)) => {
+                for (index, from) in copy.from.iter().enumerate() {
+                    let view = self.source_view(from.op).await?;
+                    key = key.part(&self.selected(copy, index, &view)?.0);
+                }
             }
             Op::Run(run) if run.mounts.iter().any(|m| mount_source(m).is_some()) => {
                 let sources: Vec<(OpId, &str)> = run.mounts.iter().filter_map(mount_source).collect();
@@ -97,7 +104,7 @@ impl Solver {
     }
 
     /// What names an operation that has not run: its definition and those of all its inputs.
-    fn definition(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
+    pub(super) fn definition(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
         let this = self.clone();
         async move { this.definitions[id.0].get_or_init(|| this.define(id)).await.clone() }.boxed()
     }
@@ -105,7 +112,14 @@ impl Solver {
     fn define(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
         let this = self.clone();
         async move {
-            let op = &this.graph.node(id).op;
+            let node = this.graph.node(id);
+            let op = &node.op;
+            // What is elsewhere is named by what it is now, not by its address.
+            match op {
+                Op::Http(http) => return this.remotes.http_key(http).await.map_err(|e| e.at(node.lines)),
+                Op::Git(git) => return this.remotes.git_key(git).await.map_err(|e| e.at(node.lines)),
+                _ => {}
+            }
             let mut key =
                 KeyBuilder::new("definition").part(&serde_json::to_vec(&op.definition()).unwrap_or_default());
             if let Some(parent) = op.parent() {
@@ -120,13 +134,22 @@ impl Solver {
         matches!(self.graph.node(id).op, Op::Context(_))
     }
 
-    /// Digest of what a COPY reads of its source.
-    fn selected(&self, copy: &CopyNode, view: &TreeView) -> Result<ContentDigest> {
+    /// What is in a source.
+    async fn source_view(self: &Arc<Self>, id: OpId) -> Result<TreeView> {
+        if self.is_context(id) {
+            return Ok(self.context(id).await?.view.clone());
+        }
+        let tree = self.result(id).await?;
+        self.layers.view(&tree).await
+    }
+
+    /// Digest of what a COPY reads of one of its sources.
+    fn selected(&self, copy: &CopyNode, index: usize, view: &TreeView) -> Result<ContentDigest> {
         if let Some(path) = &copy.mirror {
             return path_digest(view, path);
         }
-        let op = crate::solve::copy_operation(copy)?;
-        crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy, e))
+        let op = crate::solve::copy_operation(copy, index)?;
+        crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy.from[index].op, e))
     }
 }
 

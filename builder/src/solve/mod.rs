@@ -30,7 +30,7 @@ use crate::graph::{Graph, ImageOp, Node, Op, OpId};
 use crate::layers::{BlobFormat, Layers, blocking};
 use crate::reporter::{Reporter, Step};
 use crate::request::SecretSource;
-use crate::source::ContextTree;
+use crate::source::{ContextTree, Remotes};
 use crate::tree::{KeyBuilder, RootFolder, Tree, TreeLayer};
 
 /// Namespace of small facts: what a step whose layer has a content made of `/` itself.
@@ -60,6 +60,7 @@ pub(crate) struct Solver {
     pub(crate) reporter: Reporter,
     pub(crate) cancel: Cancel,
     pub(crate) environment: Environment,
+    pub(crate) remotes: Remotes,
     /// For each context the path prefixes that are read of it; empty: all.
     pub(crate) wanted: Vec<Vec<Vec<u8>>>,
     results: Vec<OnceCell<Result<Tree>>>,
@@ -113,6 +114,7 @@ impl Solver {
         reporter: Reporter,
         cancel: Cancel,
         environment: Environment,
+        remotes: Remotes,
         wanted: Vec<Vec<Vec<u8>>>,
     ) -> Self {
         let results = (0..graph.len()).map(|_| OnceCell::new()).collect();
@@ -128,6 +130,7 @@ impl Solver {
             reporter,
             cancel,
             environment,
+            remotes,
             wanted,
             results,
             contexts,
@@ -164,6 +167,17 @@ impl Solver {
     /// The results of several operations at once.
     pub(crate) async fn results(self: &Arc<Self>, ids: Vec<OpId>) -> Result<Vec<Tree>> {
         try_join_all(ids.into_iter().map(|id| self.result(id))).await
+    }
+
+    /// Asks the servers of all downloads and repositories at once, before steps need to know one by one.
+    pub(crate) fn ask_ahead(self: &Arc<Self>) {
+        for id in (0..self.graph.len()).map(OpId) {
+            if matches!(self.graph.node(id).op, Op::Http(_) | Op::Git(_)) {
+                let this = self.clone();
+                // A failure comes up again when a step asks.
+                self.in_background(async move { drop(this.definition(id).await) });
+            }
+        }
     }
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
@@ -207,11 +221,10 @@ impl Solver {
     /// The COPYs that read a context: links in it lead them to further parts of it.
     fn readers(&self, context: OpId) -> Result<Vec<crate::copy::CopyOp>> {
         let nodes = (0..self.graph.len()).map(|id| &self.graph.node(OpId(id)).op);
-        let copies = nodes.filter_map(|op| match op {
-            Op::Copy(copy) if copy.from == context => Some(copy),
-            _ => None,
-        });
-        copies.map(copy::operation).collect()
+        let copies = nodes.filter_map(|op| if let Op::Copy(copy) = op { Some(copy) } else { None });
+        let parts = copies.flat_map(|copy| (0..copy.from.len()).map(move |index| (copy, index)));
+        let readers = parts.filter(|(copy, index)| copy.from[*index].op == context);
+        readers.map(|(copy, index)| copy::operation(copy, index)).collect()
     }
 
     async fn solve(self: &Arc<Self>, id: OpId) -> Result<Tree> {
@@ -220,6 +233,8 @@ impl Solver {
             Op::Scratch => Ok(Tree::default()),
             Op::Image(image) => self.image(id, node, image),
             Op::Context(_) => Err(Error::Internal("a context is no tree".into()).into()),
+            Op::Http(http) => self.remotes.http(http).await.map_err(|e| e.at(node.lines)),
+            Op::Git(git) => self.remotes.git(git).await.map_err(|e| e.at(node.lines)),
             Op::Run(_) | Op::Copy(_) | Op::Mkdir(_) => {
                 let parent = node.op.parent().expect("these operations have one");
                 let parent = self.result(parent).await?;

@@ -34,8 +34,8 @@ pub(crate) fn load_context(
     let patterns = garboard_parser::ignore::read(op.ignore_text.as_bytes()).map_err(refused)?;
     let matcher = Matcher::new(&patterns).map_err(refused)?;
     let filter = |path: &[u8], is_dir: bool| verdict(&matcher, path, is_dir);
-    // An unpacked archive is gone after the build: nothing of it needs to be remembered.
-    let cache = if op.keep_owners { StatCache::default() } else { StatCache::load(stat_cache) };
+    // What is gone after the build needs no notes.
+    let cache = if op.lasting { StatCache::load(stat_cache) } else { StatCache::default() };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     loop {
         let everything = only.is_empty() || only.iter().any(Vec::is_empty);
@@ -43,7 +43,7 @@ pub(crate) fn load_context(
             filter: &filter,
             only: (!everything).then_some(&only),
             threads,
-            stat_cache: (!op.keep_owners).then_some(&cache),
+            stat_cache: op.lasting.then_some(&cache),
             digests: true,
             owners: op.keep_owners,
         };
@@ -52,7 +52,7 @@ pub(crate) fn load_context(
         let view = TreeView::new(vec![Arc::new(toc)]);
         let more = if everything { Vec::new() } else { links_out(readers, &view, &only)? };
         if more.is_empty() {
-            if !op.keep_owners {
+            if op.lasting {
                 // A stat cache that can't be written only costs time.
                 drop(cache.save(stat_cache));
             }

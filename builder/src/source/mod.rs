@@ -1,8 +1,10 @@
-//! Where files come from that no step makes: base images and build contexts.
+//! Where files come from that no step makes: base images, build contexts, downloads and repositories.
 
 mod context;
+mod fetched;
 mod image;
 mod layout;
+mod remote;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +12,10 @@ use garboard_registry::Descriptor;
 use serde::Serialize;
 
 pub(crate) use context::{ContextTree, load_context};
+pub(crate) use fetched::{FetchedContext, fetch_dockerfile};
 pub(crate) use image::{BaseImage, ImageSource};
+pub use remote::GitProgram;
+pub(crate) use remote::{AnyRemote, Remotes, git_op, http_op, parse_checksum};
 
 /// A layer of a base image: known by its digests, fetched only when its files are needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

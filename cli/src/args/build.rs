@@ -15,14 +15,16 @@ use super::values::boolean;
   garboard build -t registry.example/app:1 --push .
   garboard build --platform linux/amd64,linux/arm64 -o type=oci,dest=app.tar .
   garboard build --target test -o out .
+  garboard build https://example.com/app.git#main:docker
   tar c . | garboard build -"
 )]
 pub(crate) struct BuildArgs {
-    /// Folder with the files to build from; `-` reads a tar archive, or only a Dockerfile, from standard input
+    /// Folder with the files to build from, or the URL of a git repository, a tar archive or a Dockerfile; `-` reads an
+    /// archive or a Dockerfile from standard input
     #[arg(value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub(crate) context: String,
 
-    /// Dockerfile (default `PATH/Dockerfile`); `-` for standard input
+    /// Dockerfile (default `PATH/Dockerfile`), also by URL; `-` for standard input
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<String>,
 
@@ -42,7 +44,7 @@ pub(crate) struct BuildArgs {
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", help_heading = "Input")]
     pub(crate) variables: Vec<String>,
 
-    /// More contexts: a folder, `docker-image://IMAGE` or `oci-layout://PATH`
+    /// More contexts: a folder, the URL of a git repository or a file, `docker-image://IMAGE` or `oci-layout://PATH`
     #[arg(long = "build-context", value_name = "NAME=PATH", help_heading = "Input")]
     pub(crate) build_contexts: Vec<String>,
 

@@ -4,17 +4,19 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use garboard_builder::{ContextSource, DockerfileSource, NamedContext};
+use garboard_parser::remote::{self, Address, HttpAddress};
 use tempfile::NamedTempFile;
 
 use super::ArgsError;
 
+const BAKE_HINT: &str = "only bake files have other targets to build from";
+/// How messages call the argument.
+const CONTEXT: &str = "PATH";
 /// Largest Dockerfile on standard input.
 const DOCKERFILE_LIMIT: u64 = 16 << 20;
 /// How the archive formats begin; tar itself has its mark at 257.
 const MAGIC: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
 const TAR_MARK: (usize, &[u8]) = (257, b"ustar");
-const GIT_HINT: &str = "clone the repository and give its folder";
-const URL_HINT: &str = "download it first";
 
 /// Where the build's files come from.
 #[derive(Debug)]
@@ -29,24 +31,58 @@ pub(crate) struct Sources {
 
 /// Finds the context `path` and the Dockerfile `file`.
 pub(crate) fn sources(path: &str, file: Option<&str>, stdin: &mut dyn Read) -> Result<Sources, ArgsError> {
-    refuse_remote(path, "build context")?;
-    if let Some(file) = file.filter(|file| is_url(file)) {
-        return Err(ArgsError::unsupported_but(format!("-f {file}"), URL_HINT));
-    }
     if path == "-" {
         return from_stdin(file, stdin);
     }
     let error = |source| ArgsError::Context { path: path.into(), source };
     let folder = std::path::absolute(path).map_err(error)?;
+    if !folder.is_dir()
+        && let Some(context) = address(CONTEXT, path)?
+    {
+        let dockerfile = match file {
+            Some(file) => dockerfile(file, true, stdin)?,
+            None => DockerfileSource::InContext("Dockerfile".into()),
+        };
+        let context = match context {
+            Address::Git(git) => ContextSource::Git(git),
+            Address::Http(http) => ContextSource::Http(http),
+        };
+        return Ok(Sources { dockerfile, context, spool: None });
+    }
     if !std::fs::metadata(&folder).map_err(error)?.is_dir() {
         return Err(error(std::io::Error::from_raw_os_error(rustix::io::Errno::NOTDIR.raw_os_error())));
     }
     let dockerfile = match file {
-        Some("-") => DockerfileSource::Text(read_all(stdin, "the Dockerfile", Vec::new())?),
-        Some(file) => file_source(file)?,
+        Some(file) => dockerfile(file, false, stdin)?,
         None => DockerfileSource::File { path: folder.join("Dockerfile"), display: "Dockerfile".into() },
     };
     Ok(Sources { dockerfile, context: ContextSource::Folder(folder), spool: None })
+}
+
+/// The Dockerfile that `-f` names. `remote`: a relative path is one of the context.
+fn dockerfile(file: &str, remote: bool, stdin: &mut dyn Read) -> Result<DockerfileSource, ArgsError> {
+    if file == "-" {
+        return Ok(DockerfileSource::Text(read_all(stdin, "the Dockerfile", Vec::new())?));
+    }
+    let http =
+        HttpAddress::parse(file).map_err(|e| ArgsError::value("--file", &shown(file), e.to_string()))?;
+    if let Some(address) = http {
+        return Ok(DockerfileSource::Http(address));
+    }
+    if remote && !file.starts_with('/') {
+        return Ok(DockerfileSource::InContext(file.into()));
+    }
+    file_source(file)
+}
+
+/// A repository or file elsewhere; `None` is a path.
+fn address(flag: &str, text: &str) -> Result<Option<Address>, ArgsError> {
+    remote::parse(text).map_err(|e| ArgsError::value(flag, &shown(text), e.to_string()))
+}
+
+/// A value without passwords.
+fn shown(text: &str) -> String {
+    remote::redact(text).into_owned()
 }
 
 fn file_source(file: &str) -> Result<DockerfileSource, ArgsError> {
@@ -67,7 +103,7 @@ fn from_stdin(file: Option<&str>, stdin: &mut dyn Read) -> Result<Sources, ArgsE
     if !is_archive(&head) {
         let text = read_all(stdin, "the Dockerfile", head)?;
         let dockerfile = match file {
-            Some(file) => file_source(file)?,
+            Some(file) => dockerfile(file, false, stdin)?,
             None => DockerfileSource::Text(text),
         };
         return Ok(Sources { dockerfile, context: ContextSource::Empty, spool: None });
@@ -80,13 +116,11 @@ fn from_stdin(file: Option<&str>, stdin: &mut dyn Read) -> Result<Sources, ArgsE
         Ok(spool)
     };
     let spool = spool().map_err(|source| ArgsError::Stdin { what, source })?;
-    // within the archive, so it stays relative
-    let name = file.unwrap_or("Dockerfile");
-    Ok(Sources {
-        dockerfile: DockerfileSource::File { path: name.into(), display: name.into() },
-        context: ContextSource::Archive(spool.path().to_owned()),
-        spool: Some(spool),
-    })
+    let dockerfile = match file {
+        Some(file) => dockerfile(file, true, stdin)?,
+        None => DockerfileSource::InContext("Dockerfile".into()),
+    };
+    Ok(Sources { dockerfile, context: ContextSource::Archive(spool.path().to_owned()), spool: Some(spool) })
 }
 
 fn is_archive(head: &[u8]) -> bool {
@@ -118,12 +152,17 @@ pub(crate) fn named(text: &str) -> Result<(String, NamedContext), ArgsError> {
     }
     for scheme in ["target:", "input:"] {
         if value.starts_with(scheme) {
-            return Err(ArgsError::unsupported(format!("{FLAG} {text}")));
+            return Err(ArgsError::unsupported_but(format!("{FLAG} {text}"), BAKE_HINT));
         }
     }
-    refuse_remote(value, FLAG)?;
     let folder = std::path::absolute(value).map_err(|_| ArgsError::value(FLAG, text, "the path is empty"))?;
-    Ok((name.into(), NamedContext::Folder(folder)))
+    let elsewhere = if folder.is_dir() { None } else { address(FLAG, value)? };
+    let context = match elsewhere {
+        Some(Address::Git(git)) => NamedContext::Git(git),
+        Some(Address::Http(http)) => NamedContext::Http(http),
+        None => NamedContext::Folder(folder),
+    };
+    Ok((name.into(), context))
 }
 
 /// Reads `path[:tag][@digest]`.
@@ -140,25 +179,6 @@ fn oci_layout(text: &str) -> Result<NamedContext, ArgsError> {
     let path = std::path::absolute(Path::new(path))
         .map_err(|_| ArgsError::value("--build-context", text, "the path is empty"))?;
     Ok(NamedContext::OciLayout { path, tag, digest })
-}
-
-fn is_url(text: &str) -> bool {
-    ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme))
-}
-
-/// Git repositories and downloads can't be contexts yet. A folder may well be called `github.com/x`.
-fn refuse_remote(text: &str, what: &str) -> Result<(), ArgsError> {
-    let git = ["git://", "ssh://", "git@"].iter().any(|start| text.starts_with(start));
-    let guessed = text.starts_with("github.com/") && !Path::new(text).exists();
-    let git_url =
-        is_url(text) && text.split(['#', '?']).next().is_some_and(|url| url.strip_suffix(".git").is_some());
-    if git || guessed || git_url {
-        return Err(ArgsError::unsupported_but(format!("{what} {text}"), GIT_HINT));
-    }
-    if is_url(text) {
-        return Err(ArgsError::unsupported_but(format!("{what} {text}"), URL_HINT));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -188,6 +208,8 @@ mod tests {
             Ok((name, NamedContext::OciLayout { path, tag, digest })) => {
                 format!("{name} layout {} {tag:?} {digest:?}", path.display())
             }
+            Ok((name, NamedContext::Git(git))) => format!("{name} git {} {:?}", git.remote, git.reference),
+            Ok((name, NamedContext::Http(http))) => format!("{name} file {}", http.url),
             Err(error) => error.to_string(),
         };
         assert_eq!(read("a=/src"), "a folder /src");
@@ -196,8 +218,46 @@ mod tests {
         assert_eq!(read("a=oci-layout:///l:1"), "a layout /l Some(\"1\") None");
         assert_eq!(read("a=oci-layout:///l@sha256:00"), "a layout /l None Some(\"sha256:00\")");
         assert_eq!(read("a=oci-layout:///x:y/l"), "a layout /x:y/l None None");
-        assert!(read("a=https://example.com/r.git#main").contains("not supported yet"));
+        assert_eq!(
+            read("a=https://example.com/r.git#main"),
+            "a git https://example.com/r.git Some(\"main\")"
+        );
+        assert_eq!(read("a=git@example.com:r"), "a git git@example.com:r None");
+        assert_eq!(read("a=github.com/o/r"), "a git https://github.com/o/r None");
+        assert_eq!(read("a=https://example.com/f.tar"), "a file https://example.com/f.tar");
+        assert!(read("a=https://u:secret@example.com/r.git?x=1").ends_with("unexpected query \"x\""));
+        assert!(!read("a=https://u:secret@example.com/r.git?x=1").contains("secret"));
         assert!(read("a").contains("expected `name=value`"));
+    }
+
+    #[test]
+    fn contexts_elsewhere() {
+        let show = |path: &str, file: Option<&str>| {
+            let found = sources(path, file, &mut &b"FROM scratch\n"[..]).unwrap();
+            let context = match found.context {
+                ContextSource::Git(git) => format!("git {}", git.remote),
+                ContextSource::Http(http) => format!("file {}", http.url),
+                other => format!("{other:?}"),
+            };
+            let dockerfile = match found.dockerfile {
+                DockerfileSource::InContext(path) => format!("in it {}", path.display()),
+                DockerfileSource::Http(http) => format!("at {}", http.url),
+                DockerfileSource::File { path, .. } => path.display().to_string(),
+                DockerfileSource::Text(_) => "text".to_owned(),
+            };
+            format!("{context}, {dockerfile}")
+        };
+        let url = "https://example.com/r.git";
+        assert_eq!(show(url, None), format!("git {url}, in it Dockerfile"));
+        assert_eq!(show(url, Some("sub/x")), format!("git {url}, in it sub/x"));
+        assert_eq!(show(url, Some("/etc/x")), format!("git {url}, /etc/x"));
+        assert_eq!(show(url, Some("-")), format!("git {url}, text"));
+        assert_eq!(show(url, Some("http://h/D")), format!("git {url}, at http://h/D"));
+        assert_eq!(show("http://h/c.tar", None), "file http://h/c.tar, in it Dockerfile");
+        assert_eq!(show("/", Some("http://h/D")), "Folder(\"/\"), at http://h/D");
+        let mut stdin = std::io::empty();
+        let error = sources("https://u:secret@h/r.git#-x", None, &mut stdin).unwrap_err().to_string();
+        assert!(error.contains("invalid git ref") && !error.contains("secret"), "{error}");
     }
 
     #[test]

@@ -119,11 +119,6 @@ impl ArgsError {
         Self::Value { flag: flag.into(), value: value.into(), problem: problem.into() }
     }
 
-    /// Something that is not supported yet.
-    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
-        Self::NotSupported { what: what.into(), hint: None }
-    }
-
     /// Something that is not supported yet, and what to do instead.
     pub(crate) fn unsupported_but(what: impl Into<String>, hint: &'static str) -> Self {
         Self::NotSupported { what: what.into(), hint: Some(hint) }

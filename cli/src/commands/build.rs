@@ -113,6 +113,8 @@ fn text_of(source: &DockerfileSource) -> Option<Vec<u8>> {
     match source {
         DockerfileSource::Text(text) => Some(text.clone()),
         DockerfileSource::File { path, .. } => std::fs::read(path).ok(),
+        // It went with the build.
+        DockerfileSource::InContext(_) | DockerfileSource::Http(_) => None,
     }
 }
 

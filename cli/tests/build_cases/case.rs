@@ -10,6 +10,8 @@ pub(crate) struct Case {
     pub(crate) arguments: Vec<String>,
     /// Left out where builds have a single id.
     pub(crate) needs_ids: bool,
+    /// Left out where there is no git.
+    pub(crate) needs_git: bool,
     /// What to do, in order.
     pub(crate) steps: Vec<Step>,
     files: Vec<(String, String)>,
@@ -19,6 +21,8 @@ pub(crate) struct Case {
 pub(crate) enum Step {
     /// A shell command in the context folder.
     Shell(String),
+    /// The context of the builds that follow.
+    Context(String),
     /// A build, with more arguments.
     Build(Vec<String>),
     /// Something that must hold of the last build.
@@ -26,10 +30,15 @@ pub(crate) enum Step {
 }
 
 impl Case {
-    /// Reads the file; a case that is not of the form is a panic that names the line.
-    pub(crate) fn read(path: &Path) -> Self {
-        let text = std::fs::read_to_string(path).unwrap();
-        let mut case = Self { arguments: Vec::new(), needs_ids: false, steps: Vec::new(), files: Vec::new() };
+    /// Reads the text of a case file; one that is not of the form is a panic that names the line.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut case = Self {
+            arguments: Vec::new(),
+            needs_ids: false,
+            needs_git: false,
+            steps: Vec::new(),
+            files: Vec::new(),
+        };
         for line in text.lines() {
             if let Some(name) = line.strip_prefix("-- ").and_then(|line| line.strip_suffix(" --")) {
                 case.files.push((name.to_owned(), String::new()));
@@ -50,11 +59,21 @@ impl Case {
         let words = || value.split_whitespace().map(str::to_owned).collect();
         match key {
             "args" => self.arguments = words(),
-            "needs" => self.needs_ids = value == "ids",
+            "needs" if value == "ids" => self.needs_ids = true,
+            "needs" if value == "git" => self.needs_git = true,
+            // Done before the case is read: files have the server's address in them.
+            "serve" => {}
+            "context" => self.steps.push(Step::Context(value.to_owned())),
             "sh" => self.steps.push(Step::Shell(value.to_owned())),
             "build" => self.steps.push(Step::Build(words())),
             _ => self.steps.push(Step::Check(Check::parse(key, value))),
         }
+    }
+
+    /// The folder that a case wants served, relative to the context.
+    pub(crate) fn served(text: &str) -> Option<&str> {
+        let head = text.split("\n-- ").next().unwrap_or_default();
+        head.lines().find_map(|line| line.strip_prefix("serve: "))
     }
 
     /// A case that says nothing of builds has one, after its shell commands and before its checks.

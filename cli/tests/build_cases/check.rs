@@ -153,9 +153,14 @@ fn nowhere(built: &Built, unwanted: &str) -> Result<(), String> {
 }
 
 /// How many steps the plain display calls cached. FROM is not counted: whether a base was there already is not the case's.
+/// Nor is what the engine fetches for itself.
 fn cached(text: &str) -> usize {
     let number = |line: &str| line.split(' ').next().map(str::to_owned);
-    let bases: Vec<_> = text.lines().filter(|line| line.contains("] FROM ")).filter_map(number).collect();
+    let bases: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("] FROM ") || line.contains(" [internal] "))
+        .filter_map(number)
+        .collect();
     let hits =
         text.lines().filter(|line| line.starts_with('#') && line.ends_with(" CACHED")).filter_map(number);
     hits.filter(|hit| !bases.contains(hit)).count()

@@ -7,6 +7,7 @@ mod base;
 mod case;
 mod check;
 mod image;
+mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Step};
+use server::Server;
 
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/build");
 const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/real");
@@ -82,6 +84,9 @@ fn bases(cases: &str, folder: &Path) -> Option<Vec<String>> {
 fn case_files(cases: &str) -> Vec<PathBuf> {
     let mut paths: Vec<_> = std::fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
+    if let Ok(name) = std::env::var("CASE") {
+        paths.retain(|path| path.to_string_lossy().contains(&name));
+    }
     paths.sort();
     assert!(!paths.is_empty(), "there are no cases in {cases}");
     paths
@@ -109,19 +114,31 @@ fn has_ids() -> bool {
 
 /// Runs one case with a store of its own.
 fn run(path: &Path, env: &[(&str, &str)], bases: &[String], ids: bool) -> Result<(), String> {
-    let case = Case::read(path);
+    let folder = tempfile::tempdir().unwrap();
+    let context = folder.path().join("context");
+    let text = std::fs::read_to_string(path).unwrap();
+    let server = Case::served(&text).map(|served| Server::start(folder.path().join(served)));
+    let address = server.as_ref().map(|server| server.address.as_str()).unwrap_or_default();
+    let case = Case::read(&text.replace("%SERVER%", address));
     if case.needs_ids && !ids {
         println!("skipped: {}: this user has a single id", path.display());
         return Ok(());
     }
-    let folder = tempfile::tempdir().unwrap();
-    let context = folder.path().join("context");
+    if case.needs_git && !Command::new("git").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        println!("skipped: {}: git is not installed", path.display());
+        return Ok(());
+    }
     case.write_files(&context);
     let mut built = None;
+    let mut path = ".";
     for step in &case.steps {
         match step {
             Step::Shell(command) => shell(command, &context)?,
-            Step::Build(arguments) => built = Some(build(&case, arguments, env, bases, folder.path())?),
+            Step::Context(context) => path = context,
+            Step::Build(arguments) => {
+                let arguments = [case.arguments.as_slice(), arguments, &[path.to_owned()]].concat();
+                built = Some(build(&arguments, env, bases, folder.path())?);
+            }
             Step::Check(check) => {
                 check.hold(built.as_ref().expect("a case has a build before its first check"))?;
             }
@@ -131,7 +148,14 @@ fn run(path: &Path, env: &[(&str, &str)], bases: &[String], ids: bool) -> Result
 }
 
 fn shell(command: &str, context: &Path) -> Result<(), String> {
-    let output = Command::new("sh").args(["-c", command]).current_dir(context).output().unwrap();
+    let mut shell = Command::new("sh");
+    // Commits are the same everywhere.
+    for who in ["AUTHOR", "COMMITTER"] {
+        shell.env(format!("GIT_{who}_NAME"), "a").env(format!("GIT_{who}_EMAIL"), "a@example.com");
+        shell.env(format!("GIT_{who}_DATE"), "2001-02-03T04:05:06Z");
+    }
+    shell.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    let output = shell.args(["-c", command]).current_dir(context).output().unwrap();
     if output.status.success() {
         return Ok(());
     }
@@ -149,7 +173,6 @@ struct Built {
 }
 
 fn build(
-    case: &Case,
     arguments: &[String],
     env: &[(&str, &str)],
     bases: &[String],
@@ -168,10 +191,8 @@ fn build(
         .env("GARBOARD_CONFIG", &config)
         .args(["build", "--progress=plain"])
         .args(bases.iter().flat_map(|base| ["--build-context", base]))
-        .args(&case.arguments)
-        .args(arguments)
         .arg(format!("--output=type=oci,dest={}", out.display()))
-        .arg(".")
+        .args(arguments)
         .current_dir(folder.join("context"))
         .output()
         .unwrap();

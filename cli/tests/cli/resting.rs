@@ -19,7 +19,7 @@ const CHANGES: [Change; 8] = [
     ("nothing before", true, |_| {}),
     ("content", false, |context| context.write("c/src/f7", "other\n")),
     ("a file more, in a folder more", false, |context| context.write("c/src/new/sub/f", "new\n")),
-    ("a file and a folder less", false, |context| {
+    ("a file and a folder less", true, |context| {
         std::fs::remove_file(context.work().join("c/src/f8")).unwrap();
         std::fs::remove_dir_all(context.work().join("c/src/new")).unwrap();
     }),

@@ -57,6 +57,9 @@ pub(crate) enum Locations {
     Absolute,
 }
 
+/// Names and values.
+type Headers = Vec<(&'static str, String)>;
+
 pub(crate) struct State {
     pub(crate) blobs: HashMap<(String, String), Vec<u8>>,
     pub(crate) manifests: HashMap<(String, String), (String, Vec<u8>)>,
@@ -65,7 +68,7 @@ pub(crate) struct State {
     /// Those of the requests that had an `Authorization`.
     pub(crate) authorized: Vec<String>,
     /// Files outside of the registry's API: content and headers.
-    pub(crate) files: HashMap<String, (Vec<u8>, Vec<(&'static str, String)>)>,
+    pub(crate) files: HashMap<String, (Vec<u8>, Headers)>,
     pub(crate) auth: Auth,
     pub(crate) users: HashMap<String, String>,
     pub(crate) mounts: Mounts,
@@ -374,7 +377,7 @@ impl State {
             let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
             response = Response::new(206).header("Content-Range", range).body(&bytes[start..]);
         }
-        headers.iter().fold(response, |response, (name, value)| response.header(*name, value.clone()))
+        headers.iter().fold(response, |response, (name, value)| response.header(name, value.as_str()))
     }
 
     fn manifest(&mut self, request: &Request, repository: &str, name: &str) -> Response {

@@ -264,7 +264,7 @@ fn strangers(_: Kind) {
                 $p/environ $p/cmdline; ls $p/root/ $p/cwd/ $p/root/run/secrets; cat $p/fd/3 $p/root/run/secrets/token; done";
     let outcome = other.run(&other.sh(look));
     assert!(outcome.out.contains("[1]"), "{outcome:?}");
-    assert!(!outcome.out.contains("s3cret") && !outcome.out.contains("sleep\0100000"), "{outcome:?}");
+    assert!(!outcome.out.contains("s3cret") && !outcome.out.contains("sleep\x00100000"), "{outcome:?}");
     drop(child);
 }
 

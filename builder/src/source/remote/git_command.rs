@@ -1,0 +1,245 @@
+//! Runs `git` so that neither the user's configuration nor a repository has a say in what it does.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+use crate::error::{Attempt, Error, Result};
+
+/// More of what it prints about an error is not kept.
+const MAX_STDERR: usize = 64 << 10;
+/// Lines of it that go into a message.
+const SHOWN_LINES: usize = 6;
+/// How repositories and their submodules may be reached: neither as files of this machine nor by running programs.
+const PROTOCOLS: &str = "http:https:git:ssh";
+/// Settings that hold whatever a repository says.
+const CONFIG: [(&str, &str); 16] = [
+    ("advice.detachedHead", "false"),
+    ("core.askPass", ""),
+    ("core.attributesFile", "/dev/null"),
+    ("core.autocrlf", "false"),
+    ("core.fileMode", "true"),
+    ("core.fsmonitor", "false"),
+    ("core.hooksPath", "/dev/null"),
+    ("core.logAllRefUpdates", "false"),
+    ("core.symlinks", "true"),
+    ("credential.helper", ""),
+    ("fetch.recurseSubmodules", "false"),
+    ("gc.auto", "0"),
+    ("http.lowSpeedLimit", "1"),
+    ("http.lowSpeedTime", "60"),
+    ("maintenance.auto", "false"),
+    ("safe.directory", "*"),
+];
+
+/// The `git` program and what it is given of this machine.
+#[derive(Clone, Debug, Default)]
+pub struct GitProgram {
+    /// The program; `None` where there is none.
+    pub program: Option<PathBuf>,
+    /// Variables that it gets: `PATH`, proxies, `GIT_SSL_CAINFO`. It gets no others of the environment.
+    pub env: Vec<(String, OsString)>,
+    /// The user's file of SSH hosts' keys. Hosts that are not in it are trusted; those that are have to have that key.
+    pub known_hosts: Option<PathBuf>,
+}
+
+/// `git` in one folder.
+pub(super) struct Git {
+    program: PathBuf,
+    env: Vec<(String, OsString)>,
+    config: Vec<(String, String)>,
+    folder: PathBuf,
+}
+
+/// What `git` gets for one repository.
+pub(super) struct Access<'a> {
+    /// Where `Authorization` goes, and its value.
+    pub(super) authorization: Option<(String, String)>,
+    /// The socket of the SSH agent.
+    pub(super) agent: Option<&'a Path>,
+}
+
+/// Why `git` didn't do it.
+pub(super) struct GitFailure {
+    /// What it printed about it.
+    pub(super) message: String,
+}
+
+impl Git {
+    /// Sets `git` up to work in `folder`; `home` is an empty folder for its own use, outside of that.
+    pub(super) fn new(program: &GitProgram, folder: &Path, home: &Path, access: &Access<'_>) -> Result<Self> {
+        let Some(path) = &program.program else { return Err(Error::NoGit.into()) };
+        let mut env = program.env.clone();
+        let mut set = |name: &str, value: &OsStr| env.push((name.to_owned(), value.to_owned()));
+        for (name, value) in [
+            ("GIT_ALLOW_PROTOCOL", PROTOCOLS),
+            ("GIT_ATTR_NOSYSTEM", "1"),
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_SSH_VARIANT", "ssh"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("LC_ALL", "C"),
+        ] {
+            set(name, OsStr::new(value));
+        }
+        set("HOME", home.as_os_str());
+        let ssh = home.join("ssh_config");
+        std::fs::write(&ssh, ssh_config(home, program.known_hosts.as_deref(), access.agent.is_some()))
+            .attempt(|| format!("failed to write {}", ssh.display()))?;
+        set("GIT_SSH_COMMAND", OsStr::new(&format!("ssh -F {}", shell_quoted(&ssh.to_string_lossy()))));
+        if let Some(agent) = access.agent {
+            set("SSH_AUTH_SOCK", agent.as_os_str());
+        }
+        let mut config: Vec<(String, String)> =
+            CONFIG.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        if let Some((scope, value)) = &access.authorization {
+            config.push((format!("http.{scope}.extraHeader"), format!("Authorization: {value}")));
+        }
+        Ok(Self { program: path.clone(), env, config, folder: folder.to_owned() })
+    }
+
+    /// Runs it to its end and returns what it prints, at most `limit` bytes. The inner error is its own.
+    pub(super) async fn run(
+        &self,
+        args: &[&str],
+        limit: usize,
+    ) -> Result<std::result::Result<Vec<u8>, GitFailure>> {
+        let mut output = Vec::new();
+        let mut keep = |bytes: &[u8]| {
+            let fits = output.len() + bytes.len() <= limit;
+            if fits {
+                output.extend_from_slice(bytes);
+            }
+            fits
+        };
+        let ended = self.stream(args, &mut keep).await?;
+        Ok(ended.map(|()| output))
+    }
+
+    /// As [`Self::run`], with what it prints given to `take` piece by piece. Once `take` returns false it is ended.
+    pub(super) async fn stream(
+        &self,
+        args: &[&str],
+        take: &mut (dyn FnMut(&[u8]) -> bool + Send),
+    ) -> Result<std::result::Result<(), GitFailure>> {
+        let what = || format!("failed to run {}", self.program.display());
+        let mut command = Command::new(&self.program);
+        command.args(args).current_dir(&self.folder).env_clear().envs(self.env.iter().cloned());
+        // Not as arguments: those any user of the machine can see.
+        command.env("GIT_CONFIG_COUNT", self.config.len().to_string());
+        for (index, (name, value)) in self.config.iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{index}"), name);
+            command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own: it has children, and Ctrl-C is ours to handle.
+        command.kill_on_drop(true).process_group(0);
+        let mut child = command.spawn().attempt(what)?;
+        let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        let stdout = child.stdout.take().expect("it is piped");
+        let stderr = child.stderr.take().expect("it is piped");
+        let mut message = Vec::new();
+        let mut keep = |bytes: &[u8]| {
+            let room = MAX_STDERR.saturating_sub(message.len());
+            message.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            true
+        };
+        let (printed, _) = tokio::join!(pump(stdout, take), pump(stderr, &mut keep));
+        if !printed.attempt(what)? {
+            drop(group);
+            let _ = child.wait().await;
+            return Ok(Err(GitFailure { message: "its answer is larger than the limit".to_owned() }));
+        }
+        let status = child.wait().await.attempt(what)?;
+        group.ended();
+        if status.success() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(GitFailure { message: shown(&String::from_utf8_lossy(&message)) }))
+    }
+}
+
+/// Hands all that comes to `take` until that has enough; whether all was taken.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    take: &mut (dyn FnMut(&[u8]) -> bool + Send),
+) -> std::io::Result<bool> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(true);
+        }
+        if !take(&buffer[..count]) {
+            return Ok(false);
+        }
+    }
+}
+
+/// A process and its children, killed when this is dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// They came to their end by themselves.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // It may be gone already.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+/// The last lines of what it said, without what only matters at a prompt, and without control characters.
+fn shown(text: &str) -> String {
+    let noise =
+        |line: &&str| line.is_empty() || line.starts_with("hint:") || line.starts_with("Cloning into");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !noise(line)).collect();
+    let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+    let text: String = last.join("; ").chars().filter(|c| !c.is_control()).collect();
+    garboard_parser::remote::redact(&text).into_owned()
+}
+
+/// No prompts, and none of the user's own keys unless an agent was handed over.
+fn ssh_config(home: &Path, known_hosts: Option<&Path>, agent: bool) -> String {
+    let mut files = format!("\"{}\"", home.join("known_hosts").display());
+    // ssh_config has no escape for a quote.
+    if let Some(path) = known_hosts.map(|path| path.to_string_lossy()).filter(|path| !path.contains('"')) {
+        files = format!("{files} \"{path}\"");
+    }
+    let agent = if agent { "" } else { "IdentityAgent none\n" };
+    format!(
+        "BatchMode yes\nStrictHostKeyChecking accept-new\nUserKnownHostsFile {files}\nIdentityFile none\n{agent}"
+    )
+}
+
+/// A word for a shell.
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_short_and_printable() {
+        let text = "Cloning into 'x'...\nhint: do\nfatal: \u{1b}[31mno access to https://u:p@h/r\n\n";
+        assert_eq!(shown(text), "fatal: [31mno access to https://xxxxx:xxxxx@h/r");
+        assert_eq!(shown(&"x\n".repeat(100)).len(), 6 + 5 * 2);
+    }
+
+    #[test]
+    fn quoting() {
+        assert_eq!(shell_quoted("/a b/it's"), r"'/a b/it'\''s'");
+    }
+}
