@@ -279,6 +279,10 @@ fn is_image(kind: &ExportKind) -> bool {
 
 /// What can be known to be wrong before anything is done.
 fn check_request(request: &BuildRequest) -> Result<()> {
+    if request.build_args.get("BUILDKIT_DISABLE_FILEOP").is_some_and(|value| value == "1") {
+        let text = "the build argument BUILDKIT_DISABLE_FILEOP was removed in BuildKit 0.11";
+        return Err(Error::Request(text.into()).into());
+    }
     crate::export::references(&request.tags)?;
     for export in &request.exports {
         crate::export::references(&export.names)?;
@@ -421,6 +425,7 @@ pub(crate) fn try_parse(
     file: &DockerfileText,
     request: &BuildRequest,
 ) -> std::result::Result<Dockerfile, (Vec<Finding>, Failure)> {
+    crate::plan::check_syntax(&file.text, request).map_err(|e| (Vec::new(), e))?;
     let directive = garboard_parser::directive::check(&file.text);
     let config = crate::plan::check_config(directive.as_deref(), request).map_err(|e| (Vec::new(), e))?;
     garboard_parser::parse(&file.text).map_err(|error| {

@@ -132,6 +132,13 @@ impl Failure {
         matches!(*self.error, Error::Canceled)
     }
 
+    /// Whether a registry doesn't have an image, or won't say.
+    pub(crate) fn is_missing_image(&self) -> bool {
+        use garboard_registry::Error as Registry;
+        let Error::Resolve { source, .. } = &*self.error else { return false };
+        matches!(source, Registry::NotFound { .. } | Registry::Denied { .. } | Registry::Unauthorized { .. })
+    }
+
     pub(crate) fn lines(&self) -> &[(usize, usize)] {
         &self.place.lines
     }

@@ -35,8 +35,7 @@ impl Beneath {
         Ok(Self { root: open_folder(root)?, under: None })
     }
 
-    /// A folder, and another under it that has what the first lacks. Whoever asks must know that the path exists: a
-    /// whiteout in the first is not looked for.
+    /// A folder, and another under it that has what the first lacks.
     pub fn over(root: &Path, under: &Path) -> Result<Self, LayerError> {
         Ok(Self { root: open_folder(root)?, under: Some(open_folder(under)?) })
     }

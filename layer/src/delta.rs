@@ -1,12 +1,12 @@
 //! What a folder has to hold so that, laid over an earlier layer's folder, it shows a layer.
 //!
 //! Where one file of thousands changed, writing the folder form of the new layer is writing a file instead of thousands.
-//! An overlay shows the two folders as one. It can't say everything: a removed path would also hide what lies below
-//! both, so there are layers that have no such form over an earlier one.
+//! An overlay shows the two folders as one. It can't say everything: a whiteout for what the earlier layer has and this one
+//! has not would also hide what lies below both, and a layer may come to lie on anything. So nothing may be removed.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{Entry, EntryKind, Mtime, Planned, Toc, TreeView};
+use crate::{Entry, EntryKind, Mtime, Planned, Toc};
 
 /// Layers with less than this many entries and bytes are written as a whole: that costs nothing, and stacks stay few.
 const LEAST_ENTRIES: usize = 256;
@@ -24,18 +24,20 @@ pub struct Delta {
 
 impl Delta {
     /// Compares what is planned with the earlier layer's table of contents. `None` where that layer's folder is no help:
-    /// too much differs, the layer is small, or something was removed that is also below both (`below`, the tree that
-    /// the planned layer comes onto).
+    /// too much differs, something is gone, or the layer is small.
     ///
     /// Entries are the same if all that a folder shows is: kind, bytes by their digest, mode, owner, attributes and the
     /// time in whole seconds.
     #[must_use]
-    pub fn new(planned: &[Planned], earlier: &Toc, below: &TreeView) -> Option<Self> {
-        if !is_worth_it(planned) || !earlier.entries().iter().all(is_plain) {
+    pub fn new(planned: &[Planned], earlier: &Toc) -> Option<Self> {
+        if !is_worth_it(planned) {
             return None;
         }
         let known: HashMap<&[u8], &Entry> = earlier.entries().iter().map(|e| (&e.path[..], e)).collect();
         let ours: HashMap<&[u8], &Entry> = planned.iter().map(|p| (&p.entry.path[..], &p.entry)).collect();
+        if !earlier.entries().iter().all(|e| is_plain(e) && ours.contains_key(&e.path[..])) {
+            return None;
+        }
         let mut changed: HashSet<&[u8]> = HashSet::new();
         for entry in planned.iter().map(|p| &p.entry) {
             match known.get(&entry.path[..]) {
@@ -45,27 +47,23 @@ impl Delta {
                 _ => with_parents(&entry.path, &mut changed),
             }
         }
-        let gone = removed(earlier, &ours, below)?;
-        for entry in &gone {
-            with_parents(parent(&entry.path), &mut changed);
-        }
-        // A folder that only the earlier layer knows the metadata of would get made-up ones.
+        // A folder without an entry would get made-up metadata.
         if !changed.iter().all(|path| path.is_empty() || ours.contains_key(path)) {
             return None;
         }
         let (differ, same): (Vec<_>, Vec<_>) =
             planned.iter().partition(|p| changed.contains(&p.entry.path[..]));
-        if (differ.len() as u64 + gone.len() as u64) * SHARE > planned.len() as u64
+        if differ.len() as u64 * SHARE > planned.len() as u64
             || differ.iter().map(|p| size(&p.entry)).sum::<u64>() * SHARE > total(planned)
         {
             return None;
         }
-        let changed = differ.into_iter().cloned().chain(gone.into_iter().map(Planned::bare)).collect();
+        let changed = differ.into_iter().cloned().collect();
         let whole = |p: &Planned| Entry { mtime: Mtime { nanos: 0, ..p.entry.mtime }, ..p.entry.clone() };
         Some(Self { changed, same: same.into_iter().map(whole).collect() })
     }
 
-    /// What the folder over the earlier one has to hold, whiteouts among it.
+    /// What the folder over the earlier one has to hold.
     pub fn changed(&self) -> &[Planned] {
         &self.changed
     }
@@ -73,8 +71,7 @@ impl Delta {
     /// The layer's whole table of contents, given the one of what was [`Self::changed`] as it was written.
     #[must_use]
     pub fn whole(self, written: &Toc) -> Toc {
-        let written = written.entries().iter().filter(|e| e.kind != EntryKind::Whiteout);
-        Toc::new(self.same.into_iter().chain(written.cloned()).collect())
+        Toc::new(self.same.into_iter().chain(written.entries().iter().cloned()).collect())
     }
 }
 
@@ -129,31 +126,8 @@ fn parent(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&b| b == b'/').map_or(&[], |at| &path[..at])
 }
 
-/// Whiteouts for what only the earlier layer has; `None` if one of them would hide something below both.
-fn removed(earlier: &Toc, ours: &HashMap<&[u8], &Entry>, below: &TreeView) -> Option<Vec<Entry>> {
-    let mut gone: Vec<Entry> = Vec::new();
-    for entry in earlier.entries().iter().filter(|e| !ours.contains_key(&e.path[..])) {
-        // Sorted: what is in a removed folder comes right behind it.
-        let inside = gone.last().is_some_and(|dir| {
-            entry.path.strip_prefix(&dir.path[..]).is_some_and(|rest| rest.starts_with(b"/"))
-        });
-        if inside {
-            continue;
-        }
-        if below.lookup(&entry.path).is_some() {
-            return None;
-        }
-        let (path, mtime) = (entry.path.clone(), Mtime::default());
-        let xattrs = std::collections::BTreeMap::new();
-        gone.push(Entry { path, kind: EntryKind::Whiteout, mode: 0, uid: 0, gid: 0, mtime, xattrs });
-    }
-    Some(gone)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::testing::{dir, file, hardlink, symlink};
 
@@ -168,81 +142,56 @@ mod tests {
     }
 
     fn paths(delta: &Delta) -> Vec<String> {
-        let mut paths: Vec<_> = delta
-            .changed()
-            .iter()
-            .map(|p| {
-                let sign = if p.entry.kind == EntryKind::Whiteout { "-" } else { "" };
-                format!("{sign}{}", String::from_utf8_lossy(&p.entry.path))
-            })
-            .collect();
-        paths.sort();
-        paths
-    }
-
-    fn below(entries: Vec<Entry>) -> TreeView {
-        TreeView::new(vec![Arc::new(Toc::new(entries))])
+        let path = |p: &Planned| String::from_utf8_lossy(&p.entry.path).into_owned();
+        delta.changed().iter().map(path).collect()
     }
 
     #[test]
     fn holds_what_differs_with_its_folders_and_knows_the_whole() {
         let old = tree(vec![Planned::bare(dir("b")), file("b/x", "1"), file("b/y", "1"), file("c", "1")]);
-        let mut new = tree(vec![Planned::bare(dir("b")), file("b/x", "2"), file("d", "1")]);
+        let mut new = tree(vec![
+            Planned::bare(dir("b")),
+            file("b/x", "2"),
+            file("b/y", "1"),
+            file("c", "1"),
+            file("d", "1"),
+        ]);
         new[7].entry.mode = 0o600;
-        let delta = Delta::new(&new, &toc(&old), &TreeView::default()).unwrap();
-        assert_eq!(paths(&delta), ["-b/y", "-c", "a", "a/f6", "b", "b/x", "d"]);
+        let delta = Delta::new(&new, &toc(&old)).unwrap();
+        assert_eq!(paths(&delta), ["a", "a/f6", "b", "b/x", "d"]);
         let written = toc(delta.changed());
         assert_eq!(delta.whole(&written), toc(&new));
-    }
-
-    #[test]
-    fn removed_folders_are_one_whiteout() {
-        let old = tree(vec![Planned::bare(dir("b")), file("b/x", "1"), file("b!", "1")]);
-        let delta = Delta::new(&tree(vec![]), &toc(&old), &TreeView::default()).unwrap();
-        assert_eq!(paths(&delta), ["-b", "-b!"]);
+        let link = tree(vec![
+            Planned::bare(dir("b")),
+            file("b/x", "1"),
+            file("b/y", "1"),
+            Planned::bare(symlink("c", "a")),
+        ]);
+        assert_eq!(paths(&Delta::new(&link, &toc(&old)).unwrap()), ["c"]);
     }
 
     #[test]
     fn what_an_overlay_cannot_say_is_refused() {
-        let old = tree(vec![file("c", "1")]);
-        let cases: Vec<(&str, Vec<Planned>, Toc, TreeView)> = vec![
-            ("hides what is below", tree(vec![]), toc(&old), below(vec![file("c", "0").entry])),
-            ("file to folder", tree(vec![Planned::bare(dir("c"))]), toc(&old), TreeView::default()),
-            (
-                "folder to file",
-                tree(vec![file("c", "1")]),
-                toc(&tree(vec![Planned::bare(dir("c"))])),
-                TreeView::default(),
-            ),
-            (
-                "hard links",
-                tree(vec![Planned::bare(hardlink("l", "a/f1"))]),
-                toc(&tree(vec![])),
-                TreeView::default(),
-            ),
-            (
-                "a folder without metadata",
-                tree(vec![file("other/x", "1")]),
-                toc(&tree(vec![])),
-                TreeView::default(),
-            ),
+        let with = |more: Vec<Planned>| tree(more);
+        let cases: Vec<(&str, Vec<Planned>, Vec<Planned>)> = vec![
+            ("something is gone", with(vec![]), with(vec![file("c", "1")])),
+            ("file to folder", with(vec![Planned::bare(dir("c"))]), with(vec![file("c", "1")])),
+            ("folder to file", with(vec![file("c", "1")]), with(vec![Planned::bare(dir("c"))])),
+            ("hard links", with(vec![Planned::bare(hardlink("l", "a/f1"))]), with(vec![])),
+            ("a folder without metadata", with(vec![file("other/x", "1")]), with(vec![])),
         ];
-        for (why, planned, earlier, below) in cases {
-            assert!(Delta::new(&planned, &earlier, &below).is_none(), "{why}");
+        for (why, planned, earlier) in cases {
+            assert!(Delta::new(&planned, &toc(&earlier)).is_none(), "{why}");
         }
-        // The same with nothing below, and with a link instead of a file.
-        assert!(Delta::new(&tree(vec![]), &toc(&old), &TreeView::default()).is_some());
-        let link = tree(vec![Planned::bare(symlink("c", "a"))]);
-        assert_eq!(paths(&Delta::new(&link, &toc(&old), &TreeView::default()).unwrap()), ["c"]);
     }
 
     #[test]
     fn little_things_and_great_differences_are_written_anew() {
         let small = vec![file("a", "1"), file("b", "1")];
-        assert!(Delta::new(&small, &toc(&small), &TreeView::default()).is_none());
+        assert!(Delta::new(&small, &toc(&small)).is_none());
         let mut other = tree(vec![]);
         other[1..].iter_mut().for_each(|p| p.entry.mtime.secs += 1);
-        assert!(Delta::new(&other, &toc(&tree(vec![])), &TreeView::default()).is_none());
+        assert!(Delta::new(&other, &toc(&tree(vec![]))).is_none());
     }
 
     #[test]
@@ -250,7 +199,7 @@ mod tests {
         let old = tree(vec![]);
         let mut new = tree(vec![]);
         new[1].entry.kind = EntryKind::File { size: 8, digest: crate::ContentDigest::ZERO };
-        let delta = Delta::new(&new, &toc(&old), &TreeView::default()).unwrap();
+        let delta = Delta::new(&new, &toc(&old)).unwrap();
         assert_eq!(paths(&delta), ["a", "a/f0"]);
     }
 }

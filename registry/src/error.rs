@@ -79,7 +79,7 @@ pub enum Error {
         message: String,
     },
     /// The index has no image for the platform wanted.
-    #[error("no match for platform `{wanted}`: the index has {}", list(available))]
+    #[error("no match for platform in manifest: `{wanted}` is wanted, the index has {}", list(available))]
     NoMatchingPlatform {
         /// What was asked for.
         wanted: Box<Platform>,

@@ -343,7 +343,10 @@ mod tests {
     #[test]
     fn says_what_is_there() {
         let error = select(&["linux/amd64", "unknown/unknown", "linux/arm64"], "linux/s390x").unwrap_err();
-        assert_eq!(error, "no match for platform `linux/s390x`: the index has `linux/amd64`, `linux/arm64`");
+        assert_eq!(
+            error,
+            "no match for platform in manifest: `linux/s390x` is wanted, the index has `linux/amd64`, `linux/arm64`"
+        );
     }
 
     #[test]

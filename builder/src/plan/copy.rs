@@ -54,7 +54,7 @@ impl Evaluation<'_> {
             None => self.main_context(graph),
             Some(from) => {
                 self.check_not_expanded(state, from, "--from", trigger)?;
-                self.source(state, index, from, true, graph)?
+                self.source(state, index, from, None, graph)?
             }
         };
         let keep_owners = copy.from.is_some() || self.context_has_owners();
@@ -155,7 +155,6 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Result<()> {
-        let (chown, chmod) = (files.chown, files.chmod);
         let dest = self.word(state, files.dest, trigger)?;
         let inline = files
             .heredocs
@@ -164,14 +163,21 @@ impl Evaluation<'_> {
             .collect::<Result<Vec<_>>>()?;
         let mut shown = files.sources;
         shown.extend(files.heredocs.iter().map(|h| format!("<<{}", h.name)));
-        let text = copy_text(files.keyword, files.parents, chown.as_deref(), chmod.as_deref(), &shown, &dest);
+        let text = copy_text(
+            files.keyword,
+            files.parents,
+            files.chown.as_deref(),
+            files.chmod.as_deref(),
+            &shown,
+            &dest,
+        );
         let node = CopyNode {
             parent: state.op,
             from: files.from,
             inline,
             dest: crate::copy::join_destination(&state.config.config.working_dir, &dest),
-            chown: chown.filter(|c| !c.is_empty()),
-            chmod: chmod.filter(|c| !c.is_empty()),
+            chown: files.chown.filter(|c| !c.is_empty()),
+            chmod: files.chmod.filter(|c| !c.is_empty()),
             parents: files.parents,
             excludes: files.excludes.to_vec(),
             link: files.link,
@@ -231,20 +237,22 @@ impl Evaluation<'_> {
         }
     }
 
-    /// What `--from` names: a stage, a named context, or an image. `numbers`: stages may be named by index.
+    /// What `--from` names: a stage, a named context, or an image. For a `mount` it is its target; without one stages
+    /// may be named by index too.
     pub(super) fn source(
         &self,
         state: &State,
         index: usize,
         from: &str,
-        numbers: bool,
+        mount: Option<&str>,
         graph: &mut Graph,
     ) -> Step<OpId> {
+        let numbers = mount.is_none();
         if numbers && from.parse::<i64>().is_ok() && self.stage_index(from, true).is_none() {
             return Err(Error::Instruction(format!("invalid stage index {from}")).into());
         }
         if let Some(stage) = self.stage_index(from, numbers) {
-            self.check_earlier(stage, index, numbers)?;
+            self.check_earlier(stage, index, mount)?;
             self.seen.borrow_mut().needs(index, stage);
             // A context of the same name takes the stage's place.
             return Ok(self.stage(stage, graph)?.op);
@@ -282,18 +290,19 @@ impl Evaluation<'_> {
     }
 
     /// Files can only come from stages that are defined before.
-    fn check_earlier(&self, stage: usize, index: usize, copy: bool) -> Result<()> {
+    fn check_earlier(&self, stage: usize, index: usize, mount: Option<&str>) -> Result<()> {
         let (name, current) = (self.stage_label(stage), self.stage_label(index));
         if stage == index {
             return Err(Error::Instruction(format!("circular dependency detected on stage: {name}")).into());
         }
         if stage > index {
-            let text = if copy {
-                format!(
+            let text = match mount {
+                None => format!(
                     "cannot copy from stage {name:?}, it needs to be defined before current stage {current:?}"
-                )
-            } else {
-                format!("cannot mount from stage {name:?}, stage needs to be defined before current command")
+                ),
+                Some(target) => format!(
+                    "cannot mount from stage {name:?} to {target:?}, stage needs to be defined before current command"
+                ),
             };
             return Err(Error::Instruction(text).into());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use garboard_parser::Dockerfile;
+use garboard_parser::directive::detect_syntax;
 use garboard_parser::lint::{CheckConfig, Warning};
 
 use crate::error::{Error, Failure, Result};
@@ -11,11 +11,14 @@ use crate::request::BuildRequest;
 /// Frontends whose language is the one that is built in.
 const OWN_FRONTENDS: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 
-/// Another frontend than Dockerfile's own can't be run.
-pub(super) fn check_syntax(dockerfile: &Dockerfile, request: &BuildRequest) -> Result<()> {
-    let directive = dockerfile.directives.syntax.as_ref().map(|s| s.value.as_str());
-    let text = request.build_args.get("BUILDKIT_SYNTAX").map(String::as_str).or(directive);
-    let Some(name) = text.and_then(|t| t.split_whitespace().next()) else { return Ok(()) };
+/// Another frontend than Dockerfile's own can't be run. The file need not be a Dockerfile.
+pub(crate) fn check_syntax(file: &[u8], request: &BuildRequest) -> Result<()> {
+    let (name, lines) = match (request.build_args.get("BUILDKIT_SYNTAX"), detect_syntax(file)) {
+        (Some(given), _) => (given.split_whitespace().next().map(str::to_owned), None),
+        (None, Some(found)) => (Some(found.reference), Some((found.line, found.line))),
+        (None, None) => (None, None),
+    };
+    let Some(name) = name else { return Ok(()) };
     if name == "dockerfile.v0" {
         return Ok(());
     }
@@ -28,7 +31,7 @@ pub(super) fn check_syntax(dockerfile: &Dockerfile, request: &BuildRequest) -> R
     let failure =
         Failure::from(Error::Unsupported { what: format!("the frontend `{name}` of the syntax directive") });
     let hint = "only Dockerfiles are built: remove the line, or use `# syntax=docker/dockerfile:1`";
-    Err(failure.with_hint(Some(hint.into())))
+    Err(failure.at(lines).with_hint(Some(hint.into())))
 }
 
 /// What the directive, or the build argument that replaces it, says about checks.

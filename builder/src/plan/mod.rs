@@ -20,7 +20,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use directives::check_config;
+pub(crate) use directives::{check_config, check_syntax};
 pub(crate) use dispatch::clean;
 pub(crate) use outline::Parts as OutlineParts;
 
@@ -29,6 +29,7 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 use garboard_parser::lint::CheckConfig;
+use garboard_parser::suggest::did_you_mean;
 use garboard_parser::{Dockerfile, ParseError, Warning as Finding};
 use garboard_registry::Platform;
 
@@ -48,6 +49,9 @@ pub(crate) struct Plan {
     /// For each operation that is a context: the path prefixes that are read; empty: all.
     pub(crate) wanted: Vec<Vec<Vec<u8>>>,
 }
+
+/// What names of images that don't exist are compared with, besides the stages'.
+const COMMON_IMAGES: [&str; 7] = ["alpine", "busybox", "centos", "debian", "fedora", "golang", "ubuntu"];
 
 /// Plans one build.
 pub(crate) struct Planner<'a> {
@@ -119,10 +123,7 @@ impl Planner<'_> {
             Ok(config) => config,
             Err(failure) => return (Vec::new(), Err(failure)),
         };
-        let (more, result) = match directives::check_syntax(self.dockerfile, self.request) {
-            Ok(()) => self.evaluate(platforms, work).await,
-            Err(failure) => (Vec::new(), Err(failure)),
-        };
+        let (more, result) = self.evaluate(platforms, work).await;
         self.settle(&config, more, result)
     }
 
@@ -259,7 +260,18 @@ impl Planner<'_> {
         {
             return self.sources.layout(path, tag.as_deref(), digest.as_deref(), &platform);
         }
-        self.sources.resolve(name, &platform).await
+        self.sources.resolve(name, &platform).await.map_err(|failure| match self.meant(name) {
+            Some(meant) if failure.is_missing_image() => {
+                failure.with_hint(Some(format!("did you mean `{meant}`?")))
+            }
+            _ => failure,
+        })
+    }
+
+    /// The stage or well-known image that a name of nothing could have been meant for.
+    fn meant(&self, name: &str) -> Option<&str> {
+        let stages = self.dockerfile.stages.iter().filter_map(|stage| stage.name.as_deref());
+        did_you_mean(name, stages.chain(COMMON_IMAGES), false)
     }
 }
 

@@ -107,7 +107,10 @@ impl Evaluation<'_> {
     ) -> Step<OpId> {
         let source = match &mount.from {
             None => self.main_context(graph),
-            Some(from) => self.source(state, index, from, false, graph)?,
+            Some(from) => {
+                let target = mount.target.as_deref().unwrap_or_default();
+                self.source(state, index, from, Some(target), graph)?
+            }
         };
         if !matches!(graph.node(source).op, Op::Context(_)) {
             return Ok(source);

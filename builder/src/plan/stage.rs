@@ -242,7 +242,7 @@ impl<'a> Evaluation<'a> {
             return Ok(state);
         }
         self.note_variables(index, stage)?;
-        let triggers = Self::triggers(&mut state).map_err(place)?;
+        let triggers = Self::triggers(&mut state, stage).map_err(place)?;
         // FROM counts where it is a step of its own.
         state.steps = state.step + countable(&triggers) + countable(&stage.instructions);
         let no_cache = &self.planner.request.no_cache;
@@ -372,13 +372,14 @@ impl<'a> Evaluation<'a> {
         state
     }
 
-    /// The base's ONBUILD instructions; they are spent with this stage.
-    fn triggers(state: &mut State) -> Step<Vec<Instruction>> {
+    /// The base's ONBUILD instructions; they are spent with this stage, and stand where its FROM stands.
+    fn triggers(state: &mut State, stage: &Stage) -> Step<Vec<Instruction>> {
         let texts = std::mem::take(&mut state.config.config.on_build);
         let parse = |text: &String| {
-            garboard_parser::parse_trigger(text).map_err(|e| {
+            let trigger = garboard_parser::parse_trigger(text).map_err(|e| {
                 Stop::from(Error::Syntax(format!("failed to parse the ONBUILD trigger {text:?}: {e}")))
-            })
+            })?;
+            Ok(Instruction { lines: stage.lines, span: stage.span, ..trigger })
         };
         texts.iter().map(parse).collect()
     }

@@ -80,7 +80,7 @@ impl Solver {
         let format = self.environment.export.filter(|_| node.exported && !node.read);
         if format.is_none() {
             let place = self.place(copy);
-            return blocking(move || super::rest::write(&layers, planned, &place, &below)).await;
+            return blocking(move || super::rest::write(&layers, planned, &place)).await;
         }
         blocking(move || write(&layers, planned, format)).await
     }

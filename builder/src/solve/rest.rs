@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use garboard_cache::{Key, LayerId, LayerInfo, NewLayer};
-use garboard_layer::{Delta, Planned, Targets, Toc, TreeView};
+use garboard_layer::{Delta, Planned, Targets, Toc};
 
 use super::{Solver, now};
 use crate::error::{Attempt, Result};
@@ -21,25 +21,18 @@ impl Solver {
     /// Names a COPY from one build to the next, whatever it copies: its text and where it is from.
     pub(super) fn place(&self, copy: &CopyNode) -> Key {
         let definition = serde_json::to_vec(&Op::Copy(copy.clone()).definition()).unwrap_or_default();
-        let mut key = KeyBuilder::new("place").part(&definition);
-        for from in &copy.from {
-            if let Op::Context(context) = &self.graph.node(from.op).op {
-                key = key.part(context.folder.as_os_str().as_encoded_bytes());
-            }
+        let key = KeyBuilder::new("place").part(&definition);
+        match copy.from.first().map(|from| &self.graph.node(from.op).op) {
+            Some(Op::Context(context)) => key.part(context.folder.as_os_str().as_encoded_bytes()).finish(),
+            _ => key.finish(),
         }
-        key.finish()
     }
 }
 
 /// Writes a layer as a folder, over an earlier one if that serves.
-pub(super) fn write(
-    layers: &Layers,
-    planned: Vec<Planned>,
-    place: &Key,
-    below: &TreeView,
-) -> Result<TreeLayer> {
+pub(super) fn write(layers: &Layers, planned: Vec<Planned>, place: &Key) -> Result<TreeLayer> {
     if let Some((earlier, toc)) = earlier(layers, place)?
-        && let Some(delta) = Delta::new(&planned, &toc, below)
+        && let Some(delta) = Delta::new(&planned, &toc)
     {
         return write_over(layers, delta, earlier);
     }

@@ -55,6 +55,17 @@ fn machines_read_every_line() {
 }
 
 #[test]
+fn several_platforms_are_warned_about_once() {
+    let Some(context) = context() else { return };
+    context.write("c/several", "FROM scratch\nARG TARGETARCH\nWORKDIR $TARGETARCH\n");
+    let args =
+        ["build", "--platform=linux/arm64,linux/amd64", "-o", "type=cacheonly", "-f", "c/several", "c"];
+    let text = String::from_utf8(context.output(&args, b"").stderr).unwrap();
+    let summary = text.split_once(" 1 warning found").unwrap().1;
+    assert!(summary.contains(" - WorkdirRelativePath: Relative workdir \"arm64\" "), "{text}");
+}
+
+#[test]
 fn failures_show_the_place() {
     let Some(context) = context() else { return };
     context.write("c/bad", "FROM scratch\nCOPY nope /\n");

@@ -174,7 +174,7 @@ fn inspect() {
     ----- stdout -----
 
     ----- stderr -----
-    ERROR: no match for platform `linux/s390x`: the index has `linux/amd64`, `linux/arm64`
+    ERROR: no match for platform in manifest: `linux/s390x` is wanted, the index has `linux/amd64`, `linux/arm64`
     hint: choose one that is there, such as `--platform=linux/amd64`
     ");
     insta::assert_snapshot!(context.run(&["inspect", "--raw", "base"]), @r#"

@@ -15,6 +15,7 @@ mod full_disk;
 mod git;
 mod images;
 mod interrupt;
+mod platforms;
 mod registry;
 mod resting;
 mod secrets;

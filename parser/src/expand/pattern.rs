@@ -2,6 +2,9 @@
 
 use super::ExpandProblem;
 
+/// Longer patterns are refused: matching takes time for each of their characters and each of the value's.
+const MAX_LEN: usize = 64 << 10;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     /// This character.
@@ -31,6 +34,9 @@ impl Pattern {
     /// Reads a pattern. A backslash takes the meaning from `*`, `?` and itself; before `}` and `/`, which end
     /// patterns, it disappears; before anything else it is an error.
     pub(super) fn parse(text: &str) -> Result<Self, ExpandProblem> {
+        if text.len() > MAX_LEN {
+            return Err(ExpandProblem::TooLong { limit: MAX_LEN });
+        }
         let mut tokens = Vec::new();
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
@@ -52,14 +58,25 @@ impl Pattern {
         Ok(Self { tokens })
     }
 
+    /// Whether a text of so many bytes is too short for any match.
+    fn exceeds(&self, len: usize) -> bool {
+        self.tokens.len() > len && self.tokens.iter().filter(|token| **token != Token::Many).count() > len
+    }
+
     /// Takes the shortest or longest match off the start.
     pub(super) fn strip_prefix<'v>(&self, value: &'v str, longest: bool) -> &'v str {
+        if self.exceeds(value.len()) {
+            return value;
+        }
         let chars = value.char_indices().map(|(at, c)| (at + c.len_utf8(), c));
         &value[match_end(&self.tokens, chars, 0, longest).unwrap_or(0)..]
     }
 
     /// Takes the shortest or longest match off the end.
     pub(super) fn strip_suffix<'v>(&self, value: &'v str, longest: bool) -> &'v str {
+        if self.exceeds(value.len()) {
+            return value;
+        }
         let reversed: Vec<Token> = self.tokens.iter().rev().copied().collect();
         let end = match_end(&reversed, value.char_indices().rev(), value.len(), longest);
         &value[..end.unwrap_or(value.len())]
@@ -99,6 +116,9 @@ impl Pattern {
 
     /// Finds the first match at or behind `from`, and of those that begin there the longest.
     fn find(&self, value: &str, from: usize) -> Option<(usize, usize)> {
+        if self.exceeds(value.len() - from) {
+            return None;
+        }
         let accept = self.tokens.len();
         // For each token the earliest start of a match that has come to it.
         let mut states: Vec<Option<usize>> = vec![None; accept + 1];

@@ -1,0 +1,4 @@
+# bases: gcc
+# buildah: /hello
+FROM app
+RUN ["/hello"]

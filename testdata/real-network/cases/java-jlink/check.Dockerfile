@@ -1,0 +1,3 @@
+# bases: java
+FROM app
+RUN test "$(java -Xmx64m -jar /app/app.jar a b)" = "hello a b"

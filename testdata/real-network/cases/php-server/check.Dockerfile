@@ -1,0 +1,3 @@
+# bases: php
+FROM app
+RUN test "$(php public/index.php)" = "GRÜSSE 64M" && test "$(id -u)" = 33

@@ -1,0 +1,5 @@
+# bases: python
+# sites: pypi
+# buildah: show
+FROM app
+RUN test "$(show)" = "{'a': [1, 2]}" && test ! -e /wheels

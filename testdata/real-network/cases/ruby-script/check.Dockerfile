@@ -1,0 +1,3 @@
+# bases: ruby
+FROM app
+RUN test "$(./your-daemon-or-script.rb)" = hello

@@ -1,0 +1,3 @@
+# bases: rust
+FROM app
+RUN test "$(/bin/server)" = 42
