@@ -7,6 +7,7 @@
 //! Time and memory are properties too; the fuzzer bounds them.
 #![forbid(unsafe_code)]
 
+mod address;
 mod cage;
 mod compressed;
 mod dockerfile;
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "reference", check: reference::check },
     Target { name: "mount", check: mount::check },
     Target { name: "notation", check: notation::check },
+    Target { name: "address", check: address::check },
 ];
 
 /// Checks one target's properties.
