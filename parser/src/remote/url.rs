@@ -56,6 +56,10 @@ impl<'a> Parts<'a> {
             Some((login, host)) => (Some(login), host),
             None => (None, authority),
         };
+        if authority.contains(char::is_whitespace) {
+            // Where such a login ends is anybody's guess, so nothing of it is shown.
+            return Err(AddressError::Host { address: format!("{scheme}://") });
+        }
         let odd = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !"._-:[]".contains(c);
         if host.is_empty() || host.starts_with(['-', ':']) || host.contains(odd) || authority.contains('\\') {
             return Err(AddressError::Host { address: redact(text).into_owned() });
@@ -148,7 +152,8 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
-        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c)).unwrap_or(after.len());
+        // Not at `?` or `#`: a password with one of them is no good, and still a password.
+        let end = after.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(after.len());
         let authority = &after[..end];
         rest = &after[end..];
         let is_web = before.to_ascii_lowercase().ends_with("http://")
@@ -184,6 +189,8 @@ mod tests {
             ("HTTP://u@h", "HTTP://xxxxx:xxxxx@h"),
             ("git@h:p", "git@h:p"),
             ("[\"https://u:p@h/f\", \"/x\"]", "[\"https://xxxxx:xxxxx@h/f\", \"/x\"]"),
+            ("https://u:p\"q'@h/f", "https://xxxxx:xxxxx@h/f"),
+            ("https://u:p#q?@h/f", "https://xxxxx:xxxxx@h/f"),
             ("nothing", "nothing"),
         ] {
             assert_eq!(redact(text), shown);
