@@ -84,11 +84,11 @@ fn bases(cases: &str, folder: &Path) -> Option<Vec<String>> {
 fn case_files(cases: &str) -> Vec<PathBuf> {
     let mut paths: Vec<_> = std::fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
+    assert!(!paths.is_empty(), "there are no cases in {cases}");
     if let Ok(name) = std::env::var("CASE") {
         paths.retain(|path| path.to_string_lossy().contains(&name));
     }
     paths.sort();
-    assert!(!paths.is_empty(), "there are no cases in {cases}");
     paths
 }
 
