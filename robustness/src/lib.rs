@@ -7,6 +7,7 @@
 //! Time and memory are properties too; the fuzzer bounds them.
 #![forbid(unsafe_code)]
 
+mod address;
 mod cage;
 mod compressed;
 mod dockerfile;
@@ -39,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "compressed", check: compressed::check },
     Target { name: "document", check: document::check },
     Target { name: "reference", check: reference::check },
+    Target { name: "address", check: address::check },
     Target { name: "mount", check: mount::check },
     Target { name: "notation", check: notation::check },
 ];
