@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use garboard_cache::{PruneOptions, Store};
+use garboard_cache::{Lease, PruneOptions, Store};
 use garboard_layer::{Encoder, Ids};
 use garboard_parser::{Dockerfile, Warning as Finding};
 use garboard_registry::{Client, Platform};
@@ -90,14 +90,30 @@ impl Engine {
         cancel: &Cancel,
     ) -> std::result::Result<BuildOutcome, BuildFailure> {
         let reporter = Reporter::new(events);
-        let lease = self.options.store.lease();
-        let _lease =
-            lease.attempt(|| "failed to take a lease".into()).map_err(|e| report(&e, None, cancel))?;
+        let opened = Box::pin(unless_canceled(cancel, self.open(request, &reporter))).await;
+        let input = opened.map_err(|e| report(&e, None, cancel))?;
         // Boxed, as are its parts: the type of the whole would be too deep for the compiler.
-        let input = Box::pin(unless_canceled(cancel, self.input(request, &reporter))).await;
-        let input = input.map_err(|e| report(&e, None, cancel))?;
         let result = Box::pin(self.build_file(request, &input, &reporter, cancel)).await;
         result.map_err(|e| report(&e, Some(&input.file), cancel))
+    }
+
+    /// Brings context and Dockerfile here.
+    pub(crate) async fn open(&self, request: &BuildRequest, reporter: &Reporter) -> Result<Input> {
+        let lease = self.options.store.lease().attempt(|| "failed to take a lease".into())?;
+        let agents = Arc::new(crate::ssh::Agents::open(&request.ssh)?);
+        let layers = &self.layers;
+        let (git, secrets) = (self.options.git.clone(), request.secrets.clone());
+        let remotes = Remotes::new(layers.clone(), reporter.clone(), git, secrets, agents.clone());
+        let fetched = FetchedContext::of(request, layers, &remotes, reporter).await?;
+        let file = match &request.dockerfile {
+            DockerfileSource::Http(address) => DockerfileText {
+                name: address.name.clone(),
+                path: None,
+                text: crate::source::fetch_dockerfile(address, layers, &remotes).await?,
+            },
+            other => read_dockerfile(other, fetched.as_ref(), reporter)?,
+        };
+        Ok(Input { file, fetched, remotes, agents, _lease: lease })
     }
 
     /// Where base images are looked up.
@@ -109,33 +125,15 @@ impl Engine {
         }
     }
 
-    /// Brings context and Dockerfile here.
-    pub(crate) async fn input(&self, request: &BuildRequest, reporter: &Reporter) -> Result<Input> {
-        let layers = &self.layers;
-        let git = self.options.git.clone();
-        let remotes = Remotes::new(layers.clone(), reporter.clone(), git, request.secrets.clone(), None);
-        let fetched = FetchedContext::of(request, layers, &remotes, reporter).await?;
-        let file = match &request.dockerfile {
-            DockerfileSource::Http(address) => DockerfileText {
-                name: address.name.clone(),
-                path: None,
-                text: crate::source::fetch_dockerfile(address, layers, &remotes).await?,
-            },
-            other => read_dockerfile(other, fetched.as_ref(), reporter)?,
-        };
-        Ok(Input { file, fetched, remotes })
-    }
-
     async fn build_file(
         &self,
         request: &BuildRequest,
-        Input { file, fetched, remotes }: &Input,
+        Input { file, fetched, remotes, agents, .. }: &Input,
         reporter: &Reporter,
         cancel: &Cancel,
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
-        let agents = crate::ssh::Agents::open(&request.ssh)?;
         let dockerfile = parse(file, request, reporter)?;
         let sources = self.image_source(request);
         let exports = exports_of(request);
@@ -153,7 +151,7 @@ impl Engine {
         let files_only = !exports.iter().any(|e| is_image(&e.kind));
         let environment = Environment {
             secrets: request.secrets.clone(),
-            agents,
+            agents: agents.clone(),
             resolv_conf: request.resolv_conf.clone(),
             host: self.options.platform.clone(),
             resources: request.resources.clone(),
@@ -323,7 +321,10 @@ pub(crate) struct Input {
     pub(crate) file: DockerfileText,
     /// The context, where it is neither a folder nor empty.
     pub(crate) fetched: Option<FetchedContext>,
-    remotes: Remotes,
+    pub(crate) remotes: Remotes,
+    agents: Arc<crate::ssh::Agents>,
+    /// Holds what was fetched.
+    _lease: Lease,
 }
 
 fn read_dockerfile(

@@ -1,7 +1,7 @@
 //! Control groups for one process, where the machine lets us have them.
 //!
-//! A step needs none. One is made where a parent is given, as far as that goes, and where limits are asked for: then it
-//! is an error if they can't be set. The unified hierarchy is used where it has the controllers, else the older ones, a
+//! A step needs none. One is made where a parent is given or limits are asked for, and then it is an error if that can't
+//! be done. The unified hierarchy is used where it has the controllers, else the older ones, a
 //! group in each that a limit belongs to.
 
 use std::fs;
@@ -14,6 +14,8 @@ use crate::settings::{self, Setting};
 
 /// Where the hierarchies are mounted: the unified one itself, or a folder for each of the older ones.
 const MOUNT: &str = "/sys/fs/cgroup";
+/// Older hierarchies in which a group is made below a given parent.
+const COUNTED: [&str; 3] = ["cpu", "memory", "pids"];
 /// Where groups are made at the top of a hierarchy.
 const OWN: &str = "garboard";
 
@@ -31,47 +33,39 @@ pub(crate) struct Refused {
 }
 
 impl Cgroup {
-    /// Makes the groups. `None` where none is needed, or a parent is given that can't be used and nothing depends on it.
+    /// Makes the groups; `None` where neither a parent nor limits are given.
     pub(crate) fn make(parent: Option<&str>, limits: &Limits) -> Result<Option<Self>, Refused> {
         let unified = Path::new(MOUNT).join("cgroup.controllers").exists();
         let wanted = settings::of(limits, unified);
-        if wanted.is_empty() {
-            return Ok(parent.filter(|_| unified).and_then(Self::unlimited));
+        if wanted.is_empty() && parent.is_none() {
+            return Ok(None);
         }
+        let limit = wanted.first().map_or("cgroup-parent", |setting| setting.limit);
+        let refused = |limit: &str| {
+            let limit = limit.to_owned();
+            |source| Refused { limit, source }
+        };
         let name = name();
         let mut group = Self { folders: Vec::new() };
+        let mut places = Vec::new();
         if unified {
-            let folder = unified_group(parent, &name, &wanted)
-                .map_err(|source| Refused { limit: wanted[0].limit.to_owned(), source })?;
-            group.folders.push(folder);
+            group.folders.push(unified_group(parent, &name, &wanted).map_err(refused(limit))?);
         } else {
-            for controller in controllers(&wanted) {
-                let refused = |source| Refused { limit: controller.to_owned(), source };
-                group.folders.push(legacy_group(controller, parent, &name).map_err(refused)?);
+            places = controllers(&wanted);
+            if parent.is_some() {
+                places.extend(COUNTED.iter().filter(|c| !controllers(&wanted).contains(c)));
+            }
+            for controller in &places {
+                group.folders.push(legacy_group(controller, parent, &name).map_err(refused(limit))?);
             }
         }
         for setting in &wanted {
-            // With one hierarchy there is one folder; of the older ones it is that of the controller.
-            let at = if unified {
-                0
-            } else {
-                controllers(&wanted).iter().position(|c| *c == setting.controller).unwrap_or(0)
-            };
+            // The unified hierarchy has one folder for all.
+            let at = places.iter().position(|controller| *controller == setting.controller).unwrap_or(0);
             let file = group.folders[at].join(setting.file);
-            fs::write(&file, &setting.value)
-                .map_err(|source| Refused { limit: setting.limit.to_owned(), source })?;
+            fs::write(&file, &setting.value).map_err(refused(setting.limit))?;
         }
         Ok(Some(group))
-    }
-
-    /// A group that only counts, so that running out of memory is told from any other kill.
-    fn unlimited(parent: &str) -> Option<Self> {
-        let parent = below(Path::new(MOUNT), parent)?;
-        fs::create_dir_all(&parent).ok()?;
-        let _ = fs::write(parent.join("cgroup.subtree_control"), "+memory");
-        let path = parent.join(name());
-        fs::create_dir(&path).ok()?;
-        Some(Self { folders: vec![path] })
     }
 
     /// The groups to join.
@@ -133,8 +127,8 @@ fn unified_below(mount: &Path, parent: &Path, name: &str, wanted: &[Setting]) ->
     let mut ancestors: Vec<&Path> = parent.ancestors().take_while(|path| path.starts_with(mount)).collect();
     ancestors.reverse();
     for ancestor in ancestors {
-        for controller in controllers(wanted) {
-            // Where it is on already nothing is to be done, and where it can't be, its files are missing below.
+        for controller in controllers(wanted).into_iter().chain(["memory"]) {
+            // Memory for being told from any other kill when it runs out. Where it is on already nothing is to be done, and where it can't be, its files are missing below.
             let _ = fs::write(ancestor.join("cgroup.subtree_control"), format!("+{controller}"));
         }
     }

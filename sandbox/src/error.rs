@@ -34,7 +34,7 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// A limit can't be set: no right to make control groups, or no such controller.
-    #[error("limiting the step's `{limit}`")]
+    #[error("setting the step's `{limit}`")]
     Limit {
         /// The limit, as options name it.
         limit: String,

@@ -62,7 +62,7 @@ pub struct Process {
     /// How closed the sandbox is.
     pub security: Security,
     /// Parent cgroup relative to the mount of the unified hierarchy, or of each of the older ones. Without one and
-    /// without `limits`, the process stays in the caller's cgroup and [`Exit::oom`](crate::Exit) is never set.
+    /// without `limits` the process stays in the caller's cgroup and [`Exit::oom`](crate::Exit) is never set.
     pub cgroup_parent: Option<String>,
     /// What the process may use, all that it starts included.
     pub limits: Limits,

@@ -27,13 +27,12 @@ impl Engine {
     ) -> std::result::Result<CheckReport, BuildFailure> {
         let reporter = Reporter::new(events);
         let request = without_platforms(request);
-        let input = self.input_for_answer(&request, &reporter, cancel).await?;
-        let Input { file, fetched, .. } = input;
-        let (found, result) = match try_parse(&file, &request) {
+        let Input { file, fetched, .. } = &self.input(&request, &reporter, cancel).await?;
+        let (found, result) = match try_parse(file, &request) {
             Ok(dockerfile) => {
                 let sources = self.image_source(&request);
                 let planner =
-                    self.planner(&request, &dockerfile, &file, &sources, &reporter, fetched.as_ref());
+                    self.planner(&request, &dockerfile, file, &sources, &reporter, fetched.as_ref());
                 let work = async { Ok(Box::pin(planner.check()).await) };
                 unless_canceled(cancel, work).await.unwrap_or_else(|failure| (Vec::new(), Err(failure)))
             }
@@ -45,7 +44,7 @@ impl Engine {
         }
         Ok(CheckReport {
             warnings: found.iter().map(|finding| warning(finding, &file.name)).collect(),
-            error: error.map(|failure| report(&failure, Some(&file), cancel)),
+            error: error.map(|failure| report(&failure, Some(file), cancel)),
             source: source(file),
         })
     }
@@ -62,12 +61,11 @@ impl Engine {
     ) -> std::result::Result<Outline, BuildFailure> {
         let reporter = Reporter::new(events);
         let request = without_platforms(request);
-        let input = self.input_for_answer(&request, &reporter, cancel).await?;
-        let Input { file, fetched, .. } = input;
-        let fail = |failure: Failure| report(&failure, Some(&file), cancel);
-        let dockerfile = parse(&file, &request, &reporter).map_err(fail)?;
+        let Input { file, fetched, .. } = &self.input(&request, &reporter, cancel).await?;
+        let fail = |failure: Failure| report(&failure, Some(file), cancel);
+        let dockerfile = parse(file, &request, &reporter).map_err(fail)?;
         let sources = self.image_source(&request);
-        let planner = self.planner(&request, &dockerfile, &file, &sources, &reporter, fetched.as_ref());
+        let planner = self.planner(&request, &dockerfile, file, &sources, &reporter, fetched.as_ref());
         let parts = unless_canceled(cancel, Box::pin(planner.outline())).await.map_err(fail)?;
         let stage = &dockerfile.stages[parts.stage];
         Ok(Outline {
@@ -91,9 +89,9 @@ impl Engine {
         cancel: &Cancel,
     ) -> std::result::Result<TargetList, BuildFailure> {
         let reporter = Reporter::new(events);
-        let Input { file, .. } = self.input_for_answer(request, &reporter, cancel).await?;
-        let dockerfile =
-            try_parse(&file, request).map_err(|(_, failure)| report(&failure, Some(&file), cancel))?;
+        let Input { file, .. } = &self.input(request, &reporter, cancel).await?;
+        let fail = |failure: Failure| report(&failure, Some(file), cancel);
+        let dockerfile = try_parse(file, request).map_err(|(_, failure)| fail(failure))?;
         let last = dockerfile.stages.len() - 1;
         let target = |(index, stage): (usize, garboard_parser::Stage)| Target {
             name: stage.name,
@@ -107,14 +105,15 @@ impl Engine {
         Ok(TargetList { targets, source: source(file) })
     }
 
-    async fn input_for_answer(
+    /// Context and Dockerfile, unless the user interrupts.
+    async fn input(
         &self,
         request: &BuildRequest,
         reporter: &Reporter,
         cancel: &Cancel,
     ) -> std::result::Result<Input, BuildFailure> {
-        let input = Box::pin(unless_canceled(cancel, self.input(request, reporter))).await;
-        input.map_err(|e| report(&e, None, cancel))
+        let opened = Box::pin(unless_canceled(cancel, self.open(request, reporter))).await;
+        opened.map_err(|e| report(&e, None, cancel))
     }
 
     fn planner<'a>(
@@ -145,6 +144,6 @@ fn without_platforms(request: &BuildRequest) -> BuildRequest {
     BuildRequest { platforms: Vec::new(), entitlements, ..request.clone() }
 }
 
-fn source(file: DockerfileText) -> SourceText {
-    SourceText { file: file.name, text: file.text }
+fn source(file: &DockerfileText) -> SourceText {
+    SourceText { file: file.name.clone(), text: file.text.clone() }
 }

@@ -18,8 +18,6 @@ struct Files<'a> {
     link: bool,
     parents: bool,
     excludes: &'a [String],
-    /// The sources in the main context.
-    in_context: Vec<String>,
     /// As history and progress show them.
     sources: Vec<String>,
     from: Vec<CopyFrom>,
@@ -37,7 +35,8 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
-        let (chown, chmod) = self.owner_and_mode(state, [&copy.chown, &copy.chmod], trigger)?;
+        let chown = self.some_word(state, copy.chown.as_deref(), trigger)?;
+        let chmod = self.some_word(state, copy.chmod.as_deref(), trigger)?;
         let sources = self.all_words(state, &copy.sources, trigger)?;
         for source in &sources {
             let text = match remote::parse(source).map_err(|e| Error::Instruction(e.to_string()))? {
@@ -46,6 +45,9 @@ impl Evaluation<'_> {
                 _ => continue,
             };
             return Err(Error::Instruction(text.into()).into());
+        }
+        if copy.from.is_none() {
+            self.ignored_sources(state, "Copy", &sources);
         }
         let op = match &copy.from {
             None if sources.is_empty() => graph.add(Op::Scratch, String::new(), None, false),
@@ -63,7 +65,6 @@ impl Evaluation<'_> {
             link: copy.link,
             parents: copy.parents,
             excludes: &copy.excludes,
-            in_context: if copy.from.is_none() { sources.clone() } else { Vec::new() },
             from: vec![CopyFrom { op, sources: sources.clone(), unpack: false, keep_owners, folder: false }],
             sources,
             heredocs: &copy.heredocs,
@@ -81,17 +82,17 @@ impl Evaluation<'_> {
         trigger: bool,
         graph: &mut Graph,
     ) -> Step<()> {
-        let (chown, chmod) = self.owner_and_mode(state, [&add.chown, &add.chmod], trigger)?;
-        let sources = self.all_words(state, &add.sources, trigger)?;
-        let checksum = add.checksum.as_ref().map(|text| self.word(state, text, trigger)).transpose()?;
+        let chown = self.some_word(state, add.chown.as_deref(), trigger)?;
+        let chmod = self.some_word(state, add.chmod.as_deref(), trigger)?;
+        let checksum = self.some_word(state, add.checksum.as_deref(), trigger)?;
         let checksum = checksum.filter(|text| !text.is_empty());
+        let sources = self.all_words(state, &add.sources, trigger)?;
         if checksum.is_some() && sources.len() != 1 {
             let text = "checksum can't be specified for multiple sources";
             return Err(Error::Instruction(text.into()).into());
         }
         let lines = Some(instruction.lines);
         let mut from: Vec<CopyFrom> = Vec::new();
-        let mut in_context = Vec::new();
         for source in &sources {
             let part = match remote::parse(source).map_err(|e| Error::Instruction(e.to_string()))? {
                 Some(Address::Git(git)) if !git.may_be_path => {
@@ -103,7 +104,7 @@ impl Evaluation<'_> {
                     return Err(Error::Instruction(text.into()).into());
                 }
                 _ => {
-                    in_context.push(source.clone());
+                    self.ignored_sources(state, "Add", std::slice::from_ref(source));
                     CopyFrom {
                         op: self.main_context(graph),
                         sources: vec![source.clone()],
@@ -129,7 +130,6 @@ impl Evaluation<'_> {
             link: add.link,
             parents: false,
             excludes: &add.excludes,
-            in_context,
             sources: sources.iter().map(|source| remote::redact(source).into_owned()).collect(),
             from,
             heredocs: &add.heredocs,
@@ -139,19 +139,12 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    fn all_words(&self, state: &State, texts: &[String], trigger: bool) -> Result<Vec<String>> {
-        texts.iter().map(|text| self.word(state, text, trigger)).collect()
+    fn some_word(&self, state: &State, text: Option<&str>, trigger: bool) -> Result<Option<String>> {
+        text.map(|text| self.word(state, text, trigger)).transpose()
     }
 
-    /// `--chown` and `--chmod`, with their variables replaced.
-    fn owner_and_mode(
-        &self,
-        state: &State,
-        [chown, chmod]: [&Option<String>; 2],
-        trigger: bool,
-    ) -> Result<(Option<String>, Option<String>)> {
-        let word = |text: &String| self.word(state, text, trigger);
-        Ok((chown.as_ref().map(word).transpose()?, chmod.as_ref().map(word).transpose()?))
+    fn all_words(&self, state: &State, texts: &[String], trigger: bool) -> Result<Vec<String>> {
+        texts.iter().map(|text| self.word(state, text, trigger)).collect()
     }
 
     fn files(
@@ -168,8 +161,6 @@ impl Evaluation<'_> {
             .iter()
             .map(|h| Ok((h.name.clone(), self.heredoc_text(state, h)?)))
             .collect::<Result<Vec<_>>>()?;
-        let verb = if files.keyword == "ADD" { "Add" } else { "Copy" };
-        self.ignored_sources(state, verb, &files.in_context);
         let mut shown = files.sources;
         shown.extend(files.heredocs.iter().map(|h| format!("<<{}", h.name)));
         let text = copy_text(

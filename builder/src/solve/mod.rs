@@ -42,7 +42,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 /// What steps get from outside.
 pub(crate) struct Environment {
     pub(crate) secrets: std::collections::BTreeMap<String, SecretSource>,
-    pub(crate) agents: crate::ssh::Agents,
+    pub(crate) agents: Arc<crate::ssh::Agents>,
     pub(crate) resolv_conf: Vec<u8>,
     /// The platform of this machine.
     pub(crate) host: garboard_registry::Platform,

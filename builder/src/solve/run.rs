@@ -343,8 +343,8 @@ fn start_hint(error: &garboard_sandbox::SpawnError) -> Option<String> {
             Some("make the user in an earlier step, or give numbers".into())
         }
         SpawnError::Limit { .. } => Some(
-            "limits need control groups that may be changed: run as root, or below a group of yours by `--cgroup-parent`, or \
-             in a session of systemd; else leave the limit out"
+            "steps can be limited and grouped only where control groups may be changed: run as root, or below a group of yours by `--cgroup-parent`, or \
+             in a session of systemd; else leave the option out"
                 .into(),
         ),
         SpawnError::UnmappedId { .. } => Some(

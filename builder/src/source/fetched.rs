@@ -165,8 +165,8 @@ fn ignore_text(context: &FetchedContext, dockerfile: &DockerfileSource) -> Resul
 async fn folder_of(tree: &Tree, layers: &Layers) -> Result<PathBuf> {
     layers.folders(tree).await?;
     let layer = tree.layers.first().ok_or_else(|| Error::Internal("a source without a layer".into()))?;
-    // What was fetched is never what differs from something else.
-    layers.folder_of(&layer.id).map(|folder| folder.top)
+    // What is fetched lies over nothing.
+    Ok(layers.folder_of(&layer.id)?.top)
 }
 
 /// The Dockerfile at an address.

@@ -62,8 +62,7 @@ async fn answer(
             engine.outline(&plan.request, events, &cancel).await.map(|found| (answer::outline(&found), None))
         }
         Question::Targets | Question::Describe => {
-            let found = engine.targets(&plan.request, events, &cancel).await;
-            found.map(|found| (answer::targets(&found), None))
+            engine.targets(&plan.request, events, &cancel).await.map(|found| (answer::targets(&found), None))
         }
     };
     build::warn(plan, &progress.finish(), setting);

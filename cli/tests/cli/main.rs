@@ -14,6 +14,7 @@ mod debug;
 mod full_disk;
 mod images;
 mod interrupt;
+mod platforms;
 mod registry;
 mod resting;
 mod secrets;

@@ -32,7 +32,7 @@ const CHANGES: [Change; 8] = [
         context.write("c/src/f10/inside", "deep\n");
     }),
     ("half of it", true, |context| {
-        (100..300).for_each(|n| context.write(&format!("c/src/f{n}"), "changed\n"))
+        (100..300).for_each(|n| context.write(&format!("c/src/f{n}"), "changed\n"));
     }),
     ("one again", false, |context| context.write("c/src/f11", "again\n")),
 ];
@@ -42,7 +42,7 @@ fn a_copy_over_the_one_before_shows_the_same() {
     let Some(context) = TestContext::with_base() else { return };
     context.write("c/Dockerfile", DOCKERFILE);
     for n in 0..400 {
-        context.write(&format!("c/src/f{n}"), &format!("file {n}\n"));
+        context.write(&format!("c/src/f{n}"), format!("file {n}\n"));
     }
     let mut expected = 0;
     for (turn, (why, as_a_whole, change)) in CHANGES.into_iter().enumerate() {

@@ -1,6 +1,7 @@
 //! A build may be killed at any moment: the next one is right, and the store is whole.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use crate::support::TestContext;
@@ -71,4 +72,30 @@ fn killed_at_any_moment() {
         let check = context.run(&["--root", &root, "debug", "fsck"]);
         assert!(check.contains("exit code: 0"), "{what}: {check}");
     }
+}
+
+/// A step has folders and a socket of its own while it runs. When the build is killed, the next one clears them away.
+#[test]
+fn nothing_of_a_killed_step_stays() {
+    let Some(context) = TestContext::with_base() else { return };
+    let _agent = std::os::unix::net::UnixListener::bind(context.work().join("agent")).unwrap();
+    let mounts = "--mount=type=ssh --mount=type=tmpfs,target=/new/mount --mount=target=/etc/deep,rw";
+    let sleeping = format!("FROM base\nRUN {mounts} echo asleep; sleep 1000\n");
+    context.write("c/Dockerfile", sleeping);
+    let args = ["build", "--progress=plain", "--build-context=base=base", "--ssh=default=agent", "c"];
+    let mut child = context.command(&args).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with(" asleep")));
+    let own = || std::fs::read_dir(context.root().join("tmp")).unwrap().count();
+    assert_eq!(own(), 1, "the folder of the process");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    context.write("c/Dockerfile", "FROM base\nRUN true\n");
+    let output = context.output(&args, b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(own(), 0);
+    let stubs = std::fs::read_dir(context.root().join("stubs")).unwrap().flatten();
+    let steps: Vec<_> =
+        stubs.filter(|entry| entry.file_name().to_string_lossy().starts_with("step-")).collect();
+    assert!(steps.is_empty(), "{steps:?}");
 }

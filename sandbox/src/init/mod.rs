@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use self::rights::Means;
 use crate::error::{Doing, Failure};
 use crate::leftover::Made;
-use crate::process::{Limits, Network, Process, Security};
+use crate::process::{Network, Process, Security};
 use crate::sys::{self, Instruction};
 use crate::wire;
 
@@ -149,11 +149,7 @@ fn connect(stdio: &Stdio) -> Result<(), Errno> {
 
 fn join_cgroups(order: &Order) -> Result<(), Failure> {
     for group in &order.cgroups {
-        let joined = std::fs::write(group.join("cgroup.procs"), "0");
-        // Without limits groups are an extra: no step fails for want of one.
-        if order.process.limits != Limits::default() {
-            joined.doing_on("joining the control group", group)?;
-        }
+        std::fs::write(group.join("cgroup.procs"), "0").doing_on("joining the control group", group)?;
     }
     if standard::unified_cgroups() {
         // The program sees its group as the top of the hierarchy.

@@ -19,6 +19,8 @@ use crate::tree::{KeyBuilder, Tree, TreeLayer};
 
 /// The most that `git` may print where its whole answer is kept.
 const ANSWER: usize = 16 << 20;
+/// The agent that repositories may use.
+const AGENT: &str = "default";
 /// Where fetched commits without a name of their own are kept.
 const OWN_REFERENCE: &str = "refs/garboard/fetched";
 
@@ -146,9 +148,14 @@ impl Inner {
     fn git(&self, op: &GitOp, home: &Scratch, folder: &std::path::Path) -> Result<Git> {
         let authorization =
             if op.ssh { None } else { self.git_authorization(op)?.map(|value| (scope(&op.remote), value)) };
-        let access =
-            Access { authorization, agent: self.agent.as_deref().filter(|_| op.ssh || op.submodules) };
-        Git::new(&self.git, folder, home.path(), &access)
+        // Submodules may be reached by SSH, too.
+        let agent = if op.ssh || op.submodules {
+            let what = || "failed to make a socket for the SSH agent".to_owned();
+            self.agents.listen(AGENT, home.path()).attempt(what)?
+        } else {
+            None
+        };
+        Git::new(&self.git, folder, home.path(), Access { authorization, agent })
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
 use crate::error::{Attempt, Error, Result};
+use crate::ssh::AgentSocket;
 
 /// More of what it prints about an error is not kept.
 const MAX_STDERR: usize = 64 << 10;
@@ -53,14 +54,16 @@ pub(super) struct Git {
     env: Vec<(String, OsString)>,
     config: Vec<(String, String)>,
     folder: PathBuf,
+    /// Answers as long as this lives.
+    _agent: Option<AgentSocket>,
 }
 
 /// What `git` gets for one repository.
-pub(super) struct Access<'a> {
+pub(super) struct Access {
     /// Where `Authorization` goes, and its value.
     pub(super) authorization: Option<(String, String)>,
-    /// The socket of the SSH agent.
-    pub(super) agent: Option<&'a Path>,
+    /// The SSH agent.
+    pub(super) agent: Option<AgentSocket>,
 }
 
 /// Why `git` didn't do it.
@@ -71,7 +74,7 @@ pub(super) struct GitFailure {
 
 impl Git {
     /// Sets `git` up to work in `folder`; `home` is an empty folder for its own use, outside of that.
-    pub(super) fn new(program: &GitProgram, folder: &Path, home: &Path, access: &Access<'_>) -> Result<Self> {
+    pub(super) fn new(program: &GitProgram, folder: &Path, home: &Path, access: Access) -> Result<Self> {
         let Some(path) = &program.program else { return Err(Error::NoGit.into()) };
         let mut env = program.env.clone();
         let mut set = |name: &str, value: &OsStr| env.push((name.to_owned(), value.to_owned()));
@@ -91,15 +94,15 @@ impl Git {
         std::fs::write(&ssh, ssh_config(home, program.known_hosts.as_deref(), access.agent.is_some()))
             .attempt(|| format!("failed to write {}", ssh.display()))?;
         set("GIT_SSH_COMMAND", OsStr::new(&format!("ssh -F {}", shell_quoted(&ssh.to_string_lossy()))));
-        if let Some(agent) = access.agent {
-            set("SSH_AUTH_SOCK", agent.as_os_str());
+        if let Some(agent) = &access.agent {
+            set("SSH_AUTH_SOCK", agent.path().as_os_str());
         }
         let mut config: Vec<(String, String)> =
             CONFIG.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        if let Some((scope, value)) = &access.authorization {
+        if let Some((scope, value)) = access.authorization {
             config.push((format!("http.{scope}.extraHeader"), format!("Authorization: {value}")));
         }
-        Ok(Self { program: path.clone(), env, config, folder: folder.to_owned() })
+        Ok(Self { program: path.clone(), env, config, folder: folder.to_owned(), _agent: access.agent })
     }
 
     /// Runs it to its end and returns what it prints, at most `limit` bytes. The inner error is its own.

@@ -15,7 +15,6 @@ mod http;
 mod memo;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use garboard_cache::{Key, Record};
@@ -27,6 +26,7 @@ use crate::error::{Attempt, Result};
 use crate::layers::Layers;
 use crate::reporter::Reporter;
 use crate::request::SecretSource;
+use crate::ssh::Agents;
 use crate::tree::{Tree, TreeLayer};
 use memo::Memo;
 
@@ -39,8 +39,7 @@ struct Inner {
     reporter: Reporter,
     git: GitProgram,
     secrets: BTreeMap<String, SecretSource>,
-    /// The socket of the SSH agent that repositories may use.
-    agent: Option<PathBuf>,
+    agents: Arc<Agents>,
     files: Memo<http::HttpFile>,
     commits: Memo<git::Commit>,
     trees: Memo<TreeLayer>,
@@ -52,10 +51,10 @@ impl Remotes {
         reporter: Reporter,
         git: GitProgram,
         secrets: BTreeMap<String, SecretSource>,
-        agent: Option<PathBuf>,
+        agents: Arc<Agents>,
     ) -> Self {
         let (files, commits, trees) = (Memo::default(), Memo::default(), Memo::default());
-        Self(Arc::new(Inner { layers, reporter, git, secrets, agent, files, commits, trees }))
+        Self(Arc::new(Inner { layers, reporter, git, secrets, agents, files, commits, trees }))
     }
 }
 
