@@ -24,6 +24,14 @@ impl State {
         }
     }
 
+    /// Ends the token that the request shows.
+    pub(crate) fn expire(&mut self, request: &Request) {
+        let token = request.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        if let Some(token) = token {
+            self.tokens.remove(token);
+        }
+    }
+
     fn login(&self, request: &Request) -> Option<bool> {
         let header = request.headers.get("authorization")?.strip_prefix("Basic ")?.to_owned();
         let text = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(header).ok()?).ok()?;
@@ -94,7 +102,7 @@ impl State {
             return self.manifest(request, repository, name);
         }
         if let Some((repository, digest)) = path.split_once("/referrers/") {
-            return self.list_referrers(request, repository, digest);
+            return self.list_referrers(repository, digest);
         }
         if let Some((repository, id)) = path.split_once("/blobs/uploads/") {
             return self.upload(request, repository, id, host);
@@ -161,7 +169,7 @@ impl State {
         response
     }
 
-    fn list_referrers(&self, request: &Request, repository: &str, digest: &str) -> Response {
+    fn list_referrers(&self, repository: &str, digest: &str) -> Response {
         if !self.referrers {
             return Response::error(404, "NOT_FOUND");
         }
@@ -181,7 +189,6 @@ impl State {
             media_type::OCI_INDEX,
             entries.join(",")
         );
-        let _ = request;
         Response::new(200).header("Content-Type", media_type::OCI_INDEX).body(body)
     }
 

@@ -20,7 +20,7 @@ pub enum Fault {
     Drip(usize, Duration),
     /// Nothing, for ever.
     Silence,
-    /// All tokens end this moment, so the request's too.
+    /// The request's token ends this moment.
     Expire,
     /// The proper answer without the header of this name.
     Without(&'static str),

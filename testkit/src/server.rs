@@ -194,7 +194,7 @@ impl FakeRegistry {
             Some(Fault::Elsewhere(origin)) => {
                 return Response::new(307).header("Location", format!("{origin}{}", request.path));
             }
-            Some(Fault::Expire) => state.tokens.clear(),
+            Some(Fault::Expire) => state.expire(request),
             _ => {}
         }
         if let Some(mut handler) = state.handler.take() {

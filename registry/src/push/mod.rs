@@ -221,16 +221,16 @@ async fn upload(
 ) -> Result<Pushed, Error> {
     let policy = target.transport.wire.retry.clone();
     let mut backoff = Backoff::new(policy.clone(), policy.attempts);
-    let takes_pieces = !refuses_pieces(&target.endpoint.host);
+    let mut takes_pieces = !refuses_pieces(&target.endpoint.host);
     let mut in_pieces = takes_pieces && target.descriptor.size > target.limits.whole_upload;
     let mut broken = 0;
     loop {
-        let started = match session.take() {
+        let mut started = match session.take() {
             Some(session) => session,
             None => target.start(policy.attempts).await?,
         };
         let outcome = if in_pieces {
-            target.send_pieces(started, source, progress).await
+            target.send_pieces(&mut started, source, progress).await
         } else {
             target.send_whole(&started, source, progress).await
         };
@@ -242,11 +242,19 @@ async fn upload(
             in_pieces = true;
             continue;
         }
+        if in_pieces && takes_pieces && is_refusal_of_pieces(&error) {
+            (in_pieces, takes_pieces) = (false, false);
+            target.abandon(started).await;
+            continue;
+        }
         broken += 1;
         in_pieces =
             in_pieces || (takes_pieces && broken >= 2 && target.descriptor.size > target.limits.chunk_size);
-        let error = if lost_session(&error) { as_broken(target) } else { error };
-        let Some(wait) = backoff.next(&error, retry_after_of(&error)) else { return Err(error) };
+        let error = if lost_session(&error) { target.broken() } else { error };
+        let Some(wait) = backoff.next(&error, retry_after_of(&error)) else {
+            target.abandon(started).await;
+            return Err(error);
+        };
         tracing::debug!(action = target.action, %error, ?wait, in_pieces, "uploading again");
         tokio::time::sleep(wait).await;
         if target.exists().await.unwrap_or(false) {
@@ -274,8 +282,14 @@ fn lost_session(error: &Error) -> bool {
     matches!(error, Error::NotFound { message, .. } if message.contains("upload"))
 }
 
-fn as_broken(target: &Target<'_>) -> Error {
-    Error::Broken { action: target.action.clone(), host: target.endpoint.host.clone(), source: None }
+/// Whether a registry says that it takes no pieces.
+fn is_refusal_of_pieces(error: &Error) -> bool {
+    match error {
+        Error::Status { status, message, .. } => {
+            matches!(status, 405 | 501) || (*status == 400 && message.contains("unsupported"))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a registry says that a manifest's blobs, or an index's manifests, are not there.

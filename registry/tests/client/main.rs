@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod chaos;
 mod docker_registry;
 mod failures;
+mod faults;
 mod files;
 mod mirrors;
 mod pull;
