@@ -13,7 +13,7 @@ use crate::endpoint_url::url;
 use crate::error::Error;
 use crate::manifest;
 use crate::reference::Reference;
-use crate::transport::{Call, Payload, read_bounded};
+use crate::transport::{Call, Payload};
 use crate::types::{Descriptor, Manifest, media_type};
 use crate::verify;
 
@@ -252,10 +252,8 @@ impl Client {
         action: &str,
     ) -> Result<Manifest, Error> {
         let call = self.manifest_call(endpoint, reference, scopes, Method::GET, action)?;
-        let mut response = self.inner.transport.send(&call).await?;
         let limit = self.inner.config.limits.manifest_size;
-        let wire = &self.inner.transport.wire;
-        let bytes = read_bounded(wire, action, &endpoint.host, &mut response, limit).await?;
+        let (response, bytes) = self.inner.transport.read(&call, limit).await?;
         let digest = verified(reference, &response, &bytes, action)?;
         let media_type =
             manifest::media_type_of(text(&response, &CONTENT_TYPE), &bytes).ok_or_else(|| {

@@ -24,10 +24,9 @@ impl State {
         }
     }
 
-    /// Ends the token that the request shows.
+    /// Ends the token that the request shows. One that was never shown before stays: no token server gives such.
     pub(crate) fn expire(&mut self, request: &Request) {
-        let token = request.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        if let Some(token) = token {
+        if let Some(token) = token_of(request).filter(|token| self.used_tokens.contains(*token)) {
             self.tokens.remove(token);
         }
     }
@@ -66,7 +65,7 @@ impl State {
         Response::new(200).body(format!("{{\"token\":\"{token}\"{expires}}}"))
     }
 
-    fn refusal(&self, request: &Request, host: &str) -> Option<Response> {
+    fn refusal(&mut self, request: &Request, host: &str) -> Option<Response> {
         let repository = repository(&request.path);
         let writes = !matches!(request.method.as_str(), "GET" | "HEAD");
         match self.auth {
@@ -76,8 +75,8 @@ impl State {
                 Some(Response::error(401, "UNAUTHORIZED").header("WWW-Authenticate", "Basic realm=\"x\""))
             }
             Auth::Bearer => {
-                let token =
-                    request.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
+                let token = token_of(request);
+                self.used_tokens.extend(token.map(str::to_owned));
                 let good = token.is_some_and(|token| {
                     self.tokens.contains(token) && (!writes || token.starts_with("push-"))
                 });
@@ -283,6 +282,10 @@ impl State {
             Locations::Missing => response,
         }
     }
+}
+
+fn token_of(request: &Request) -> Option<&str> {
+    request.headers.get("authorization")?.strip_prefix("Bearer ")
 }
 
 /// First and last byte that a `Range` asks for.

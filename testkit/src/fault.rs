@@ -20,7 +20,7 @@ pub enum Fault {
     Drip(usize, Duration),
     /// Nothing, for ever.
     Silence,
-    /// The request's token ends this moment.
+    /// The request's token ends this moment, if it was good for a request before.
     Expire,
     /// The proper answer without the header of this name.
     Without(&'static str),

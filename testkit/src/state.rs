@@ -97,6 +97,7 @@ pub struct State {
     pub handler: Option<Handler>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) tokens: HashSet<String>,
+    pub(crate) used_tokens: HashSet<String>,
     pub(crate) uploads: HashMap<String, Vec<u8>>,
     pub(crate) counter: usize,
 }
@@ -138,6 +139,7 @@ impl Default for State {
             handler: None,
             rules: Vec::new(),
             tokens: HashSet::new(),
+            used_tokens: HashSet::new(),
             uploads: HashMap::new(),
             counter: 0,
         }

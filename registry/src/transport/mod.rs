@@ -24,8 +24,8 @@ pub use retry::RetryPolicy;
 pub(crate) use retry::{Backoff, retry_after};
 pub(crate) use wire::{Payload, Wire};
 
-/// More rounds than any registry needs: the challenge, a stale token, a stale secret.
-const AUTH_ROUNDS: u32 = 4;
+/// More rounds than any registry needs: the challenge, a stale token, one that ends meanwhile, a stale secret.
+const AUTH_ROUNDS: u32 = 5;
 
 /// One request to one endpoint.
 pub(crate) struct Call<'a> {
@@ -86,6 +86,27 @@ impl Transport {
         }
     }
 
+    /// Sends a call and reads the body of the answer, at most `limit` bytes; what breaks off is asked for again.
+    pub(crate) async fn read(&self, call: &Call<'_>, limit: u64) -> Result<(Response, Vec<u8>), Error> {
+        let mut backoff = Backoff::new(self.wire.retry.clone(), call.attempts);
+        loop {
+            let (error, retry_after) = match self.send_once(call).await {
+                Ok(mut response) => {
+                    let host = &call.endpoint.host;
+                    match read_bounded(&self.wire, call.action, host, &mut response, limit).await {
+                        Ok(bytes) => return Ok((response, bytes)),
+                        Err(error) => (error, None),
+                    }
+                }
+                Err(failure) => failure,
+            };
+            match backoff.next(&error, retry_after) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            }
+        }
+    }
+
     /// Sends a call once; the caller counts attempts. An error comes with the wait that the registry asks for.
     pub(crate) async fn send_once(&self, call: &Call<'_>) -> Result<Response, (Error, Option<Duration>)> {
         self.authorized(call).await.map_err(|error| (error, None))?
@@ -117,7 +138,7 @@ impl Transport {
             if answer.response.status() == StatusCode::UNAUTHORIZED
                 && answer.own
                 && rounds < AUTH_ROUNDS
-                && self.auth.refused(call, &grant, answer.response.headers())?
+                && self.auth.refused(call, &grant, answer.response.headers(), rounds)?
             {
                 continue;
             }
