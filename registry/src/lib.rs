@@ -41,8 +41,8 @@ mod verify;
 pub use client::{Client, ClientConfig, Limits};
 pub use config::{ConfigError, HostConfig, HostSettings, KeyPair, Proxies, TlsRoots, is_loopback};
 pub use credentials::{
-    AuthFile, AuthFiles, Credential, CredentialError, CredentialFuture, Credentials, Helpers, LoginStore,
-    NoCredentials, StaticCredentials, Target,
+    AuthFile, AuthFiles, ChainedCredentials, CloudCredentials, CloudSettings, Credential, CredentialError,
+    CredentialFuture, Credentials, Helpers, LoginStore, Looked, NoCredentials, StaticCredentials, Target,
 };
 pub use error::Error;
 pub use file::{Fetched, FileRequest, Validators};

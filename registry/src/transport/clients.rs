@@ -16,8 +16,8 @@ use super::tls;
 use crate::client::ClientConfig;
 use crate::config::{ConfigError, HostConfig, Proxies, TlsRoots};
 
-/// Loopback never goes through a proxy.
-const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
+/// Loopback and the metadata services of clouds never go through a proxy.
+const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,metadata.google.internal";
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
