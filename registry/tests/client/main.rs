@@ -4,6 +4,7 @@
 
 mod auth;
 mod chaos;
+mod clouds;
 mod docker_registry;
 mod failures;
 mod faults;
