@@ -23,17 +23,22 @@
 mod auth;
 mod client;
 mod config;
+mod config_files;
+mod copy;
 mod credentials;
+mod describe;
 mod download;
 mod endpoint_url;
 mod error;
 mod file;
 mod login;
 mod manifest;
+mod notice;
 mod platform;
 mod pull;
 mod push;
 mod reference;
+mod referrers;
 mod transport;
 mod types;
 mod verify;
@@ -45,7 +50,10 @@ pub use credentials::{
     CredentialFuture, Credentials, Helpers, LoginStore, Looked, NoCredentials, StaticCredentials, Target,
 };
 pub use error::Error;
+pub use copy::{CopyEvent, Copied};
+pub use describe::{EndpointReport, HostReport};
 pub use file::{Fetched, FileRequest, Validators};
+pub use notice::{Notice, Notices};
 pub use oci_spec::image::Digest;
 pub use platform::{Platform, PlatformError, select_platform};
 pub use push::{BlobSource, BytesSource, FileSource, Pushed};

@@ -5,6 +5,7 @@
 mod auth;
 mod chaos;
 mod clouds;
+mod copy;
 mod docker_registry;
 mod failures;
 mod faults;
@@ -12,5 +13,6 @@ mod files;
 mod mirrors;
 mod pull;
 mod push;
+mod referrers;
 mod support;
 mod tls;
