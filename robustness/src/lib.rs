@@ -43,7 +43,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "address", check: address::check },
     Target { name: "mount", check: mount::check },
     Target { name: "notation", check: notation::check },
-    Target { name: "address", check: address::check },
 ];
 
 /// Checks one target's properties.
