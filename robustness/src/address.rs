@@ -11,14 +11,20 @@ pub(crate) fn check(data: &[u8]) {
         let address = line.split(" => ").next().unwrap_or_default();
         match parse(address) {
             Ok(Some(Address::Git(git))) => repository(&git),
-            Ok(Some(Address::Http(http))) => file(&http),
+            Ok(Some(Address::Http(http))) => {
+                file(&http);
+                let shown = HttpAddress::parse(&redact(address))
+                    .expect("what is shown can be read")
+                    .expect("as a file");
+                assert_eq!((&shown.url, &shown.host), (&http.url, &http.host));
+            }
             // Nobody sees the password in messages.
             Err(error) if address.contains("://me:s3cret@") && address.matches("s3cret").count() == 1 => {
                 assert!(!error.to_string().contains("s3cret"), "{error}");
             }
             Ok(None) | Err(_) => {}
         }
-        drop(redact(line));
+        assert_eq!(redact(&redact(line)), redact(line));
         assert!(!redact(&format!("https://me:s3cret@host.test/{address}")).contains("me:s3cret@host.test"));
     }
 }

@@ -40,9 +40,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "compressed", check: compressed::check },
     Target { name: "document", check: document::check },
     Target { name: "reference", check: reference::check },
+    Target { name: "address", check: address::check },
     Target { name: "mount", check: mount::check },
     Target { name: "notation", check: notation::check },
-    Target { name: "address", check: address::check },
 ];
 
 /// Checks one target's properties.

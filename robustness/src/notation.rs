@@ -1,11 +1,18 @@
-//! The small notations inside of instructions: durations, modes, ports and signals.
+//! The small notations inside of instructions: platforms, durations, modes, ports and signals.
 
 use garboard_parser::{chmod, duration, port, signal};
+use garboard_registry::Platform;
 
-/// Properties: durations that were read can be printed and read again; a mode never sets bits that are
+/// Properties: platforms and durations that were read can be printed and read again; a mode never sets bits that are
 /// none of a mode's; a range of ports is one.
 pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(platform) = text.parse::<Platform>() {
+        // The version is not part of the short form.
+        let normal = Platform { os_version: None, ..platform.normalized() };
+        assert_eq!(normal.normalized(), normal);
+        assert_eq!(normal.to_string().parse::<Platform>().map(|again| again.normalized()).ok(), Some(normal));
+    }
     if let Ok(time) = duration::parse(text) {
         assert_eq!(duration::parse(&duration::format(time)), Ok(time));
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use garboard_robustness::TARGETS;
+use garboard_robustness::{TARGETS, Target};
 
 const INPUTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/fuzz");
 
@@ -30,4 +30,23 @@ fn every_folder_is_a_targets() {
         let name = folder.unwrap().file_name().into_string().unwrap();
         assert!(TARGETS.iter().any(|target| target.name == name), "there is no target `{name}`");
     }
+}
+
+#[test]
+fn every_target_is_fuzzed() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    for Target { name, .. } in TARGETS {
+        assert!(
+            manifest.contains(&format!("path = \"targets/{name}.rs\"")),
+            "fuzz/Cargo.toml lacks `{name}`"
+        );
+        let text = std::fs::read_to_string(fuzz.join(format!("targets/{name}.rs"))).unwrap();
+        assert!(
+            text.contains(&format!("check(\"{name}\", data)")),
+            "fuzz/targets/{name}.rs calls something else"
+        );
+    }
+    let files = std::fs::read_dir(fuzz.join("targets")).unwrap().count();
+    assert_eq!(files, TARGETS.len(), "there is a file for each target");
 }

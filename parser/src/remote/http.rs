@@ -79,8 +79,16 @@ mod tests {
         for path in ["http:/x", "file", "HTTP://h/x", "ftp://h/x", "a/http://h"] {
             assert_eq!(HttpAddress::parse(path), Ok(None), "{path}");
         }
-        for bad in ["http://", "http:///x", "http://a\\@b/c", "http://a b/c", "http://-a/", "http://h/\u{7}"]
-        {
+        for bad in [
+            "http://",
+            "http:///x",
+            "http://a\\@b/c",
+            "http://a b/c",
+            "http://-a/",
+            "http://u:p#q@h/f",
+            "http://h:1:2/",
+            "http://h/\u{7}",
+        ] {
             assert!(HttpAddress::parse(bad).is_err(), "{bad}");
         }
     }

