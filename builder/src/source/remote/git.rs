@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use garboard_cache::{Key, NewLayer, Scratch, Staging};
-use garboard_layer::{Limits, Verdict, WalkOptions};
+use garboard_layer::{EntryKind, Limits, Verdict, WalkOptions};
 use garboard_parser::remote::is_commit;
 
 use super::checkout::{Measure, tidy};
@@ -178,10 +178,25 @@ fn commit_layer(
         owners: false,
     };
     let toc = Arc::new(garboard_layer::walk(staging.fs(), &options).attempt(what)?);
+    // What submodules bring was not measured before.
+    let sizes = toc.entries().iter().map(|entry| match entry.kind {
+        EntryKind::File { size, .. } => size,
+        _ => 0,
+    });
+    within(toc.entries().len() as u64, sizes.fold(0, u64::saturating_add), Limits::default(), name)?;
     let (created, content) = (now(), toc.content_digest());
     let new = NewLayer { toc: Some(toc), keep_folder: true, created: Some(created), ..NewLayer::default() };
     let id = staging.commit(new).attempt(what)?;
     Ok(TreeLayer { id, created, content, base: false, root: None })
+}
+
+/// Refuses what is more than the limits.
+fn within(entries: u64, bytes: u64, limits: Limits, remote: &str) -> Result<()> {
+    if entries <= limits.entries && bytes <= limits.bytes {
+        return Ok(());
+    }
+    let (entries, bytes) = (limits.entries, limits.bytes);
+    Err(Error::GitTooLarge { remote: remote.to_owned(), entries, bytes }.into())
 }
 
 /// One checkout.
@@ -251,10 +266,7 @@ impl Work<'_> {
         };
         let args = ["ls-tree", "-r", "-l", "-z", "--full-tree", &self.commit.id];
         let listed = self.git.stream(&args, &mut take).await?;
-        if measure.entries > limits.entries || measure.bytes > limits.bytes {
-            let (entries, bytes) = (limits.entries, limits.bytes);
-            return Err(Error::GitTooLarge { remote: self.op.remote.clone(), entries, bytes }.into());
-        }
+        within(measure.entries, measure.bytes, limits, &self.op.remote)?;
         listed.map_err(|failure| failed(self.op, "read", failure))
     }
 
@@ -315,5 +327,26 @@ fn shown(op: &GitOp) -> String {
     match &op.reference {
         Some(reference) => format!("{}#{reference}", op.remote),
         None => op.remote.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds() {
+        let limits = Limits { entries: 2, bytes: 10 };
+        assert!(within(2, 10, limits, "r").is_ok());
+        let error = within(3, 1, limits, "r").unwrap_err().to_string();
+        assert_eq!(error, "the git repository r has more than 2 files or 10 bytes");
+        assert!(within(1, 11, limits, "r").is_err());
+    }
+
+    #[test]
+    fn authorizations_go_no_further_than_needed() {
+        assert_eq!(scope("https://host.test/a/r.git"), "https://host.test/a/r.git");
+        assert_eq!(scope("https://github.com/a/r.git"), "https://github.com/");
+        assert_eq!(scope("https://github.com.evil.test/a/r.git"), "https://github.com.evil.test/a/r.git");
     }
 }
