@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // Not part of the program.
     ("garboard-robustness", &["garboard-builder", "garboard-layer", "garboard-parser", "garboard-registry"]),
+    ("garboard-testkit", &["garboard-registry"]),
 ];
 
 /// Every member of the workspace with the crates that it uses along these edges (`normal`, `build`, `dev`); `None` where

@@ -8,6 +8,7 @@ use oci_spec::image::Digest;
 
 use crate::config::{Endpoint, HostConfig, HostSettings, Proxies, TlsRoots};
 use crate::credentials::{Credentials, NoCredentials};
+use crate::notice::Notices;
 use crate::transport::{RetryPolicy, Transport};
 use crate::types::Manifest;
 
@@ -30,6 +31,8 @@ pub struct ClientConfig {
     pub limits: Limits,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// Who is told what users should hear.
+    pub notices: Notices,
 }
 
 impl Default for ClientConfig {
@@ -44,6 +47,7 @@ impl Default for ClientConfig {
             roots: TlsRoots::default(),
             limits: Limits::default(),
             retry: RetryPolicy::default(),
+            notices: Notices::default(),
         }
     }
 }

@@ -13,10 +13,12 @@
 //! cert = "/etc/certs/cert.pem"
 //! ```
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+use crate::config_files::MirrorFor;
 
 /// Docker Hub as references name it.
 pub(crate) const HUB: &str = "docker.io";
@@ -26,8 +28,64 @@ const HUB_API: &str = "registry-1.docker.io";
 /// Settings of all hosts that have some.
 #[derive(Clone, Debug, Default)]
 pub struct HostConfig {
-    hosts: BTreeMap<String, HostSettings>,
+    pub(crate) hosts: BTreeMap<String, HostSettings>,
+    /// Which file a host's settings come from, where it is another program's.
+    pub(crate) origins: BTreeMap<String, String>,
+    pub(crate) rewrites: Vec<Rewrite>,
+    pub(crate) insecure_networks: Vec<(Network, String)>,
     certs_dirs: Vec<PathBuf>,
+}
+
+/// What a `registries.conf` says of names that begin with a prefix.
+#[derive(Clone, Debug)]
+pub(crate) struct Rewrite {
+    /// `host`, `host/namespace`, or `*.domain`.
+    pub(crate) prefix: String,
+    /// What stands in the prefix's place.
+    pub(crate) location: Option<MirrorAddress>,
+    pub(crate) mirrors: Vec<RewriteMirror>,
+    pub(crate) blocked: bool,
+    /// The file that says so.
+    pub(crate) origin: String,
+}
+
+/// A mirror for a prefix.
+#[derive(Clone, Debug)]
+pub(crate) struct RewriteMirror {
+    pub(crate) address: MirrorAddress,
+    pub(crate) pulls: MirrorFor,
+}
+
+/// Addresses that begin with the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: u128,
+    bits: u32,
+    is_v4: bool,
+}
+
+impl Network {
+    /// Reads `10.0.0.0/8`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let (width, bits) = (if address.is_ipv4() { 32 } else { 128 }, bits.parse().ok()?);
+        (bits <= width).then(|| Self { address: number(address), bits, is_v4: address.is_ipv4() })
+    }
+
+    fn contains(self, address: IpAddr) -> bool {
+        let width = if self.is_v4 { 32 } else { 128 };
+        let shift = width - self.bits;
+        let same = |a: u128, b: u128| shift == 128 || a >> shift == b >> shift;
+        address.is_ipv4() == self.is_v4 && same(number(address), self.address)
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
+    }
 }
 
 /// Settings of one registry host.
@@ -92,6 +150,17 @@ pub enum ConfigError {
     /// The text is not TOML with registry tables.
     #[error("can't read the registry tables")]
     Toml(#[from] toml::de::Error),
+    /// The text is not JSON of the kind it should be.
+    #[error("can't read the JSON")]
+    Json(#[from] serde_json::Error),
+    /// A file forbids the registry.
+    #[error("`{prefix}` is blocked by `{origin}`")]
+    Blocked {
+        /// The registry or namespace.
+        prefix: String,
+        /// The file that says so.
+        origin: String,
+    },
     /// A mirror or host is no `host[:port][/prefix]`.
     #[error("`{text}` is not a registry host: {problem}")]
     Host {
@@ -133,20 +202,21 @@ pub enum ConfigError {
 impl HostConfig {
     /// Reads the `registry` tables of a configuration text and ignores its other tables.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        Ok(Self { hosts: Self::tables(text)?, ..Self::default() })
+    }
+
+    /// The `registry` tables of a text, their mirrors checked.
+    pub(crate) fn tables(text: &str) -> Result<BTreeMap<String, HostSettings>, ConfigError> {
         #[derive(Deserialize)]
         struct File {
             #[serde(default)]
             registry: BTreeMap<String, HostSettings>,
         }
-        Self::new(toml::from_str::<File>(text)?.registry)
-    }
-
-    /// Takes settings by host.
-    pub fn new(hosts: BTreeMap<String, HostSettings>) -> Result<Self, ConfigError> {
+        let hosts = toml::from_str::<File>(text)?.registry;
         for mirror in hosts.values().flat_map(|settings| &settings.mirrors) {
             MirrorAddress::parse(mirror)?;
         }
-        Ok(Self { hosts, certs_dirs: Vec::new() })
+        Ok(hosts)
     }
 
     /// Sets one host's settings, in place of those it had.
@@ -176,21 +246,39 @@ impl HostConfig {
         own.into_iter().chain(shared).collect()
     }
 
-    /// The mirrors of `domain` in the order to ask them.
-    pub(crate) fn mirrors(&self, domain: &str) -> Result<Vec<Endpoint>, ConfigError> {
-        let mirrors = self.get(domain).map(|settings| settings.mirrors.as_slice()).unwrap_or_default();
-        let mut list = Vec::with_capacity(mirrors.len());
-        for mirror in mirrors {
-            let address = MirrorAddress::parse(mirror)?;
-            list.push(Endpoint {
-                http: address.http.unwrap_or_else(|| self.is_http(&address.host)),
-                api_host: api_host(&address.host).into(),
-                host: address.host,
-                prefix: address.prefix,
-                mirror_of: Some(domain.to_owned()),
-            });
+    /// Whether any certificate of `host` is taken.
+    pub(crate) fn is_insecure(&self, host: &str) -> bool {
+        let own = self.get(host).is_some_and(|settings| settings.insecure);
+        own || address_of(host).is_some_and(|address| {
+            self.insecure_networks.iter().any(|(network, _)| network.contains(address))
+        })
+    }
+
+    /// The mirrors of `domain` for a repository, in the order to ask them.
+    pub(crate) fn mirrors(
+        &self,
+        domain: &str,
+        repository: &str,
+        by_digest: bool,
+    ) -> Result<Vec<Endpoint>, ConfigError> {
+        let own = self.get(domain).map(|settings| settings.mirrors.as_slice()).unwrap_or_default();
+        if !own.is_empty() {
+            let endpoint = |mirror: &String| Ok(self.at(MirrorAddress::parse(mirror)?, "", Some(domain)));
+            return own.iter().map(endpoint).collect();
         }
-        Ok(list)
+        let Some(rewrite) = self.rewrite(domain, repository) else { return Ok(Vec::new()) };
+        if rewrite.blocked {
+            let (prefix, origin) = (rewrite.prefix.clone(), rewrite.origin.clone());
+            return Err(ConfigError::Blocked { prefix, origin });
+        }
+        let fits = |mirror: &&RewriteMirror| match mirror.pulls {
+            MirrorFor::All => true,
+            MirrorFor::Digests => by_digest,
+            MirrorFor::Tags => !by_digest,
+        };
+        let namespace = namespace_of(&rewrite.prefix);
+        let endpoint = |mirror: &RewriteMirror| self.at(mirror.address.clone(), namespace, Some(domain));
+        Ok(rewrite.mirrors.iter().filter(fits).map(endpoint).collect())
     }
 
     /// The registry of `domain` itself.
@@ -200,8 +288,45 @@ impl HostConfig {
             api_host: api_host(domain).into(),
             host: domain.into(),
             prefix: String::new(),
+            stripped: String::new(),
             mirror_of: None,
         }
+    }
+
+    /// Where a repository of `domain` really is: there, unless a `registries.conf` says otherwise.
+    pub(crate) fn upstream_of(&self, domain: &str, repository: &str) -> Endpoint {
+        let location = self
+            .rewrite(domain, repository)
+            .and_then(|rewrite| Some((rewrite.location.clone()?, namespace_of(&rewrite.prefix))));
+        match location {
+            Some((address, namespace)) => self.at(address, namespace, None),
+            None => self.upstream(domain),
+        }
+    }
+
+    fn at(&self, address: MirrorAddress, namespace: &str, mirror_of: Option<&str>) -> Endpoint {
+        Endpoint {
+            http: address.http.unwrap_or_else(|| self.is_http(&address.host)),
+            api_host: api_host(&address.host).into(),
+            host: address.host,
+            prefix: address.prefix,
+            stripped: namespace.into(),
+            mirror_of: mirror_of.map(str::to_owned),
+        }
+    }
+
+    /// What a `registries.conf` says of a repository: the longest prefix that fits.
+    pub(crate) fn rewrite(&self, domain: &str, repository: &str) -> Option<&Rewrite> {
+        if self.hosts.get(domain).is_some_and(|settings| !settings.mirrors.is_empty()) {
+            return None;
+        }
+        let name = format!("{domain}/{repository}");
+        let fits = |rewrite: &&Rewrite| match rewrite.prefix.strip_prefix('*') {
+            Some(end) => domain.ends_with(end) && domain.len() > end.len(),
+            None => name.strip_prefix(&rewrite.prefix).is_some_and(|rest| rest.starts_with('/')),
+        };
+        // of equals the first: files are read in order of precedence
+        self.rewrites.iter().rev().filter(fits).max_by_key(|rewrite| rewrite.prefix.len())
     }
 
     fn is_http(&self, host: &str) -> bool {
@@ -218,6 +343,8 @@ pub(crate) struct Endpoint {
     pub(crate) api_host: String,
     /// Path before the repository, without slashes at its ends; mirrors may have one.
     pub(crate) prefix: String,
+    /// The beginning of a repository's name that the prefix stands for, without a slash at its end.
+    pub(crate) stripped: String,
     /// Whether it speaks plain HTTP.
     pub(crate) http: bool,
     /// The registry this mirrors, for the `ns` parameter.
@@ -231,18 +358,24 @@ impl Endpoint {
 
     /// The repository as this endpoint calls it.
     pub(crate) fn repository(&self, repository: &str) -> String {
-        if self.prefix.is_empty() { repository.to_owned() } else { format!("{}/{repository}", self.prefix) }
+        let rest = match repository.strip_prefix(&self.stripped) {
+            Some(rest) if !self.stripped.is_empty() => rest.trim_start_matches('/'),
+            _ => repository,
+        };
+        if self.prefix.is_empty() { rest.to_owned() } else { format!("{}/{rest}", self.prefix) }
     }
 }
 
-struct MirrorAddress {
-    host: String,
+/// A host, a path on it, and what it speaks if that is said.
+#[derive(Clone, Debug)]
+pub(crate) struct MirrorAddress {
+    pub(crate) host: String,
     prefix: String,
     http: Option<bool>,
 }
 
 impl MirrorAddress {
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         let error = |problem: &str| ConfigError::Host { text: text.into(), problem: problem.into() };
         let (http, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Some(true), rest),
@@ -264,6 +397,20 @@ impl MirrorAddress {
         let prefix = if prefix == "v2" { "" } else { prefix };
         Ok(Self { host: host.into(), prefix: prefix.into(), http })
     }
+}
+
+/// The namespace in a prefix: what follows the host.
+fn namespace_of(prefix: &str) -> &str {
+    prefix.split_once('/').map_or("", |(_, namespace)| namespace)
+}
+
+/// The address that a host with or without port is, if it is one.
+fn address_of(host: &str) -> Option<IpAddr> {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next()?,
+        None => host.split(':').next()?,
+    };
+    name.parse().ok()
 }
 
 fn api_host(host: &str) -> &str {
@@ -319,7 +466,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        let mut endpoints = config.mirrors("docker.io").unwrap();
+        let mut endpoints = config.mirrors("docker.io", "library/a", false).unwrap();
         endpoints.push(config.upstream("docker.io"));
         let urls: Vec<String> = endpoints
             .iter()

@@ -66,6 +66,7 @@ impl<'a> Download<'a> {
             match backoff.next(&error, retry_after) {
                 Some(wait) => {
                     tracing::debug!(action = self.action, %error, done = self.done, "taking up again");
+                    transport.waits(&self.action, wait);
                     tokio::time::sleep(wait).await;
                 }
                 None => return Err(error),

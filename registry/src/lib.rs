@@ -23,29 +23,37 @@
 mod auth;
 mod client;
 mod config;
+mod config_files;
+mod copy;
 mod credentials;
+mod describe;
 mod download;
 mod endpoint_url;
 mod error;
 mod file;
 mod login;
 mod manifest;
+mod notice;
 mod platform;
 mod pull;
 mod push;
 mod reference;
+mod referrers;
 mod transport;
 mod types;
 mod verify;
 
 pub use client::{Client, ClientConfig, Limits};
 pub use config::{ConfigError, HostConfig, HostSettings, KeyPair, Proxies, TlsRoots, is_loopback};
+pub use copy::{Copied, CopyEvent};
 pub use credentials::{
-    AuthFile, AuthFiles, Credential, CredentialError, CredentialFuture, Credentials, Helpers, LoginStore,
-    NoCredentials, StaticCredentials, Target,
+    AuthFile, AuthFiles, ChainedCredentials, CloudCredentials, CloudSettings, Credential, CredentialError,
+    CredentialFuture, Credentials, Helpers, LoginStore, Looked, NoCredentials, StaticCredentials, Target,
 };
+pub use describe::{EndpointReport, HostReport};
 pub use error::Error;
 pub use file::{Fetched, FileRequest, Validators};
+pub use notice::{Notice, Notices};
 pub use oci_spec::image::Digest;
 pub use platform::{Platform, PlatformError, select_platform};
 pub use push::{BlobSource, BytesSource, FileSource, Pushed};

@@ -13,7 +13,7 @@ use crate::endpoint_url::url;
 use crate::error::Error;
 use crate::manifest;
 use crate::reference::Reference;
-use crate::transport::{Call, Payload, read_bounded};
+use crate::transport::{Call, Payload};
 use crate::types::{Descriptor, Manifest, media_type};
 use crate::verify;
 
@@ -49,7 +49,7 @@ impl Client {
                 found => return found,
             }
         }
-        let endpoint = self.inner.config.hosts.upstream(reference.domain());
+        let endpoint = self.inner.config.hosts.upstream_of(reference.domain(), reference.repository());
         let found = self.resolve_at(&endpoint, reference, Scopes::pull, &action).await;
         found.map_err(|error| telling(error, answered))
     }
@@ -74,7 +74,7 @@ impl Client {
                 found => return found,
             }
         }
-        let endpoint = self.inner.config.hosts.upstream(reference.domain());
+        let endpoint = self.inner.config.hosts.upstream_of(reference.domain(), reference.repository());
         let found = self.manifest_at(&endpoint, reference, Scopes::pull, &action).await;
         found.map_err(|error| telling(error, answered))
     }
@@ -191,7 +191,7 @@ impl Client {
                 }
             }
         }
-        let endpoint = self.inner.config.hosts.upstream(reference.domain());
+        let endpoint = self.inner.config.hosts.upstream_of(reference.domain(), reference.repository());
         download.run(&self.inner.transport, &endpoint, reference.repository()).await?;
         download.finish().await
     }
@@ -202,7 +202,9 @@ impl Client {
 
     /// The mirrors to ask first, without those known to be down.
     fn mirrors(&self, reference: &Reference) -> Result<Vec<Endpoint>, Error> {
-        let mut list = self.inner.config.hosts.mirrors(reference.domain())?;
+        let (domain, repository) = (reference.domain(), reference.repository());
+        let by_digest = reference.digest().is_some();
+        let mut list = self.inner.config.hosts.mirrors(domain, repository, by_digest)?;
         list.retain(|mirror| !self.inner.mirrors.contains(mirror));
         Ok(list)
     }
@@ -252,10 +254,8 @@ impl Client {
         action: &str,
     ) -> Result<Manifest, Error> {
         let call = self.manifest_call(endpoint, reference, scopes, Method::GET, action)?;
-        let mut response = self.inner.transport.send(&call).await?;
         let limit = self.inner.config.limits.manifest_size;
-        let wire = &self.inner.transport.wire;
-        let bytes = read_bounded(wire, action, &endpoint.host, &mut response, limit).await?;
+        let (response, bytes) = self.inner.transport.read(&call, limit).await?;
         let digest = verified(reference, &response, &bytes, action)?;
         let media_type =
             manifest::media_type_of(text(&response, &CONTENT_TYPE), &bytes).ok_or_else(|| {

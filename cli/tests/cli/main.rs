@@ -12,6 +12,7 @@ mod check;
 mod concurrent;
 mod debug;
 mod full_disk;
+mod git;
 mod images;
 mod interrupt;
 mod platforms;

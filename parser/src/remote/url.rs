@@ -76,8 +76,8 @@ pub(super) fn check(text: &str) -> Result<(), AddressError> {
     if text.len() <= LONGEST && !text.chars().any(char::is_control) {
         return Ok(());
     }
-    let start: String = text.chars().filter(|c| !c.is_control()).take(100).collect();
-    Err(AddressError::Malformed { address: redact(&start).into_owned() })
+    let printable: String = text.chars().filter(|c| !c.is_control()).collect();
+    Err(AddressError::Malformed { address: redact(&printable).chars().take(100).collect() })
 }
 
 /// The text before and after the first `mark`.

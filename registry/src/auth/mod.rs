@@ -37,6 +37,8 @@ pub(crate) struct Grant {
     new_token: bool,
     /// Whether the secret was looked up for this very call.
     new_secret: bool,
+    /// Whether it is a token that calls beside this one use too.
+    is_shared: bool,
 }
 
 /// All that is known of one host.
@@ -80,6 +82,7 @@ impl Auth {
             scheme: scheme.clone(),
             new_token: true,
             new_secret: true,
+            is_shared: false,
         };
         match scheme {
             None => {}
@@ -96,8 +99,15 @@ impl Auth {
         Ok(grant)
     }
 
-    /// Learns from a 401. Says whether to try again, because something changed or can be renewed.
-    pub(crate) fn refused(&self, call: &Call<'_>, grant: &Grant, headers: &HeaderMap) -> Result<bool, Error> {
+    /// Learns from the 401 that ended a round of the call. Says whether to try again, because something changed or can be
+    /// renewed.
+    pub(crate) fn refused(
+        &self,
+        call: &Call<'_>,
+        grant: &Grant,
+        headers: &HeaderMap,
+        round: u32,
+    ) -> Result<bool, Error> {
         let state = self.state(call);
         let mut known = state.known();
         let mut changed = false;
@@ -114,8 +124,9 @@ impl Auth {
         if changed || grant.header.is_none() {
             return Ok(changed);
         }
-        if !grant.new_token {
-            // expired before its time, or revoked
+        let is_kept = known.tokens.iter().any(|(_, _, token)| Some(&token.header) == grant.header.as_ref());
+        if !grant.new_token || (grant.is_shared && (!is_kept || (grant.had_credentials && round <= 2))) {
+            // expired before its time, or revoked; calls beside this one may have used it before and found out
             known.tokens.retain(|(_, _, token)| Some(&token.header) != grant.header.as_ref());
             return Ok(true);
         }
@@ -193,6 +204,7 @@ impl Auth {
         if let Some(token) = state.token(&call.repository, &scopes) {
             grant.had_credentials = state.has_secret(&call.repository);
             grant.header = Some(token.header); // another call's, made this moment
+            grant.is_shared = true;
             return Ok(());
         }
         let (mut secret, mut new) = self.secret(state, call).await;
@@ -218,6 +230,7 @@ impl Auth {
         grant.had_credentials = secret.is_some();
         grant.new_secret = new;
         grant.header = Some(token.header.clone());
+        grant.is_shared = true;
         state.keep(&call.repository, scopes, token);
         Ok(())
     }

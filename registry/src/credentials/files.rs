@@ -49,6 +49,19 @@ pub struct AuthFiles {
     pub helpers: Helpers,
 }
 
+/// What one place said of credentials.
+#[derive(Debug)]
+pub struct Looked {
+    /// The place, for people.
+    pub place: String,
+    /// Whether it is there at all.
+    pub exists: bool,
+    /// The helper that it names for the registry.
+    pub helper: Option<String>,
+    /// What it knows.
+    pub found: Result<Option<Credential>, CredentialError>,
+}
+
 impl AuthFiles {
     /// The `HttpHeaders` of the first file that has some, to be sent with every request.
     pub async fn http_headers(&self) -> Result<BTreeMap<String, String>, CredentialError> {
@@ -62,26 +75,40 @@ impl AuthFiles {
         Ok(BTreeMap::new())
     }
 
-    async fn find(&self, target: Target<'_>) -> Result<Option<Credential>, CredentialError> {
-        let mut failure = None;
-        if let Some(text) = &self.inline {
-            let found = match AuthData::parse(text, "`DOCKER_AUTH_CONFIG`") {
-                Ok(data) => self.look_in(&data, &AuthFile::Docker("DOCKER_AUTH_CONFIG".into()), target).await,
-                Err(error) => Err(error),
-            };
-            match found {
-                Ok(None) => {}
-                Ok(found) => return Ok(found),
-                Err(error) => failure = Some(error),
-            }
+    /// Looks in every place and tells what each says, up to the first that knows credentials.
+    pub async fn look(&self, target: Target<'_>) -> Vec<Looked> {
+        let mut list = Vec::new();
+        if self.inline.is_some() {
+            let found = self.inline_credential(target).await;
+            list.push(Looked { place: "`DOCKER_AUTH_CONFIG`".into(), exists: true, helper: None, found });
         }
         for file in &self.files {
-            let found = match read(file).await {
-                Ok(Some(data)) => self.look_in(&data, file, target).await,
-                Ok(None) => Ok(None),
-                Err(error) => Err(error),
+            if matches!(list.last(), Some(Looked { found: Ok(Some(_)), .. })) {
+                break;
+            }
+            let (exists, helper, found) = match read(file).await {
+                Ok(Some(data)) => {
+                    let helper = data.helper(target).map(str::to_owned);
+                    (true, helper, self.look_in(&data, file, target).await)
+                }
+                Ok(None) => (false, None, Ok(None)),
+                Err(error) => (true, None, Err(error)),
             };
-            match found {
+            list.push(Looked { place: format!("`{}`", file.path().display()), exists, helper, found });
+        }
+        list
+    }
+
+    async fn inline_credential(&self, target: Target<'_>) -> Result<Option<Credential>, CredentialError> {
+        let Some(text) = &self.inline else { return Ok(None) };
+        let data = AuthData::parse(text, "`DOCKER_AUTH_CONFIG`")?;
+        self.look_in(&data, &AuthFile::Docker("DOCKER_AUTH_CONFIG".into()), target).await
+    }
+
+    async fn find(&self, target: Target<'_>) -> Result<Option<Credential>, CredentialError> {
+        let mut failure = None;
+        for looked in self.look(target).await {
+            match looked.found {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
                 Err(error) => failure = failure.or(Some(error)),

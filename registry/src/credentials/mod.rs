@@ -2,6 +2,8 @@
 //!
 //! Nothing here is kept between calls; the client remembers what it got and asks again when a registry refuses it,
 //! because secrets made by helpers expire.
+mod chain;
+mod cloud;
 mod file;
 mod files;
 mod helper;
@@ -15,7 +17,9 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use files::{AuthFile, AuthFiles};
+pub use chain::ChainedCredentials;
+pub use cloud::{CloudCredentials, CloudSettings};
+pub use files::{AuthFile, AuthFiles, Looked};
 pub use helper::Helpers;
 pub use login::LoginStore;
 
@@ -192,6 +196,14 @@ pub enum CredentialError {
         /// How long was waited.
         timeout: Duration,
     },
+    /// A cloud's services did not give credentials for its registry.
+    #[error("can't get credentials for `{host}`: {problem}")]
+    Cloud {
+        /// The registry.
+        host: String,
+        /// What was attempted, and what came of it. Never holds a secret.
+        problem: String,
+    },
     /// The secret can't be stored in this form.
     #[error("can't store credentials for `{host}`: {problem}")]
     Unstorable {
@@ -212,6 +224,9 @@ impl CredentialError {
             Self::HelperFailed { program, server, .. } | Self::HelperTimeout { program, server, .. } => {
                 format!("try it by hand: `echo {server} | {program} get`")
             }
+            Self::Cloud { host, .. } => format!(
+                "check the cloud's variables in the environment, or log in with `garboard login {host}`, which goes first"
+            ),
             _ => return None,
         })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use oci_spec::image::{Digest, DigestAlgorithm};
 
@@ -24,6 +24,11 @@ use session::{Mount, Session, Target};
 
 pub use source::{BlobSource, BytesSource, FileSource};
 pub(crate) use upload::Upload;
+
+/// Names the tags that a manifest got.
+const TAGS_TAKEN: HeaderName = HeaderName::from_static("oci-tag");
+/// Says that a manifest's subject was noted.
+const SUBJECT_NOTED: HeaderName = HeaderName::from_static("oci-subject");
 
 /// More repositories are not asked for a blob: each costs a round trip.
 const MAX_MOUNTS: usize = 2;
@@ -88,21 +93,79 @@ impl Client {
         bytes: &[u8],
         media_type: &str,
     ) -> Result<Descriptor, Error> {
+        self.put(reference, &[], bytes, media_type).await.map(|(descriptor, _)| descriptor)
+    }
+
+    /// Pushes a manifest or index under the tags of several references of one repository: with one request where the
+    /// registry knows how, else with one for each.
+    ///
+    /// # Errors
+    /// As [`Self::push_manifest`].
+    pub async fn push_tags(
+        &self,
+        references: &[Reference],
+        bytes: &[u8],
+        media_type: &str,
+    ) -> Result<Descriptor, Error> {
+        let digest = verify::digest_of(bytes);
+        let mut left: Vec<&Reference> = references.iter().collect();
+        if let [first, _, ..] = references {
+            let tags: Vec<&str> = references.iter().filter_map(Reference::tag).collect();
+            let by_digest = first.with_digest(digest.clone());
+            let (_, headers) = self.put(&by_digest, &tags, bytes, media_type).await?;
+            let taken: Vec<&str> = headers
+                .get_all(TAGS_TAKEN)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .map(str::trim)
+                .collect();
+            left.retain(|reference| reference.tag().is_none_or(|tag| !taken.contains(&tag)));
+        }
+        for reference in left {
+            self.put(reference, &[], bytes, media_type).await?;
+        }
+        Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
+    }
+
+    /// Pushes a manifest with a subject. Says whether the registry noted it.
+    pub(crate) async fn put_with_subject(
+        &self,
+        reference: &Reference,
+        bytes: &[u8],
+        media_type: &str,
+    ) -> Result<bool, Error> {
+        let (_, headers) = self.put(reference, &[], bytes, media_type).await?;
+        Ok(headers.contains_key(SUBJECT_NOTED))
+    }
+
+    async fn put(
+        &self,
+        reference: &Reference,
+        more_tags: &[&str],
+        bytes: &[u8],
+        media_type: &str,
+    ) -> Result<(Descriptor, HeaderMap), Error> {
         let action = format!("push `{reference}`");
         if let Some(digest) = reference.digest() {
             verify::check(&action, bytes, digest)?;
         }
         let digest = verify::digest_of(bytes);
         let endpoint = self.inner.config.hosts.upstream(reference.domain());
-        let name = reference.tag().unwrap_or(digest.as_ref());
+        let tag = reference.tag().filter(|_| more_tags.is_empty());
+        let name = tag.unwrap_or(digest.as_ref());
         let mut headers = HeaderMap::new();
         let content_type = HeaderValue::try_from(media_type).map_err(|_| Error::Protocol {
             action: action.clone(),
             problem: "the media type can't be sent".into(),
         })?;
         headers.insert(CONTENT_TYPE, content_type);
+        let mut address = url(&endpoint, reference.repository(), &format!("manifests/{name}"))?;
+        for tag in more_tags {
+            address.query_pairs_mut().append_pair("tag", tag);
+        }
         let call = Call {
-            url: url(&endpoint, reference.repository(), &format!("manifests/{name}"))?,
+            url: address,
             endpoint: &endpoint,
             repository: reference.repository().into(),
             scopes: Scopes::push(reference.repository()),
@@ -112,11 +175,11 @@ impl Client {
             action: &action,
             attempts: self.inner.config.retry.attempts,
         };
-        self.put_manifest(&call, &digest).await?;
+        let headers = self.put_manifest(&call, &digest).await?;
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         let manifest = Manifest { descriptor: descriptor.clone(), bytes: bytes.to_vec() };
         self.inner.manifests.put(reference.name(), &manifest);
-        Ok(descriptor)
+        Ok((descriptor, headers))
     }
 
     /// Asks whether a push to the repository of `reference` would be allowed, by starting an upload and giving it
@@ -135,7 +198,7 @@ impl Client {
 
     /// Sends a manifest. Right after an upload some registries don't find its blobs yet (GHCR does so), so that
     /// complaint is given time to go away.
-    async fn put_manifest(&self, call: &Call<'_>, digest: &Digest) -> Result<(), Error> {
+    async fn put_manifest(&self, call: &Call<'_>, digest: &Digest) -> Result<HeaderMap, Error> {
         let mut backoff = Backoff::new(self.inner.config.retry.clone(), MANIFEST_ATTEMPTS);
         let response = loop {
             let error = match self.inner.transport.send(call).await {
@@ -162,7 +225,7 @@ impl Client {
                     actual: said,
                 })
             }
-            _ => Ok(()),
+            _ => Ok(response.headers().clone()),
         }
     }
 
@@ -221,16 +284,16 @@ async fn upload(
 ) -> Result<Pushed, Error> {
     let policy = target.transport.wire.retry.clone();
     let mut backoff = Backoff::new(policy.clone(), policy.attempts);
-    let takes_pieces = !refuses_pieces(&target.endpoint.host);
+    let mut takes_pieces = !refuses_pieces(&target.endpoint.host);
     let mut in_pieces = takes_pieces && target.descriptor.size > target.limits.whole_upload;
     let mut broken = 0;
     loop {
-        let started = match session.take() {
+        let mut started = match session.take() {
             Some(session) => session,
             None => target.start(policy.attempts).await?,
         };
         let outcome = if in_pieces {
-            target.send_pieces(started, source, progress).await
+            target.send_pieces(&mut started, source, progress).await
         } else {
             target.send_whole(&started, source, progress).await
         };
@@ -242,11 +305,19 @@ async fn upload(
             in_pieces = true;
             continue;
         }
+        if in_pieces && takes_pieces && is_refusal_of_pieces(&error) {
+            (in_pieces, takes_pieces) = (false, false);
+            target.abandon(started).await;
+            continue;
+        }
         broken += 1;
         in_pieces =
             in_pieces || (takes_pieces && broken >= 2 && target.descriptor.size > target.limits.chunk_size);
-        let error = if lost_session(&error) { as_broken(target) } else { error };
-        let Some(wait) = backoff.next(&error, retry_after_of(&error)) else { return Err(error) };
+        let error = if lost_session(&error) { target.broken() } else { error };
+        let Some(wait) = backoff.next(&error, retry_after_of(&error)) else {
+            target.abandon(started).await;
+            return Err(error);
+        };
         tracing::debug!(action = target.action, %error, ?wait, in_pieces, "uploading again");
         tokio::time::sleep(wait).await;
         if target.exists().await.unwrap_or(false) {
@@ -274,8 +345,14 @@ fn lost_session(error: &Error) -> bool {
     matches!(error, Error::NotFound { message, .. } if message.contains("upload"))
 }
 
-fn as_broken(target: &Target<'_>) -> Error {
-    Error::Broken { action: target.action.clone(), host: target.endpoint.host.clone(), source: None }
+/// Whether a registry says that it takes no pieces.
+fn is_refusal_of_pieces(error: &Error) -> bool {
+    match error {
+        Error::Status { status, message, .. } => {
+            matches!(status, 405 | 501) || (*status == 400 && message.contains("unsupported"))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a registry says that a manifest's blobs, or an index's manifests, are not there.

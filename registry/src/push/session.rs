@@ -17,6 +17,8 @@ use crate::types::Descriptor;
 
 const CONTENT_RANGE: HeaderName = HeaderName::from_static("content-range");
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+/// An upload is as good as a mount, only slower.
+const MOUNT_ATTEMPTS: u32 = 3;
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// One blob on its way to one repository.
@@ -45,7 +47,9 @@ pub(super) enum Mount {
 impl Target<'_> {
     /// Whether the blob is there.
     pub(super) async fn exists(&self) -> Result<bool, Error> {
-        let call = self.call(Method::HEAD, &format!("blobs/{}", self.descriptor.digest), 1)?;
+        // a look that fails for nothing would send a blob again that is there
+        let attempts = self.transport.wire.retry.attempts;
+        let call = self.call(Method::HEAD, &format!("blobs/{}", self.descriptor.digest), attempts)?;
         match self.transport.send(&call).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
@@ -56,7 +60,7 @@ impl Target<'_> {
     /// Asks for the blob from another repository of the same registry. A registry that can't, or doesn't want to,
     /// starts an upload instead.
     pub(super) async fn mount(&self, from: &str) -> Result<Mount, Error> {
-        let mut call = self.call(Method::POST, "blobs/uploads/", 1)?;
+        let mut call = self.call(Method::POST, "blobs/uploads/", MOUNT_ATTEMPTS)?;
         call.url
             .query_pairs_mut()
             .append_pair("mount", self.descriptor.digest.as_ref())
@@ -107,7 +111,7 @@ impl Target<'_> {
     /// broken piece the registry is asked how much it has.
     pub(super) async fn send_pieces(
         &self,
-        mut session: Session,
+        session: &mut Session,
         source: &dyn BlobSource,
         progress: Progress<'_>,
     ) -> Result<(), Error> {
@@ -118,7 +122,7 @@ impl Target<'_> {
         let (mut offset, mut furthest) = (0, 0);
         while offset < size {
             let length = piece.min(size - offset);
-            match self.send_piece(&session, source, offset, length, progress).await {
+            match self.send_piece(session, source, offset, length, progress).await {
                 Ok(next) => {
                     session.location = next;
                     offset += length;
@@ -129,16 +133,24 @@ impl Target<'_> {
                     }
                 }
                 Err(error) => {
-                    let wait = backoff.next(&error, super::retry_after_of(&error)).ok_or(error)?;
+                    // It has another number of bytes than we think: it will say which, and it may not be asked for ever.
+                    let disagrees = matches!(error, Error::Status { status: 416, .. });
+                    let counted = if disagrees { self.broken() } else { error };
+                    let wait = backoff.next(&counted, super::retry_after_of(&counted)).ok_or(counted)?;
                     tokio::time::sleep(wait).await;
-                    (session.location, offset) = self.status(&session).await?;
+                    (session.location, offset) = self.status(session).await?;
                 }
             }
         }
-        let mut call = self.call(Method::PUT, "", 1)?;
+        let mut call = self.call(Method::PUT, "", policy.attempts)?;
         call.url = self.finishing(&session.location);
         call.payload = Payload::Bytes(Bytes::new());
         self.transport.send(&call).await.map(|_| ())
+    }
+
+    /// The error of an upload that went wrong in a way that may pass.
+    pub(super) fn broken(&self) -> Error {
+        Error::Broken { action: self.action.clone(), host: self.endpoint.host.clone(), source: None }
     }
 
     async fn send_piece(

@@ -16,8 +16,8 @@ use super::tls;
 use crate::client::ClientConfig;
 use crate::config::{ConfigError, HostConfig, Proxies, TlsRoots};
 
-/// Loopback never goes through a proxy.
-const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
+/// Loopback and the metadata services of clouds never go through a proxy.
+const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,metadata.google.internal";
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
@@ -69,9 +69,12 @@ impl Clients {
     }
 
     fn has_tls_settings(&self, host: &str) -> bool {
-        self.hosts.get(host).is_some_and(|settings| {
-            settings.insecure || !settings.ca.is_empty() || !settings.keypair.is_empty()
-        }) || self.hosts.certs_dirs(host).iter().any(|dir| dir.is_dir())
+        self.hosts.is_insecure(host)
+            || self
+                .hosts
+                .get(host)
+                .is_some_and(|settings| !settings.ca.is_empty() || !settings.keypair.is_empty())
+            || self.hosts.certs_dirs(host).iter().any(|dir| dir.is_dir())
     }
 
     async fn make(&self, kind: Kind) -> Result<Client, ConfigError> {
@@ -80,10 +83,11 @@ impl Clients {
             Kind::Tls => ("HTTPS".to_owned(), tls::for_host("HTTPS", None, &[], self.trusted().await?)),
             Kind::TlsFor(host) => {
                 let trusted = self.trusted().await?;
-                let settings = self.hosts.get(&host).cloned();
+                let mut settings = self.hosts.get(&host).cloned().unwrap_or_default();
+                settings.insecure = self.hosts.is_insecure(&host);
                 let dirs = self.hosts.certs_dirs(&host);
                 let name = host.clone();
-                let tls = blocking(move || tls::for_host(&name, settings.as_ref(), &dirs, trusted)).await;
+                let tls = blocking(move || tls::for_host(&name, Some(&settings), &dirs, trusted)).await;
                 (host, tls)
             }
         };

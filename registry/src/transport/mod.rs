@@ -5,7 +5,7 @@ mod retry;
 mod tls;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,14 +18,20 @@ use crate::auth::{Auth, Scopes};
 use crate::client::{ClientConfig, Limits};
 use crate::config::Endpoint;
 use crate::error::Error;
+use crate::notice::{Notice, Notices};
 
 pub(crate) use failure::{message, printable, read_bounded};
 pub use retry::RetryPolicy;
 pub(crate) use retry::{Backoff, retry_after};
 pub(crate) use wire::{Payload, Wire};
 
-/// More rounds than any registry needs: the challenge, a stale token, a stale secret.
-const AUTH_ROUNDS: u32 = 4;
+/// More rounds than any registry needs: the challenge, a stale token, one that ends meanwhile, a stale secret.
+const AUTH_ROUNDS: u32 = 5;
+
+/// So few pulls left are worth a warning.
+const FEW_PULLS: u64 = 10;
+/// So long a wait is worth mentioning.
+const LONG_WAIT: Duration = Duration::from_secs(10);
 
 /// One request to one endpoint.
 pub(crate) struct Call<'a> {
@@ -56,6 +62,9 @@ pub(crate) struct Transport {
     pub(crate) auth: Auth,
     limits: Limits,
     slots: Mutex<HashMap<(String, Direction), Arc<Semaphore>>>,
+    notices: Notices,
+    /// Hosts whose rate limit was mentioned.
+    warned: Mutex<HashSet<String>>,
 }
 
 impl Transport {
@@ -65,6 +74,8 @@ impl Transport {
             auth: Auth::new(Arc::clone(&config.credentials)),
             limits: config.limits.clone(),
             slots: Mutex::default(),
+            notices: config.notices.clone(),
+            warned: Mutex::default(),
         }
     }
 
@@ -79,6 +90,31 @@ impl Transport {
             match backoff.next(&error, retry_after) {
                 Some(wait) => {
                     tracing::debug!(action = call.action, %error, ?wait, "trying again");
+                    self.waits(call.action, wait);
+                    tokio::time::sleep(wait).await;
+                }
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// Sends a call and reads the body of the answer, at most `limit` bytes; what breaks off is asked for again.
+    pub(crate) async fn read(&self, call: &Call<'_>, limit: u64) -> Result<(Response, Vec<u8>), Error> {
+        let mut backoff = Backoff::new(self.wire.retry.clone(), call.attempts);
+        loop {
+            let (error, retry_after) = match self.send_once(call).await {
+                Ok(mut response) => {
+                    let host = &call.endpoint.host;
+                    match read_bounded(&self.wire, call.action, host, &mut response, limit).await {
+                        Ok(bytes) => return Ok((response, bytes)),
+                        Err(error) => (error, None),
+                    }
+                }
+                Err(failure) => failure,
+            };
+            match backoff.next(&error, retry_after) {
+                Some(wait) => {
+                    self.waits(call.action, wait);
                     tokio::time::sleep(wait).await;
                 }
                 None => return Err(error),
@@ -109,7 +145,7 @@ impl Transport {
                 Err(error) => return Ok(Err((error, None))),
             };
             if answer.response.status().is_success() {
-                warn_of_rate_limit(call, &answer.response);
+                self.warn_of_rate_limit(call, &answer.response, grant.had_credentials);
                 return Ok(Ok(answer.response));
             }
             rounds += 1;
@@ -117,7 +153,7 @@ impl Transport {
             if answer.response.status() == StatusCode::UNAUTHORIZED
                 && answer.own
                 && rounds < AUTH_ROUNDS
-                && self.auth.refused(call, &grant, answer.response.headers())?
+                && self.auth.refused(call, &grant, answer.response.headers(), rounds)?
             {
                 continue;
             }
@@ -147,17 +183,24 @@ impl Transport {
     }
 }
 
-/// Docker Hub tells how many pulls are left; better heard before they are gone.
-fn warn_of_rate_limit(call: &Call<'_>, response: &Response) {
-    let remaining = response
-        .headers()
-        .get("ratelimit-remaining")
-        .and_then(|value| value.to_str().ok()?.split(';').next()?.trim().parse::<u64>().ok());
-    if let Some(remaining) = remaining.filter(|remaining| *remaining <= 5) {
-        tracing::warn!(
-            host = call.endpoint.host,
-            remaining,
-            "the registry's rate limit is nearly used up; log in or set a mirror"
-        );
+impl Transport {
+    /// Docker Hub tells how many pulls are left; better heard before they are gone, and once is enough.
+    fn warn_of_rate_limit(&self, call: &Call<'_>, response: &Response, had_credentials: bool) {
+        let remaining = response
+            .headers()
+            .get("ratelimit-remaining")
+            .and_then(|value| value.to_str().ok()?.split(';').next()?.trim().parse::<u64>().ok());
+        let Some(remaining) = remaining.filter(|remaining| *remaining <= FEW_PULLS) else { return };
+        let host = call.endpoint.host.clone();
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone()) {
+            self.notices.tell(Notice::RateLimit { host, remaining, had_credentials });
+        }
+    }
+
+    /// Says that nothing happens because the registry asked for that.
+    pub(crate) fn waits(&self, action: &str, wait: Duration) {
+        if wait >= LONG_WAIT {
+            self.notices.tell(Notice::Waiting { action: action.into(), seconds: wait.as_secs() });
+        }
     }
 }

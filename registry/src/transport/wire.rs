@@ -137,13 +137,26 @@ impl Wire {
         body: Option<Bytes>,
         call: &Call<'_>,
     ) -> Result<Response, Error> {
-        let client = self.clients.get(url, &call.endpoint.host).await?;
+        self.ask(method, url, headers, body, &call.endpoint.host, call.action).await
+    }
+
+    /// As [`Self::plain`], with the TLS settings of the host `asked`.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+        asked: &str,
+        action: &str,
+    ) -> Result<Response, Error> {
+        let client = self.clients.get(url, asked).await?;
         let mut request = client.request(method, url.clone()).headers(headers);
         if let Some(body) = body {
             request = request.body(body);
         }
         let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
-        self.outcome(sent, call.action, url.authority())
+        self.outcome(sent, action, url.authority())
     }
 
     async fn exchange(

@@ -3,11 +3,16 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod chaos;
+mod clouds;
+mod copy;
 mod docker_registry;
 mod failures;
+mod faults;
 mod files;
 mod mirrors;
 mod pull;
 mod push;
+mod referrers;
 mod support;
 mod tls;

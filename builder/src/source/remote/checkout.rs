@@ -1,6 +1,7 @@
 //! What `git` left in a folder, made into what belongs into an image: no traces of git, and modes and times that don't
 //! depend on the machine. Links are never followed.
 
+use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,6 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 /// Brings a checkout into form. `keep_git_dir`: `.git` stays, but for what is only of this checkout; `time`: the time of
 /// every entry, in seconds since 1970.
 pub(super) fn tidy(root: &Path, keep_git_dir: bool, time: Option<i64>) -> std::io::Result<()> {
-    if keep_git_dir {
-        forget_fetch(&root.join(".git"))?;
-    }
     let mut folders = vec![root.to_owned()];
     let mut seen = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -26,6 +24,10 @@ pub(super) fn tidy(root: &Path, keep_git_dir: bool, time: Option<i64>) -> std::i
             }
             if found.is_dir() {
                 folders.push(path.clone());
+            }
+            if keep_git_dir && names_fetch(&name) && folder.join("objects").is_dir() {
+                std::fs::remove_file(&path)?;
+                continue;
             }
             set_mode(&path, &found)?;
             seen.push(path);
@@ -44,15 +46,9 @@ fn remove(path: &Path, found: &std::fs::Metadata) -> std::io::Result<()> {
     if found.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
-/// Files that say what was fetched last.
-fn forget_fetch(git_dir: &Path) -> std::io::Result<()> {
-    for name in ["FETCH_HEAD", "ORIG_HEAD"] {
-        match std::fs::remove_file(git_dir.join(name)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
+/// Whether a file of git says what was fetched last.
+fn names_fetch(name: &OsStr) -> bool {
+    name == "FETCH_HEAD" || name == "ORIG_HEAD"
 }
 
 /// The mode that a file has under the umask 022: whoever may read or run it are all, writing is its owner's.
@@ -137,6 +133,9 @@ mod tests {
             std::fs::write(root.join(name), name).unwrap();
             std::fs::set_permissions(root.join(name), Permissions::from_mode(mode)).unwrap();
         }
+        std::fs::write(root.join(".git/FETCH_HEAD"), "").unwrap();
+        tidy(root, true, None).unwrap();
+        assert!(root.join("sub/.git").exists() && !root.join(".git/FETCH_HEAD").exists());
         tidy(root, false, Some(7)).unwrap();
         let mode = |name: &str| std::fs::symlink_metadata(root.join(name)).unwrap().mode() & 0o7777;
         let modes = ["a", "x", "sub/g", "sub/deep/r", "sub"].map(mode);

@@ -196,7 +196,7 @@ impl Work<'_> {
     async fn fetch(&self) -> Result<()> {
         let format =
             if self.commit.id.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
-        self.must(&["init", "--quiet", "--template=", "--initial-branch=main", format]).await?;
+        self.must(&["init", "--quiet", "--initial-branch=main", format]).await?;
         self.must(&["remote", "add", "--", "origin", &self.op.remote]).await?;
         let id = &self.commit.id;
         let mut last = None;

@@ -84,6 +84,8 @@ impl Git {
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
             ("GIT_CONFIG_NOSYSTEM", "1"),
             ("GIT_SSH_VARIANT", "ssh"),
+            // Neither hooks nor anything else from a template, in submodules, too.
+            ("GIT_TEMPLATE_DIR", ""),
             ("GIT_TERMINAL_PROMPT", "0"),
             ("LC_ALL", "C"),
         ] {
