@@ -22,7 +22,12 @@ impl Client {
         credentials.set(host, credential.clone());
         let mut config = self.inner.config.clone();
         config.credentials = Arc::new(credentials);
-        let client = Self::new(config);
+        Self::new(config).ask_base(host).await
+    }
+
+    /// Asks for nothing in particular.
+    async fn ask_base(&self, host: &str) -> Result<(), Error> {
+        let client = self;
         let endpoint = client.inner.config.hosts.upstream(host);
         let action = format!("log in to `{host}`");
         let call = Call {
@@ -37,6 +42,20 @@ impl Client {
             attempts: client.inner.config.retry.attempts,
         };
         client.inner.transport.send(&call).await.map(|_| ())
+    }
+
+    /// Asks whether `host` is a registry, and whether it answers those who show nothing.
+    ///
+    /// # Errors
+    /// Why it could not be asked, or that it is no registry.
+    pub async fn check_anonymous(&self, host: &str) -> Result<bool, Error> {
+        let mut config = self.inner.config.clone();
+        config.credentials = Arc::new(crate::credentials::NoCredentials);
+        match Self::new(config).ask_base(host).await {
+            Ok(()) => Ok(true),
+            Err(Error::Unauthorized { .. } | Error::Denied { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Checks a user's secret with `host` and stores it. Says whether a helper keeps it, rather than the file.

@@ -70,6 +70,9 @@ async fn build(
     let result = engine::build(plan.request.clone(), &settings, setting.env, identity, sink, canceled).await;
     let ended = progress.finish();
     warn(&plan, &ended, setting);
+    if matches!(plan.progress, Mode::Plain | Mode::Tty) {
+        settings.heard.tell(setting.printer);
+    }
     finish(&plan, &result?, &ended, platforms, setting)
 }
 
