@@ -56,6 +56,12 @@ impl Daemon {
         })
     }
 
+    /// Docker, if one is there that answers.
+    pub(crate) fn running(env: &Env) -> Option<Self> {
+        let daemon = Self::named("docker", env).ok()?;
+        daemon.get("/version").map(|_| daemon)
+    }
+
     /// Has it take images. Layers that it has already are not sent, where it can do without them. Gives its own words.
     pub(crate) fn load(&self, store: &Store, images: &[Stored]) -> Result<String, Failure> {
         let without = self.layers_it_has(store, images).unwrap_or_default();
@@ -76,10 +82,19 @@ impl Daemon {
 
     fn refused(&self, answer: &Answer) -> Failure {
         let (place, said) = (self.socket.display(), words(&answer.body));
-        Failure::message(format!("the daemon at `{place}` did not take the image: {} {}", answer.status, said.trim()))
+        Failure::message(format!(
+            "the daemon at `{place}` did not take the image: {} {}",
+            answer.status,
+            said.trim()
+        ))
     }
 
-    fn send_archive(&self, store: &Store, images: &[Stored], without: &HashSet<Digest>) -> Result<Answer, Failure> {
+    fn send_archive(
+        &self,
+        store: &Store,
+        images: &[Stored],
+        without: &HashSet<Digest>,
+    ) -> Result<Answer, Failure> {
         let mut stream = self.connect()?;
         let head = "POST /images/load?quiet=1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-tar\r\n\
                     Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
@@ -136,7 +151,8 @@ impl Daemon {
                 io::ErrorKind::PermissionDenied => "add yourself to the group that owns the socket",
                 _ => "check that the daemon is running",
             };
-            let message = format!("can't reach the daemon at `{}`: {}", self.socket.display(), io_text(&error));
+            let message =
+                format!("can't reach the daemon at `{}`: {}", self.socket.display(), io_text(&error));
             Failure::hinted(message, hint)
         })
     }
@@ -248,7 +264,11 @@ fn words(body: &str) -> String {
 }
 
 fn messages(body: &str) -> impl Iterator<Item = Value> {
-    serde_json::Deserializer::from_str(body).into_iter::<Value>().map_while(Result::ok).collect::<Vec<_>>().into_iter()
+    serde_json::Deserializer::from_str(body)
+        .into_iter::<Value>()
+        .map_while(Result::ok)
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 #[cfg(test)]
@@ -259,7 +279,8 @@ mod tests {
     fn reads_answers() {
         let read = |text: &str| read_answer(text.as_bytes()).map(|answer| (answer.status, answer.body));
         assert_eq!(
-            read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n").unwrap(),
+            read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n")
+                .unwrap(),
             (200, "hello!".into())
         );
         assert_eq!(read("HTTP/1.0 404 x\r\n\r\nno").unwrap(), (404, "no".into()));

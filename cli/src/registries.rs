@@ -93,7 +93,11 @@ pub(crate) fn hosts(settings: &Settings, env: &Env) -> Result<HostConfig, Failur
         add(&path, HostConfig::add_registries_conf);
     }
     add(Path::new("/etc/docker/daemon.json"), HostConfig::add_daemon_json);
-    for path in user_folder(env).map(|folder| folder.join("buildkit/buildkitd.toml")).into_iter().chain([PathBuf::from("/etc/buildkit/buildkitd.toml")]) {
+    for path in user_folder(env)
+        .map(|folder| folder.join("buildkit/buildkitd.toml"))
+        .into_iter()
+        .chain([PathBuf::from("/etc/buildkit/buildkitd.toml")])
+    {
         add(&path, HostConfig::add_toml);
     }
     for folder in CERTS {

@@ -53,7 +53,10 @@ impl Template {
                 Piece::Field { path, json } => {
                     let found = look(value, path).ok_or_else(|| {
                         let near = names(value).join("`, `");
-                        Failure::hinted(format!("there is no field `{}`", path.join(".")), format!("fields: `{near}`"))
+                        Failure::hinted(
+                            format!("there is no field `{}`", path.join(".")),
+                            format!("fields: `{near}`"),
+                        )
                     })?;
                     match found {
                         Value::String(own) if !json => text.push_str(own),
@@ -69,9 +72,9 @@ impl Template {
 
 fn look<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, name| match value {
-        Value::Object(map) => {
-            map.get(name).or_else(|| map.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, v)| v))
-        }
+        Value::Object(map) => map
+            .get(name)
+            .or_else(|| map.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, v)| v)),
         Value::Array(list) => list.get(name.parse::<usize>().ok()?),
         _ => None,
     })

@@ -249,8 +249,9 @@ impl HostConfig {
     /// Whether any certificate of `host` is taken.
     pub(crate) fn is_insecure(&self, host: &str) -> bool {
         let own = self.get(host).is_some_and(|settings| settings.insecure);
-        own || address_of(host)
-            .is_some_and(|address| self.insecure_networks.iter().any(|(network, _)| network.contains(address)))
+        own || address_of(host).is_some_and(|address| {
+            self.insecure_networks.iter().any(|(network, _)| network.contains(address))
+        })
     }
 
     /// The mirrors of `domain` for a repository, in the order to ask them.

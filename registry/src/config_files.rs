@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::config::{ConfigError, HUB, HostConfig, HostSettings, MirrorAddress, Network, Rewrite, RewriteMirror};
+use crate::config::{
+    ConfigError, HUB, HostConfig, HostSettings, MirrorAddress, Network, Rewrite, RewriteMirror,
+};
 use crate::types::null_is_default;
 
 /// Which pulls a mirror is for.
@@ -97,7 +99,13 @@ impl HostConfig {
             };
             mirrors.push(RewriteMirror { address, pulls });
         }
-        self.rewrites.push(Rewrite { prefix, location, mirrors, blocked: table.blocked, origin: origin.into() });
+        self.rewrites.push(Rewrite {
+            prefix,
+            location,
+            mirrors,
+            blocked: table.blocked,
+            origin: origin.into(),
+        });
         Ok(())
     }
 
@@ -153,7 +161,10 @@ mod tests {
     use crate::config::Endpoint;
 
     fn shown(endpoints: &[Endpoint], repository: &str) -> Vec<String> {
-        endpoints.iter().map(|e| format!("{}://{}/{}", e.scheme(), e.api_host, e.repository(repository))).collect()
+        endpoints
+            .iter()
+            .map(|e| format!("{}://{}/{}", e.scheme(), e.api_host, e.repository(repository)))
+            .collect()
     }
 
     fn asked(config: &HostConfig, domain: &str, repository: &str, by_digest: bool) -> Vec<String> {
@@ -204,7 +215,10 @@ mod tests {
         );
         assert!(config.get("inner.example").unwrap().insecure);
         assert_eq!(asked(&config, "a.old.example", "x", false), ["https://new.example/x"]);
-        assert_eq!(asked(&config, "docker.io", "libraryx/a", false)[0], "https://mirror.example/hub/libraryx/a");
+        assert_eq!(
+            asked(&config, "docker.io", "libraryx/a", false)[0],
+            "https://mirror.example/hub/libraryx/a"
+        );
         assert!(matches!(config.mirrors("gone.example", "x", false), Err(ConfigError::Blocked { .. })));
         assert!(config.add_registries_conf("[registries.search]\nregistries = []", "f").is_err());
         assert!(config.add_registries_conf("[[registry]]\ninsecure = true", "f").is_err());
@@ -237,9 +251,15 @@ mod tests {
 
     #[test]
     fn what_is_there_goes_first() {
-        let mut config = HostConfig::from_toml("[registry.\"docker.io\"]\nmirrors = [\"ours.example\"]").unwrap();
+        let mut config =
+            HostConfig::from_toml("[registry.\"docker.io\"]\nmirrors = [\"ours.example\"]").unwrap();
         config.add_daemon_json(r#"{"registry-mirrors": ["https://theirs.example"]}"#, "d").unwrap();
-        config.add_registries_conf("[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"x\"", "r").unwrap();
+        config
+            .add_registries_conf(
+                "[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"x\"",
+                "r",
+            )
+            .unwrap();
         config.add_toml("[registry.\"docker.io\"]\nhttp = true\n[registry.a]\nhttp = true", "b").unwrap();
         assert_eq!(asked(&config, "docker.io", "a", false)[0], "https://ours.example/a");
         assert_eq!(asked(&config, "a", "b", false), ["http://a/b"]);

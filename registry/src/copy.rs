@@ -102,8 +102,12 @@ impl Client {
         listener: &Listener,
         counts: &mut (usize, usize),
     ) -> Result<(), Error> {
-        let mut blobs: Vec<Descriptor> =
-            image.layers.iter().filter(|layer| !media_type::is_foreign_layer(&layer.media_type)).cloned().collect();
+        let mut blobs: Vec<Descriptor> = image
+            .layers
+            .iter()
+            .filter(|layer| !media_type::is_foreign_layer(&layer.media_type))
+            .cloned()
+            .collect();
         blobs.push(image.config.clone());
         blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size)); // the largest decide how long it takes
         let mut tasks = JoinSet::new();

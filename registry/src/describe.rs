@@ -41,7 +41,8 @@ impl HostConfig {
     pub fn describe(&self, host: &str, repository: &str) -> Result<HostReport, ConfigError> {
         let mut endpoints = self.mirrors(host, repository, true)?;
         endpoints.push(self.upstream_of(host, repository));
-        let endpoints: Vec<EndpointReport> = endpoints.iter().map(|endpoint| self.endpoint(endpoint)).collect();
+        let endpoints: Vec<EndpointReport> =
+            endpoints.iter().map(|endpoint| self.endpoint(endpoint)).collect();
         let rewrite = self.rewrite(host, repository).map(|rewrite| rewrite.origin.clone());
         Ok(HostReport {
             host: host.into(),

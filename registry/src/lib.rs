@@ -45,13 +45,13 @@ mod verify;
 
 pub use client::{Client, ClientConfig, Limits};
 pub use config::{ConfigError, HostConfig, HostSettings, KeyPair, Proxies, TlsRoots, is_loopback};
+pub use copy::{Copied, CopyEvent};
 pub use credentials::{
     AuthFile, AuthFiles, ChainedCredentials, CloudCredentials, CloudSettings, Credential, CredentialError,
     CredentialFuture, Credentials, Helpers, LoginStore, Looked, NoCredentials, StaticCredentials, Target,
 };
-pub use error::Error;
-pub use copy::{CopyEvent, Copied};
 pub use describe::{EndpointReport, HostReport};
+pub use error::Error;
 pub use file::{Fetched, FileRequest, Validators};
 pub use notice::{Notice, Notices};
 pub use oci_spec::image::Digest;

@@ -22,14 +22,12 @@ impl Client {
         credentials.set(host, credential.clone());
         let mut config = self.inner.config.clone();
         config.credentials = Arc::new(credentials);
-        Self::new(config).ask_base(host).await
+        Self::new(config).ask_base(host, &format!("log in to `{host}`")).await
     }
 
     /// Asks for nothing in particular.
-    async fn ask_base(&self, host: &str) -> Result<(), Error> {
-        let client = self;
-        let endpoint = client.inner.config.hosts.upstream(host);
-        let action = format!("log in to `{host}`");
+    async fn ask_base(&self, host: &str, action: &str) -> Result<(), Error> {
+        let endpoint = self.inner.config.hosts.upstream(host);
         let call = Call {
             url: base(&endpoint)?,
             endpoint: &endpoint,
@@ -38,10 +36,10 @@ impl Client {
             method: Method::GET,
             headers: HeaderMap::new(),
             payload: Payload::None,
-            action: &action,
-            attempts: client.inner.config.retry.attempts,
+            action,
+            attempts: self.inner.config.retry.attempts,
         };
-        client.inner.transport.send(&call).await.map(|_| ())
+        self.inner.transport.send(&call).await.map(|_| ())
     }
 
     /// Asks whether `host` is a registry, and whether it answers those who show nothing.
@@ -51,7 +49,7 @@ impl Client {
     pub async fn check_anonymous(&self, host: &str) -> Result<bool, Error> {
         let mut config = self.inner.config.clone();
         config.credentials = Arc::new(crate::credentials::NoCredentials);
-        match Self::new(config).ask_base(host).await {
+        match Self::new(config).ask_base(host, &format!("ask `{host}`")).await {
             Ok(()) => Ok(true),
             Err(Error::Unauthorized { .. } | Error::Denied { .. }) => Ok(false),
             Err(error) => Err(error),

@@ -49,18 +49,20 @@ impl Client {
             action: &action,
             attempts: self.inner.config.retry.attempts,
         };
-        let (mut entries, filtered) = match self.inner.transport.read(&call, self.inner.config.limits.manifest_size).await {
-            Ok((response, bytes)) => {
-                let filtered = text(&response, &FILTERS).is_some_and(|applied| applied.contains("artifactType"));
-                let descriptor =
-                    Descriptor::new(media_type::OCI_INDEX, verify::digest_of(&bytes), bytes.len() as u64);
-                (Manifest { descriptor, bytes }.index()?.manifests, filtered)
-            }
-            Err(Error::NotFound { .. } | Error::Status { status: 400 | 405, .. }) => {
-                (self.fallback(reference, digest).await?.manifests, false)
-            }
-            Err(error) => return Err(error),
-        };
+        let (mut entries, filtered) =
+            match self.inner.transport.read(&call, self.inner.config.limits.manifest_size).await {
+                Ok((response, bytes)) => {
+                    let filtered =
+                        text(&response, &FILTERS).is_some_and(|applied| applied.contains("artifactType"));
+                    let descriptor =
+                        Descriptor::new(media_type::OCI_INDEX, verify::digest_of(&bytes), bytes.len() as u64);
+                    (Manifest { descriptor, bytes }.index()?.manifests, filtered)
+                }
+                Err(Error::NotFound { .. } | Error::Status { status: 400 | 405, .. }) => {
+                    (self.fallback(reference, digest).await?.manifests, false)
+                }
+                Err(error) => return Err(error),
+            };
         if let Some(kind) = artifact_type.filter(|_| !filtered) {
             entries.retain(|entry| entry.artifact_type.as_deref() == Some(kind));
         }

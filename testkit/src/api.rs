@@ -16,7 +16,8 @@ impl State {
 
     /// Notes that an answer was sent whole.
     pub(crate) fn sent(&mut self, request: &Request, status: u16) {
-        let Some((repository, _)) = request.path.trim_start_matches("/v2/").split_once("/blobs/uploads/") else {
+        let Some((repository, _)) = request.path.trim_start_matches("/v2/").split_once("/blobs/uploads/")
+        else {
             return;
         };
         if let (201, Some(digest)) = (status, request.query.get("digest").or(request.query.get("mount"))) {
@@ -176,7 +177,9 @@ impl State {
             .manifests
             .iter()
             .filter(|((own, name), (_, bytes))| {
-                own == repository && name.starts_with("sha256:") && subject_of(bytes).as_deref() == Some(digest)
+                own == repository
+                    && name.starts_with("sha256:")
+                    && subject_of(bytes).as_deref() == Some(digest)
             })
             .map(|((_, name), (kind, bytes))| {
                 format!(r#"{{"mediaType":"{kind}","digest":"{name}","size":{}}}"#, bytes.len())

@@ -37,8 +37,13 @@ impl Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let mut request =
-            Self { method, path: path.to_owned(), query: pairs.iter().cloned().collect(), pairs, ..Self::default() };
+        let mut request = Self {
+            method,
+            path: path.to_owned(),
+            query: pairs.iter().cloned().collect(),
+            pairs,
+            ..Self::default()
+        };
         loop {
             let mut line = String::new();
             stream.read_line(&mut line).await?;

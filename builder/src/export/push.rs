@@ -14,8 +14,9 @@ type Names = Vec<Reference>;
 /// Repositories that layers can be sent to while the build still runs: one of each registry, from where the others can have
 /// them. None where the export makes other blobs of the layers than the build does.
 pub(crate) fn early_targets(exports: &[Export]) -> Result<Vec<Reference>> {
-    let is_image =
-        |e: &&Export| !matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly);
+    let is_image = |e: &&Export| {
+        !matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
+    };
     let Some(first) = exports.iter().find(is_image) else { return Ok(Vec::new()) };
     let (ExportKind::Image { push: true, .. }, false) = (&first.kind, first.image.rewrite_timestamp) else {
         return Ok(Vec::new());

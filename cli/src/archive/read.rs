@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{IMAGE_NAME, REF_NAME};
 use crate::failure::{Failure, chain};
+use crate::text::{cut, printable};
 use crate::transfer::short;
 
 /// Longest document.
@@ -22,6 +23,8 @@ const DOCUMENT_LIMIT: u64 = 16 << 20;
 const DOCUMENTS_LIMIT: u64 = 64 << 20;
 /// Most entries.
 const MOST_ENTRIES: usize = 100_000;
+/// More of a complaint is not shown, in columns.
+const LONGEST_COMPLAINT: usize = 200;
 /// Links lead to links at most so often.
 const MOST_LINKS: usize = 16;
 
@@ -59,7 +62,9 @@ struct DockerImage {
 /// Reads an archive into the store and names its images.
 pub(crate) fn load(store: &Store, input: impl Read + Send + 'static) -> Result<Vec<Loaded>, Failure> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
-        Failure::message(format!("can't read the archive: {}", chain(error)))
+        // the reader of tar files quotes what it can't read
+        let text = cut(&printable(&chain(error)), LONGEST_COMPLAINT);
+        Failure::message(format!("can't read the archive: {text}"))
     };
     let plain = garboard_layer::decompress_archive(input).map_err(|error| failed(&error))?;
     let mut archive = tar::Archive::new(plain);
@@ -142,7 +147,8 @@ impl Contents {
         let entries = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
         for (position, entry) in entries.iter().enumerate() {
             let annotation = |key: &str| entry["annotations"][key].as_str();
-            let own = annotation(IMAGE_NAME).or_else(|| annotation(REF_NAME).filter(|name| name.contains(['/', ':'])));
+            let own = annotation(IMAGE_NAME)
+                .or_else(|| annotation(REF_NAME).filter(|name| name.contains(['/', ':'])));
             let tags = docker.get(position).filter(|_| docker.len() == entries.len());
             let mut names: Vec<String> = own.map(str::to_owned).into_iter().collect();
             names.extend(tags.and_then(|image| image.repo_tags.clone()).unwrap_or_default());
@@ -157,11 +163,7 @@ impl Contents {
     }
 
     /// The images of Docker's own format, which get manifests here.
-    fn docker(
-        &self,
-        store: &Store,
-        images: &[DockerImage],
-    ) -> Result<Vec<(Option<String>, Value)>, Failure> {
+    fn docker(&self, store: &Store, images: &[DockerImage]) -> Result<Vec<(Option<String>, Value)>, Failure> {
         let mut list = Vec::new();
         for image in images {
             let missing = |path: &str| Failure::message(format!("the archive lacks `{path}`"));

@@ -41,7 +41,8 @@ pub(crate) fn write(
     for blob in blobs {
         let file = store.open_blob(&blob.digest)?;
         let size = store.blob_size(&blob.digest).unwrap_or(blob.size);
-        tar.append_data(&mut header(size, 0o644), blob_name(&blob.digest), file.take(size)).map_err(failed)?;
+        tar.append_data(&mut header(size, 0o644), blob_name(&blob.digest), file.take(size))
+            .map_err(failed)?;
     }
     let mut file = |name: &str, bytes: &[u8]| {
         tar.append_data(&mut header(bytes.len() as u64, 0o644), name, bytes).map_err(failed)

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::BuildArgs;
 use super::image_commands::{
     AuthCommand, ConfigCommand, CopyArgs, DigestArgs, LoadArgs, ManifestCommand, SaveArgs,
 };
-use super::BuildArgs;
 use crate::style::ColorChoice;
 
 /// Builds container images from Dockerfiles: no daemon, no root, no setup

@@ -32,9 +32,9 @@ fn check(args: &AuthCheckArgs, setting: &Setting<'_>) -> Result<(), Failure> {
     let credential = chosen.clone().unwrap_or_else(|| Credential::basic("", ""));
     let answer = match &chosen {
         Some(_) => runtime.block_on(client.check_login(&host, &credential)).map(|()| "accepted".to_owned()),
-        None => runtime
-            .block_on(client.check_anonymous(&host))
-            .map(|open| if open { "open to all" } else { "wants credentials for some repositories" }.to_owned()),
+        None => runtime.block_on(client.check_anonymous(&host)).map(|open| {
+            if open { "open to all" } else { "wants credentials for some repositories" }.to_owned()
+        }),
     };
     let (said, failure) = match answer {
         Ok(said) => (said, None),
@@ -156,7 +156,8 @@ fn show(args: &ConfigShowArgs, setting: &Setting<'_>) -> Result<(), Failure> {
 /// Host and repository of what may be either a registry or an image.
 fn target(text: &str) -> Result<(String, String), Failure> {
     let bare = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
-    let is_host = !bare.trim_end_matches('/').contains('/') || bare.ends_with("/v1/") || bare.ends_with("/v2/");
+    let is_host =
+        !bare.trim_end_matches('/').contains('/') || bare.ends_with("/v1/") || bare.ends_with("/v2/");
     if is_host {
         return Ok((names::registry(text).to_owned(), String::new()));
     }

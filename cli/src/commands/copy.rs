@@ -47,7 +47,10 @@ fn listener(bars: Arc<Bars>) -> impl Fn(CopyEvent) + Send + Sync + 'static {
         match event {
             CopyEvent::Blob(blob, sent) => {
                 let digest = blob.digest.to_string();
-                known.entry(digest).or_insert_with_key(|digest| bars.add(digest, blob.size)).set_position(sent);
+                known
+                    .entry(digest)
+                    .or_insert_with_key(|digest| bars.add(digest, blob.size))
+                    .set_position(sent);
             }
             CopyEvent::Done(blob, _) => {
                 known.remove(blob.digest.as_ref()).into_iter().for_each(|bar| bar.finish_and_clear());

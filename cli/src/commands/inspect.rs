@@ -100,9 +100,8 @@ async fn remote(client: &Client, reference: &Reference, wanted: Option<&Platform
         platforms = images.filter_map(|entry| entry.platform.as_ref().map(ToString::to_string)).collect();
         let entry = match wanted {
             Some(wanted) => select_platform(&index, wanted)?,
-            None => select_platform(&index, &host).or_else(|error| {
-                index.manifests.iter().find(|entry| !entry.is_attestation()).ok_or(error)
-            })?,
+            None => select_platform(&index, &host)
+                .or_else(|error| index.manifests.iter().find(|entry| !entry.is_attestation()).ok_or(error))?,
         };
         chosen = client.manifest(&reference.with_digest(entry.digest.clone())).await?;
     }

@@ -21,12 +21,16 @@ pub(crate) fn run(args: &LoadArgs, setting: &Setting<'_>) -> Result<(), Failure>
             archive::load(&store, file)?
         }
         None if io::stdin().is_terminal() => {
-            return Err(Failure::hinted("an archive can't come from a terminal", "name a file with `--input`"));
+            return Err(Failure::hinted(
+                "an archive can't come from a terminal",
+                "name a file with `--input`",
+            ));
         }
         _ => archive::load(&store, io::stdin())?,
     };
     for image in loaded {
-        let line = if args.quiet { image.digest } else { format!("{}@{}", familiar(&image.name), image.digest) };
+        let line =
+            if args.quiet { image.digest } else { format!("{}@{}", familiar(&image.name), image.digest) };
         setting.printer.line(line)?;
     }
     Ok(())

@@ -128,7 +128,8 @@ fn index(manifests: Vec<Descriptor>) -> Result<Manifest, Failure> {
         subject: None,
         annotations: std::collections::BTreeMap::new(),
     };
-    let bytes = serde_json::to_vec(&index).map_err(|error| Failure::because("can't write the index", &error))?;
+    let bytes =
+        serde_json::to_vec(&index).map_err(|error| Failure::because("can't write the index", &error))?;
     let descriptor = Descriptor::new(kind, digest_of(&bytes), bytes.len() as u64);
     Ok(Manifest { descriptor, bytes })
 }
@@ -139,8 +140,9 @@ fn inspect(args: &ManifestInspectArgs, setting: &Setting<'_>) -> Result<(), Fail
     // what was made here, and not pushed yet, is what is meant
     let store = engine::store(&settings)?;
     if let Some(image) = store.image(&reference.to_string())? {
-        let descriptor = serde_json::from_value(image.descriptor)
-            .map_err(|error| Failure::because(format_args!("can't read the descriptor of `{reference}`"), &error))?;
+        let descriptor = serde_json::from_value(image.descriptor).map_err(|error| {
+            Failure::because(format_args!("can't read the descriptor of `{reference}`"), &error)
+        })?;
         return setting.printer.data(manifest(&store, &descriptor)?.bytes);
     }
     let client = engine::client(&settings, setting.env)?;

@@ -35,9 +35,8 @@ pub(crate) fn run(args: &SaveArgs, setting: &Setting<'_>) -> Result<(), Failure>
 
 /// Writes a file under another name and renames it when it is complete.
 fn to_file(store: &Store, images: &[Stored], docker: bool, path: &Path) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        Failure::message(format!("can't write `{}`: {}", path.display(), io_text(&error)))
-    };
+    let failed =
+        |error: io::Error| Failure::message(format!("can't write `{}`: {}", path.display(), io_text(&error)));
     // devices and pipes are written as they are
     if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let mut file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;

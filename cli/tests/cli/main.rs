@@ -12,6 +12,7 @@ mod debug;
 mod full_disk;
 mod images;
 mod interrupt;
+mod move_images;
 mod registry;
 mod resting;
 mod secrets;

@@ -34,7 +34,8 @@ fn image(round: usize) -> Image {
         .collect();
     let list: Vec<String> =
         layers.iter().map(|layer| serde_json::to_string(&described(layer)).unwrap()).collect();
-    let config = serde_json::to_string(&Descriptor::new(media_type::OCI_CONFIG, digest_of(b"{}"), 2)).unwrap();
+    let config =
+        serde_json::to_string(&Descriptor::new(media_type::OCI_CONFIG, digest_of(b"{}"), 2)).unwrap();
     let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{}]}}"#, list.join(","));
     Image { layers, manifest: manifest.into_bytes() }
 }
@@ -54,10 +55,12 @@ async fn push(client: &Client, reference: &Reference, image: &Image) -> Digest {
 async fn pull(client: &Client, reference: &Reference, folder: &Path) -> usize {
     let manifest = client.manifest(reference).await.unwrap().image().unwrap();
     let downloads = manifest.layers.iter().map(async |layer| {
-        let new_sink = || tempfile::NamedTempFile::new_in(folder).map(|file| {
-            let (file, path) = file.into_parts();
-            Named(tokio::fs::File::from_std(file), path)
-        });
+        let new_sink = || {
+            tempfile::NamedTempFile::new_in(folder).map(|file| {
+                let (file, path) = file.into_parts();
+                Named(tokio::fs::File::from_std(file), path)
+            })
+        };
         let named = client.pull_blob_into(reference, layer, new_sink, &|_| ()).await.unwrap();
         named.1.persist(folder.join(layer.digest.digest())).unwrap();
     });

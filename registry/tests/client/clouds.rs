@@ -120,14 +120,17 @@ async fn ecr_on_a_machine_of_amazon() {
 async fn ecr_public_and_refusals() {
     let variables = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
     let hosts = ["api.ecr-public.us-east-1.amazonaws.com", "api.ecr.eu-west-1.amazonaws.com"];
-    let (_service, settings) = cloud(&hosts, &variables, |request| {
-        if request.headers["x-amz-target"].starts_with("Spencer") {
-            let token = STANDARD.encode("AWS:public");
-            return json(&json!({ "authorizationData": { "authorizationToken": token } }));
-        }
-        Some(Response::new(400).body(r#"{"__type":"UnrecognizedClientException","message":"The security token is invalid."}"#))
-    })
-    .await;
+    let (_service, settings) =
+        cloud(&hosts, &variables, |request| {
+            if request.headers["x-amz-target"].starts_with("Spencer") {
+                let token = STANDARD.encode("AWS:public");
+                return json(&json!({ "authorizationData": { "authorizationToken": token } }));
+            }
+            Some(Response::new(400).body(
+                r#"{"__type":"UnrecognizedClientException","message":"The security token is invalid."}"#,
+            ))
+        })
+        .await;
     assert_eq!(get(settings.clone(), "public.ecr.aws").await, Ok(Some(Credential::basic("AWS", "public"))));
     assert_eq!(
         get(settings, ECR).await.unwrap_err(),
@@ -225,7 +228,10 @@ async fn azure_with_a_service_principal() {
         }
         assert_eq!(request.path, "/oauth2/exchange");
         assert_eq!(form["grant_type"], "access_token");
-        assert_eq!((form["service"].as_str(), form["access_token"].as_str()), ("team.azurecr.io", "directory"));
+        assert_eq!(
+            (form["service"].as_str(), form["access_token"].as_str()),
+            ("team.azurecr.io", "directory")
+        );
         json(&json!({ "refresh_token": "refresh" }))
     })
     .await;

@@ -137,8 +137,7 @@ async fn more_bytes_than_the_descriptor_says() {
     let registry = FakeRegistry::start().await;
     registry.add_blob("a", b"content");
     registry.fault("GET", "/blobs/", 1, Fault::Overlong(b"and more".to_vec()));
-    let error =
-        client().blob_bytes(&registry.reference("a"), &layer(b"content"), 100).await.unwrap_err();
+    let error = client().blob_bytes(&registry.reference("a"), &layer(b"content"), 100).await.unwrap_err();
     assert!(matches!(error, Error::SizeMismatch { expected: 7, actual: 15, .. }), "{error}");
 }
 
@@ -148,8 +147,7 @@ async fn damaged_bytes() {
     registry.add_blob("a", b"content");
     registry.add_manifest("a", "1", b"{}");
     registry.fault("GET", "/", 2, Fault::Damaged);
-    let error =
-        client().blob_bytes(&registry.reference("a"), &layer(b"content"), 100).await.unwrap_err();
+    let error = client().blob_bytes(&registry.reference("a"), &layer(b"content"), 100).await.unwrap_err();
     assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
     let error = client().manifest(&registry.reference("a:1")).await.unwrap_err();
     assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");

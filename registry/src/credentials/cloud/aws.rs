@@ -89,7 +89,12 @@ fn service_of(registry: &str) -> Service {
     let region = parts.next().unwrap_or_default().to_owned();
     let end = if registry.ends_with(".cn") { "amazonaws.com.cn" } else { "amazonaws.com" };
     let host = if fips { format!("ecr-fips.{region}.{end}") } else { format!("api.ecr.{region}.{end}") };
-    Service { host, region, name: "ecr", target: "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken" }
+    Service {
+        host,
+        region,
+        name: "ecr",
+        target: "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken",
+    }
 }
 
 /// Keys, in the order in which Amazon's tools look: environment, web identity, file, container, machine.
@@ -150,7 +155,11 @@ async fn by_web_identity(
         let missing = || web.problem(&format!("{what}: the answer lacks `{name}`"));
         inner.map(|(value, _)| value.trim().to_owned()).ok_or_else(missing)
     };
-    Ok(Keys { access: tag("AccessKeyId")?, secret: tag("SecretAccessKey")?, session: Some(tag("SessionToken")?) })
+    Ok(Keys {
+        access: tag("AccessKeyId")?,
+        secret: tag("SecretAccessKey")?,
+        session: Some(tag("SessionToken")?),
+    })
 }
 
 /// The file that `aws configure` writes.

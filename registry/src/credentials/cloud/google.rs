@@ -131,7 +131,9 @@ async fn subject_token(web: &Web<'_>, file: &Value) -> Result<String, Credential
         }
         web.text("get the token of the identity provider", ask).await?
     } else {
-        return Err(web.problem("the identity provider in Google's credential file is of a kind that is not known"));
+        return Err(
+            web.problem("the identity provider in Google's credential file is of a kind that is not known")
+        );
     };
     match source["format"]["subject_token_field_name"].as_str() {
         Some(name) => {

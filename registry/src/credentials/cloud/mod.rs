@@ -120,11 +120,7 @@ impl CloudCredentials {
             return Ok(Some(credential));
         }
         let Some(cloud) = cloud_of(target.host) else { return Ok(None) };
-        let web = web::Web {
-            wire: &self.wire,
-            endpoints: &self.settings.endpoints,
-            host: target.host,
-        };
+        let web = web::Web { wire: &self.wire, endpoints: &self.settings.endpoints, host: target.host };
         match cloud {
             Cloud::Ecr | Cloud::EcrPublic => aws::ecr(self, &web, target.host).await,
             Cloud::Google => google::token(self, &web).await,
@@ -170,7 +166,9 @@ fn cloud_of(host: &str) -> Option<Cloud> {
         "ghcr.io" | "docker.pkg.github.com" => Cloud::GitHub,
         "gcr.io" => Cloud::Google,
         _ if host.ends_with(".gcr.io") || host.ends_with("-docker.pkg.dev") => Cloud::Google,
-        _ if [".azurecr.io", ".azurecr.cn", ".azurecr.us"].iter().any(|end| host.ends_with(end)) => Cloud::Azure,
+        _ if [".azurecr.io", ".azurecr.cn", ".azurecr.us"].iter().any(|end| host.ends_with(end)) => {
+            Cloud::Azure
+        }
         _ if aws && (host.contains(".dkr.ecr.") || host.contains(".dkr.ecr-fips.")) => Cloud::Ecr,
         _ => return None,
     })

@@ -29,16 +29,13 @@ impl Signed<'_> {
         headers.sort_unstable();
         let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
         let names = names.join(";");
-        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
-        let request =
-            format!("{}\n/\n\n{lines}\n{names}\n{}", self.method, hex(&Sha256::digest(self.body)));
+        let lines: String =
+            headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+        let request = format!("{}\n/\n\n{lines}\n{names}\n{}", self.method, hex(&Sha256::digest(self.body)));
         let day = self.time.split('T').next().unwrap_or_default();
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
-        let text = format!(
-            "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
-            self.time,
-            hex(&Sha256::digest(request.as_bytes()))
-        );
+        let text =
+            format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", self.time, hex(&Sha256::digest(request.as_bytes())));
         let mut key = format!("AWS4{}", keys.secret).into_bytes();
         for part in [day, self.region, self.service, "aws4_request"] {
             key = mac(&key, part.as_bytes());

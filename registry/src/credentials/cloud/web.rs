@@ -82,10 +82,19 @@ impl Web<'_> {
                 Ok((status, body)) if status.is_success() => return Ok(body),
                 Ok((status, body)) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                     let message = said(&body);
-                    Error::Status { action: what.into(), host: self.host.into(), status: status.as_u16(), message }
+                    Error::Status {
+                        action: what.into(),
+                        host: self.host.into(),
+                        status: status.as_u16(),
+                        message,
+                    }
                 }
                 Ok((status, body)) => {
-                    return Err(self.problem(&format!("{what}: it answered {}: {}", status.as_u16(), said(&body))));
+                    return Err(self.problem(&format!(
+                        "{what}: it answered {}: {}",
+                        status.as_u16(),
+                        said(&body)
+                    )));
                 }
                 Err(error) => error,
             };
@@ -103,9 +112,16 @@ impl Web<'_> {
     }
 
     /// A text in an answer.
-    pub(super) fn field<'v>(&self, what: &str, value: &'v Value, name: &str) -> Result<&'v str, CredentialError> {
+    pub(super) fn field<'v>(
+        &self,
+        what: &str,
+        value: &'v Value,
+        name: &str,
+    ) -> Result<&'v str, CredentialError> {
         let text = value.pointer(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.ok_or_else(|| self.problem(&format!("{what}: the answer lacks `{}`", name.trim_start_matches('/'))))
+        text.ok_or_else(|| {
+            self.problem(&format!("{what}: the answer lacks `{}`", name.trim_start_matches('/')))
+        })
     }
 
     pub(super) fn problem(&self, problem: &str) -> CredentialError {
