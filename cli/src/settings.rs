@@ -50,7 +50,9 @@ impl Heard {
     /// Prints what was heard so far, as warnings.
     pub(crate) fn tell(&self, printer: &Printer) {
         let list = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        list.iter().for_each(|text| printer.warn(text));
+        for text in list {
+            printer.warn(&text);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! What an archive says is not believed: blobs are hashed, documents bounded, and an image gets its name only when all of
 //! it is there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Write as _};
 use std::path::{Component, Path};
 
@@ -77,7 +77,7 @@ pub(crate) fn load(store: &Store, input: impl Read + Send + 'static) -> Result<V
     }
     let docker = contents.docker_images()?;
     let images = match contents.documents.get("index.json") {
-        Some(index) => contents.layout(index, &docker)?,
+        Some(index) => Contents::layout(index, &docker)?,
         None => contents.docker(store, &docker)?,
     };
     if images.is_empty() {
@@ -140,7 +140,7 @@ impl Contents {
     }
 
     /// The images of an OCI layout. Where its index doesn't name them, Docker's list may.
-    fn layout(&self, index: &[u8], docker: &[DockerImage]) -> Result<Vec<(Option<String>, Value)>, Failure> {
+    fn layout(index: &[u8], docker: &[DockerImage]) -> Result<Vec<(Option<String>, Value)>, Failure> {
         let index: Value = serde_json::from_slice(index)
             .map_err(|error| Failure::because("can't read `index.json` in the archive", &error))?;
         let mut list = Vec::new();
@@ -211,16 +211,16 @@ impl Contents {
 
 /// A descriptor once for each name, in full; once without where there is none.
 fn named(names: &[String], descriptor: &Value) -> Vec<(Option<String>, Value)> {
-    let full: BTreeMap<String, ()> = names
+    let full: BTreeSet<String> = names
         .iter()
         .filter_map(|name| name.parse::<Reference>().ok())
         .filter(|name| name.digest().is_none())
-        .map(|name| (name.to_string(), ()))
+        .map(|name| name.to_string())
         .collect();
     if full.is_empty() {
         return vec![(None, descriptor.clone())];
     }
-    full.into_keys().map(|name| (Some(name), descriptor.clone())).collect()
+    full.into_iter().map(|name| (Some(name), descriptor.clone())).collect()
 }
 
 /// A path without `.`, `..` and a slash at its start.

@@ -31,10 +31,8 @@ pub(crate) fn run(args: &PushArgs, setting: &Setting<'_>) -> Result<(), Failure>
         let pushed = runtime.block_on(push(&client, &store, repository, &image, &before, &bars));
         bars.finish();
         let (digest, sent) = pushed?;
-        lines.extend(repository.iter().map(|name| match args.quiet {
-            true => digest.clone(),
-            false => format!("{}@{digest}: {sent} blobs sent", familiar(&name.to_string())),
-        }));
+        let line = |name: &Reference| format!("{}@{digest}: {sent} blobs sent", familiar(&name.to_string()));
+        lines.extend(repository.iter().map(|name| if args.quiet { digest.clone() } else { line(name) }));
     }
     settings.heard.tell(setting.printer);
     if args.quiet {
