@@ -163,6 +163,7 @@ impl Engine {
                         .map_or(&ImageAttributes::default(), |e| &e.image),
                 )
             }),
+            push: crate::export::early_targets(&exports)?,
             copy_trees: self.options.copy_trees,
         };
         let solver = Arc::new(Solver::new(
@@ -176,7 +177,11 @@ impl Engine {
         ));
         solver.ask_ahead();
         let wanted = solver.results(images.iter().map(|i| i.op).collect());
-        let trees = unless_canceled(cancel, wanted).await;
+        let trees = tokio::select! {
+            biased;
+            trees = unless_canceled(cancel, wanted) => trees,
+            refused = solver.push_refused() => Err(refused),
+        };
         if trees.is_err() {
             // Whatever else runs is of no use any more.
             cancel.cancel();

@@ -71,6 +71,7 @@ impl Layers {
     /// The tree as its tables of contents tell it.
     pub(crate) async fn view(&self, tree: &Tree) -> Result<TreeView> {
         let mut tocs: Vec<Arc<Toc>> = Vec::with_capacity(tree.layers.len());
+        let _fetching = self.fetch_ahead(tree, |layers, id| Ok(layers.store.toc(id)?.is_some()));
         for layer in &tree.layers {
             let toc = self.store.toc(&layer.id).attempt(|| format!("failed to read layer {}", layer.id))?;
             let toc = match toc {
@@ -86,6 +87,9 @@ impl Layers {
     pub(crate) async fn folders(&self, tree: &Tree) -> Result<Vec<LayerFolder>> {
         let mut tocs: Vec<Arc<Toc>> = Vec::with_capacity(tree.layers.len());
         let mut folders = Vec::with_capacity(tree.layers.len());
+        let _fetching = self.fetch_ahead(tree, |layers, id| {
+            Ok(layers.store.layer(id)?.is_none_or(|info| info.folder.is_some()))
+        });
         for layer in &tree.layers {
             if self.info(&layer.id)?.folder.is_none() {
                 self.unpack(&layer.id, &TreeView::new(tocs.clone())).await?;
@@ -100,6 +104,28 @@ impl Layers {
             tocs.push(toc);
         }
         Ok(folders)
+    }
+
+    /// Fetches the layers that have to be unpacked beside each other, while the lowest is unpacked already: each needs
+    /// those below it to be unpacked, but not to be fetched. Ends with the value.
+    fn fetch_ahead(
+        &self,
+        tree: &Tree,
+        is_there: fn(&Self, &LayerId) -> std::result::Result<bool, garboard_cache::CacheError>,
+    ) -> tokio::task::JoinSet<()> {
+        let mut tasks = tokio::task::JoinSet::new();
+        let absent = tree.layers.iter().filter(|layer| !is_there(self, &layer.id).unwrap_or(true));
+        // the first one is fetched by whoever unpacks it
+        for layer in absent.skip(1) {
+            let (this, id) = (self.clone(), layer.id.clone());
+            tasks.spawn(async move {
+                // A failure comes up again when the layer is unpacked.
+                if let Ok(info) = this.info(&id) {
+                    drop(this.fetch(&info).await);
+                }
+            });
+        }
+        tasks
     }
 
     /// The folder of one layer; it must have been made.

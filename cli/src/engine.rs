@@ -6,9 +6,7 @@ use std::sync::Arc;
 use garboard_builder::{BuildOutcome, BuildRequest, Cancel, Engine, EngineOptions, GitProgram};
 use garboard_cache::{OpenOptions, PruneOptions, Store};
 use garboard_layer::Ids;
-use garboard_registry::{
-    AuthFile, AuthFiles, Client, ClientConfig, Helpers, HostConfig, Platform, Proxies, TlsRoots,
-};
+use garboard_registry::{AuthFile, AuthFiles, Helpers, Platform};
 use garboard_sandbox::{Enter, Identity};
 use tokio::sync::Notify;
 
@@ -18,8 +16,7 @@ use crate::progress::Sink;
 use crate::settings::Settings;
 use crate::{docker, printer::Printer};
 
-/// Where registries' own certificates lie by convention.
-const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+pub(crate) use crate::registries::{client, cloud, hosts};
 
 /// Does the work of a process that the sandbox started; returns where this is an ordinary one.
 pub(crate) fn dispatch() {
@@ -115,39 +112,6 @@ pub(crate) fn auth_files(env: &Env) -> AuthFiles {
     let search = env.raw(env::PATH).map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
     let helpers = Helpers { search, ..Helpers::default() };
     AuthFiles { inline: env.filled(env::DOCKER_AUTH_CONFIG).map(str::to_owned), files, helpers }
-}
-
-/// The settings of registries from `garboard.toml` and the conventional folders.
-pub(crate) fn hosts(settings: &Settings) -> Result<HostConfig, Failure> {
-    let mut hosts = match &settings.file {
-        Some((path, text)) => HostConfig::from_toml(text).map_err(|error| {
-            Failure::because(format_args!("can't read the configuration `{}`", path.display()), &error)
-        })?,
-        None => HostConfig::default(),
-    };
-    for folder in CERTS {
-        hosts.add_certs_dir(folder.into());
-    }
-    Ok(hosts)
-}
-
-/// The registry client.
-pub(crate) fn client(settings: &Settings, env: &Env) -> Result<Client, Failure> {
-    let proxies = Proxies {
-        http: env.first(&env::HTTP_PROXY).or_else(|| env.first(&env::ALL_PROXY)).map(str::to_owned),
-        https: env.first(&env::HTTPS_PROXY).or_else(|| env.first(&env::ALL_PROXY)).map(str::to_owned),
-        no_proxy: env.first(&env::NO_PROXY).map(str::to_owned),
-    };
-    let roots = TlsRoots { files: env.path(env::SSL_CERT_FILE).into_iter().collect(), ..TlsRoots::default() };
-    Ok(Client::new(ClientConfig {
-        hosts: hosts(settings)?,
-        credentials: Arc::new(auth_files(env)),
-        headers: docker::http_headers(env),
-        user_agent: concat!("garboard/", env!("CARGO_PKG_VERSION")).to_owned(),
-        proxies,
-        roots,
-        ..ClientConfig::default()
-    }))
 }
 
 /// The `git` program, and what it gets of the environment.

@@ -10,6 +10,12 @@ use std::path::PathBuf;
 pub(crate) const GARBOARD_ROOT: &str = "GARBOARD_ROOT";
 /// Configuration file, where `--config` doesn't say it.
 pub(crate) const GARBOARD_CONFIG: &str = "GARBOARD_CONFIG";
+/// Credentials of registries, `user:password@registry`, with blanks between several.
+pub(crate) const GARBOARD_REGISTRY_AUTH: &str = "GARBOARD_REGISTRY_AUTH";
+/// Address of Docker's daemon.
+pub(crate) const DOCKER_HOST: &str = "DOCKER_HOST";
+/// Podman's file about registries.
+pub(crate) const CONTAINERS_REGISTRIES_CONF: &str = "CONTAINERS_REGISTRIES_CONF";
 /// Copies trees instead of mounting overlay file systems.
 pub(crate) const GARBOARD_COPY_TREES: &str = "GARBOARD_COPY_TREES";
 /// The user's home folder.
@@ -93,6 +99,21 @@ impl Env {
     /// A variable that holds a path; an empty one is like none.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.raw(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// Variables by name; a name that ends in `*` stands for all that begin so.
+    pub(crate) fn matching(&self, names: &[&str]) -> BTreeMap<String, String> {
+        let fits = |variable: &str| {
+            names.iter().any(|name| match name.strip_suffix('*') {
+                Some(begin) => variable.starts_with(begin),
+                None => variable == *name,
+            })
+        };
+        let texts = self.variables.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+        texts
+            .filter(|(name, _)| fits(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// The value as it is.

@@ -6,8 +6,10 @@
 
 mod access;
 mod answer;
+mod archive;
 mod args;
 mod commands;
+mod daemon;
 mod docker;
 mod engine;
 mod env;
@@ -15,13 +17,16 @@ mod exit;
 mod failure;
 mod interrupt;
 mod names;
+mod parts;
 mod printer;
 mod progress;
+mod registries;
 mod report;
 mod settings;
 mod stored;
 mod style;
 mod table;
+mod template;
 mod text;
 mod transfer;
 

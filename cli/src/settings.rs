@@ -1,12 +1,16 @@
 //! Where the configuration and the store are, and what the configuration says.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use garboard_registry::Credential;
 use serde::Deserialize;
 
 use crate::args::{GlobalArgs, bytes};
 use crate::env::{self, Env};
 use crate::failure::{Failure, io_text};
+use crate::names;
+use crate::printer::Printer;
 
 /// Largest configuration file.
 const LIMIT: u64 = 1 << 20;
@@ -24,6 +28,32 @@ pub(crate) struct Settings {
     pub(crate) store: StoreSettings,
     /// Top-level tables that nobody reads.
     pub(crate) unknown: Vec<String>,
+    /// Credentials that were given as such, by registry.
+    pub(crate) registry_auth: Vec<(String, Credential)>,
+    /// What users should hear once there is room for it.
+    pub(crate) heard: Heard,
+}
+
+/// Remarks that wait until the display is done.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    /// Keeps a remark, once.
+    pub(crate) fn note(&self, text: String) {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !list.contains(&text) {
+            list.push(text);
+        }
+    }
+
+    /// Prints what was heard so far, as warnings.
+    pub(crate) fn tell(&self, printer: &Printer) {
+        let list = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for text in list {
+            printer.warn(&text);
+        }
+    }
 }
 
 /// The file's tables, as far as this program reads them. Registries' tables are read by the registry client.
@@ -66,8 +96,23 @@ impl Settings {
         };
         let store = tables.store.resolve()?;
         let root = root(global.root.as_deref(), tables.root, env, rustix::process::geteuid().is_root())?;
-        Ok(Self { root, file, store, unknown })
+        let given = env.filled(env::GARBOARD_REGISTRY_AUTH).unwrap_or_default().split_whitespace();
+        let given = global.registry_auth.iter().map(String::as_str).chain(given);
+        let registry_auth = given.map(registry_auth).collect::<Result<_, _>>()?;
+        Ok(Self { root, file, store, unknown, registry_auth, heard: Heard::default() })
     }
+}
+
+/// Reads `user:password@registry`. The password may have any sign in it.
+fn registry_auth(text: &str) -> Result<(String, Credential), Failure> {
+    let parts = text.rsplit_once('@').and_then(|(login, host)| Some((login.split_once(':')?, host)));
+    let Some(((user, password), host)) = parts.filter(|(_, host)| !host.is_empty()) else {
+        return Err(Failure::hinted(
+            "can't read the value of `--registry-auth`",
+            "it is `USER:PASSWORD@REGISTRY`",
+        ));
+    };
+    Ok((names::registry(host).to_owned(), Credential::basic(user, password)))
 }
 
 impl StoreTable {

@@ -22,9 +22,12 @@ impl Client {
         credentials.set(host, credential.clone());
         let mut config = self.inner.config.clone();
         config.credentials = Arc::new(credentials);
-        let client = Self::new(config);
-        let endpoint = client.inner.config.hosts.upstream(host);
-        let action = format!("log in to `{host}`");
+        Self::new(config).ask_base(host, &format!("log in to `{host}`")).await
+    }
+
+    /// Asks for nothing in particular.
+    async fn ask_base(&self, host: &str, action: &str) -> Result<(), Error> {
+        let endpoint = self.inner.config.hosts.upstream(host);
         let call = Call {
             url: base(&endpoint)?,
             endpoint: &endpoint,
@@ -33,10 +36,24 @@ impl Client {
             method: Method::GET,
             headers: HeaderMap::new(),
             payload: Payload::None,
-            action: &action,
-            attempts: client.inner.config.retry.attempts,
+            action,
+            attempts: self.inner.config.retry.attempts,
         };
-        client.inner.transport.send(&call).await.map(|_| ())
+        self.inner.transport.send(&call).await.map(|_| ())
+    }
+
+    /// Asks whether `host` is a registry, and whether it answers those who show nothing.
+    ///
+    /// # Errors
+    /// Why it could not be asked, or that it is no registry.
+    pub async fn check_anonymous(&self, host: &str) -> Result<bool, Error> {
+        let mut config = self.inner.config.clone();
+        config.credentials = Arc::new(crate::credentials::NoCredentials);
+        match Self::new(config).ask_base(host, &format!("ask `{host}`")).await {
+            Ok(()) => Ok(true),
+            Err(Error::Unauthorized { .. } | Error::Denied { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Checks a user's secret with `host` and stores it. Says whether a helper keeps it, rather than the file.

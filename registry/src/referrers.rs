@@ -94,7 +94,7 @@ impl Client {
             return Ok(entry);
         }
         entry.artifact_type =
-            image.artifact_type.or_else(|| Some(image.config.media_type)).filter(|kind| !kind.is_empty());
+            image.artifact_type.or(Some(image.config.media_type)).filter(|kind| !kind.is_empty());
         entry.annotations.extend(image.annotations);
         let mut index = self.fallback(reference, &subject.digest).await?;
         index.manifests.retain(|other| other.digest != entry.digest);

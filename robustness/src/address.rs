@@ -16,7 +16,11 @@ pub(crate) fn check(data: &[u8]) {
                 let shown = HttpAddress::parse(&redact(address))
                     .expect("what is shown can be read")
                     .expect("as a file");
-                assert_eq!((&shown.url, &shown.host), (&http.url, &http.host));
+                assert_eq!(shown.host, http.host);
+                // In a query, too, what looks like a login is hidden.
+                if http.url.matches("://").count() == 1 {
+                    assert_eq!(shown.url, http.url);
+                }
             }
             // Nobody sees the password in messages.
             Err(error) if address.contains("://me:s3cret@") && address.matches("s3cret").count() == 1 => {

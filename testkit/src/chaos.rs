@@ -5,7 +5,8 @@ use crate::fault::Fault;
 #[derive(Clone, Debug)]
 pub struct Chaos {
     state: u64,
-    probability: f64,
+    /// Of so many requests of 2^32 fail.
+    threshold: u64,
     /// How many requests failed so far.
     pub faults: usize,
 }
@@ -13,13 +14,12 @@ pub struct Chaos {
 impl Chaos {
     /// Every request fails with this probability.
     pub fn new(seed: u64, probability: f64) -> Self {
-        Self { state: seed, probability, faults: 0 }
+        Self { state: seed, threshold: (probability * f64::from(u32::MAX)) as u64, faults: 0 }
     }
 
     /// What goes wrong with the next request, if anything does. `has_tokens`: it may also be that they end.
     pub(crate) fn next(&mut self, method: &str, has_tokens: bool) -> Option<Fault> {
-        let share = (self.random() >> 11) as f64 / (1u64 << 53) as f64;
-        if share >= self.probability {
+        if self.random() >> 32 >= self.threshold {
             return None;
         }
         self.faults += 1;
@@ -37,7 +37,7 @@ impl Chaos {
         })
     }
 
-    /// SplitMix64.
+    /// The generator called `SplitMix64`.
     fn random(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;

@@ -29,7 +29,7 @@ pub use chaos::Chaos;
 pub use fault::{Fault, Rule};
 pub use http::{Request, Response};
 pub use server::FakeRegistry;
-pub use state::{Auth, Handler, Locations, Mounts, State};
+pub use state::{Auth, Handler, Headers, Locations, Mounts, State};
 
 /// Bytes that don't repeat soon.
 pub fn bytes(length: usize) -> Vec<u8> {

@@ -5,6 +5,9 @@ use crate::chaos::Chaos;
 use crate::fault::Rule;
 use crate::http::{Request, Response};
 
+/// Names and values of headers.
+pub type Headers = Vec<(&'static str, String)>;
+
 /// Answers requests in the registry's place, `None` for those it leaves to it.
 pub type Handler = Box<dyn FnMut(&Request) -> Option<Response> + Send>;
 
@@ -54,7 +57,7 @@ pub struct State {
     /// Those of the requests that had an `Authorization`.
     pub authorized: Vec<String>,
     /// Files outside of the registry's API: content and headers.
-    pub files: HashMap<String, (Vec<u8>, Vec<(&'static str, String)>)>,
+    pub files: HashMap<String, (Vec<u8>, Headers)>,
     /// What it wants to be shown.
     pub auth: Auth,
     /// Passwords by user.

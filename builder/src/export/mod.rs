@@ -11,6 +11,8 @@ use std::path::Path;
 
 use garboard_registry::{Client, Descriptor, Reference};
 
+pub(crate) use push::early_targets;
+
 pub(crate) use assemble::{Assembled, Layer, PlannedHistory, PlannedImage, assemble, format_of};
 
 use crate::error::{Attempt, Error, Result};
@@ -103,9 +105,7 @@ impl Exporter<'_> {
                 )
                 .into());
             }
-            for name in &names {
-                self.push(&assembled, name, by_digest, step).await?;
-            }
+            self.push_all(&assembled, &names, by_digest, step).await?;
         }
         Ok(exported(&assembled, &names))
     }

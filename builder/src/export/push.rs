@@ -6,24 +6,115 @@ use garboard_registry::{BlobSource, Descriptor, FileSource, Pushed, Reference};
 use super::{Assembled, Exporter};
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::reporter::Step;
+use crate::request::{Export, ExportKind};
+
+/// The names of one repository.
+type Names = Vec<Reference>;
+
+/// Repositories that layers can be sent to while the build still runs: one of each registry, from where the others can have
+/// them. None where the export makes other blobs of the layers than the build does.
+pub(crate) fn early_targets(exports: &[Export]) -> Result<Vec<Reference>> {
+    let is_image = |e: &&Export| {
+        !matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
+    };
+    let Some(first) = exports.iter().find(is_image) else { return Ok(Vec::new()) };
+    let (ExportKind::Image { push: true, .. }, false) = (&first.kind, first.image.rewrite_timestamp) else {
+        return Ok(Vec::new());
+    };
+    let repositories = by_registry(&super::references(&first.names)?);
+    Ok(repositories.into_iter().filter_map(|list| list.into_iter().next()?.into_iter().next()).collect())
+}
+
+/// The names of each repository, the repositories of each registry.
+fn by_registry(names: &[Reference]) -> Vec<Vec<Names>> {
+    let mut registries: Vec<Vec<Names>> = Vec::new();
+    for name in names {
+        let registry = registries.iter_mut().find(|list| list[0][0].domain() == name.domain());
+        let Some(registry) = registry else {
+            registries.push(vec![vec![name.clone()]]);
+            continue;
+        };
+        match registry.iter_mut().find(|list| list[0].repository() == name.repository()) {
+            Some(same) => same.push(name.clone()),
+            None => registry.push(vec![name.clone()]),
+        }
+    }
+    registries
+}
 
 impl Exporter<'_> {
-    /// Pushes to one name.
-    pub(super) async fn push(
+    /// Pushes to all names: to registries beside each other, and within one to a repository after the other, so that
+    /// what the first one got is mounted into the next.
+    pub(super) async fn push_all(
         &self,
         assembled: &Assembled,
-        name: &Reference,
+        names: &[Reference],
         by_digest: bool,
         step: &Step,
     ) -> Result<()> {
+        let registries = by_registry(names).into_iter().map(async |repositories| {
+            for names in repositories {
+                self.push(assembled, &names, by_digest, step).await?;
+            }
+            Ok::<_, Failure>(())
+        });
+        try_join_all(registries).await.map(drop)
+    }
+
+    /// Pushes to the names of one repository.
+    async fn push(
+        &self,
+        assembled: &Assembled,
+        names: &[Reference],
+        by_digest: bool,
+        step: &Step,
+    ) -> Result<()> {
+        let name = &names[0];
         let failed = |source| Failure::from(Error::Push { name: name.to_string(), source });
-        let target = if by_digest { name.with_digest(assembled.root.digest.clone()) } else { name.clone() };
-        // The manifest is there: then so is all that it names, and nothing else needs to be asked.
-        let there = self.client.head_manifest(&target).await.map_err(failed)?;
-        if there.is_some_and(|d| d.digest == assembled.root.digest) {
+        let targets: Names = if by_digest {
+            vec![name.with_digest(assembled.root.digest.clone())]
+        } else {
+            self.without_it(assembled, names).await?
+        };
+        let done = |target: &Reference| {
             step.progress(&format!("pushing manifest for {target}@{}", assembled.root.digest), 1, 1, true);
+        };
+        if by_digest {
+            let there = self.client.head_manifest(&targets[0]).await.map_err(failed)?;
+            if there.is_some_and(|d| d.digest == assembled.root.digest) {
+                done(&targets[0]);
+                return Ok(());
+            }
+        }
+        names.iter().filter(|name| !by_digest && !targets.contains(name)).for_each(done);
+        // A name has the manifest: then all that it names is there, and nothing else needs to be sent.
+        if by_digest || targets.len() == names.len() {
+            self.push_parts(assembled, name, step).await?;
+        }
+        if targets.is_empty() {
             return Ok(());
         }
+        let what = || format!("failed to read {}", assembled.root.digest);
+        let bytes = self.layers.store.read_blob(&assembled.root.digest, 4 << 20).attempt(what)?;
+        self.client.push_tags(&targets, &bytes, &assembled.root.media_type).await.map_err(failed)?;
+        targets.iter().for_each(done);
+        Ok(())
+    }
+
+    /// Those of the names that don't stand for the manifest yet.
+    async fn without_it(&self, assembled: &Assembled, names: &[Reference]) -> Result<Names> {
+        let looks = names.iter().map(async |name| {
+            let there = self.client.head_manifest(name).await;
+            let there =
+                there.map_err(|source| Failure::from(Error::Push { name: name.to_string(), source }))?;
+            let same = there.is_some_and(|d| d.digest == assembled.root.digest);
+            Ok::<_, Failure>((!same).then(|| name.clone()))
+        });
+        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    }
+
+    /// Pushes all that the manifest refers to.
+    async fn push_parts(&self, assembled: &Assembled, name: &Reference, step: &Step) -> Result<()> {
         step.progress("pushing layers", 0, 0, false);
         let mut seen = std::collections::HashSet::new();
         let mut uploads = Vec::new();
@@ -41,8 +132,6 @@ impl Exporter<'_> {
             let reference = name.with_digest(image.manifest.digest.clone());
             self.push_manifest(&reference, &image.manifest).await?;
         }
-        self.push_manifest(&target, &assembled.root).await?;
-        step.progress(&format!("pushing manifest for {target}@{}", assembled.root.digest), 1, 1, true);
         Ok(())
     }
 

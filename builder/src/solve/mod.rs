@@ -7,6 +7,7 @@
 
 mod ahead;
 mod copy;
+mod early;
 mod key;
 mod mkdir;
 mod mounts;
@@ -49,6 +50,8 @@ pub(crate) struct Environment {
     pub(crate) resources: crate::request::Resources,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,
+    /// Repositories that layers are sent to as soon as they are made.
+    pub(crate) push: Vec<garboard_registry::Reference>,
     /// Copy trees even where overlay file systems can be mounted.
     pub(crate) copy_trees: bool,
 }
@@ -70,6 +73,7 @@ pub(crate) struct Solver {
     fresh: Vec<bool>,
     overlay: std::sync::OnceLock<bool>,
     background: Tasks,
+    refusal: early::Refusal,
     steps: Tasks,
     /// For each operation: whether what it reads was started already.
     ahead: Vec<AtomicBool>,
@@ -140,6 +144,7 @@ impl Solver {
             background: Tasks::default(),
             steps: Tasks::default(),
             ahead,
+            refusal: early::Refusal::default(),
             vertices,
             sources,
         }
@@ -402,17 +407,6 @@ impl Solver {
     fn begin(&self, id: OpId, node: &Node) -> Step {
         let inputs = node.op.inputs().into_iter().map(|i| self.vertices[i.0].clone()).collect();
         self.reporter.start(&node.name, &self.vertices[id.0], inputs)
-    }
-
-    /// Compresses a layer that will be exported while later steps run.
-    fn compress_early(self: &Arc<Self>, node: &Node, tree: &Tree) {
-        let (Some(format), true) = (self.environment.export, node.exported) else { return };
-        let Some(layer) = tree.layers.last().cloned() else { return };
-        let layers = self.layers.clone();
-        self.in_background(async move {
-            // A failure comes up again when the export asks for the blob.
-            drop(layers.blob(&layer.id, layer.base, format).await);
-        });
     }
 
     /// Whether some source (not the parent) has steps that must not come from the cache, so that its definition says

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::BuildArgs;
+use super::image_commands::{
+    AuthCommand, ConfigCommand, CopyArgs, DigestArgs, LoadArgs, ManifestCommand, SaveArgs,
+};
 use crate::style::ColorChoice;
 
 /// Builds container images from Dockerfiles: no daemon, no root, no setup
@@ -45,6 +48,10 @@ pub(crate) struct GlobalArgs {
     )]
     pub(crate) color: ColorChoice,
 
+    /// Credentials of a registry; before those in files. Better kept in a variable: `GARBOARD_REGISTRY_AUTH`
+    #[arg(long, global = true, value_name = "USER:PASSWORD@REGISTRY")]
+    pub(crate) registry_auth: Vec<String>,
+
     /// Say more about what is done
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -59,12 +66,25 @@ pub(crate) enum Command {
     Rmi(RmiArgs),
     Push(PushArgs),
     Pull(PullArgs),
+    Save(SaveArgs),
+    Load(LoadArgs),
+    Copy(CopyArgs),
+    Digest(DigestArgs),
     Inspect(InspectArgs),
     History(HistoryArgs),
+    /// Make, look at and push indexes of images for several platforms
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     Prune(PruneArgs),
     Du(DuArgs),
     Login(LoginArgs),
     Logout(LogoutArgs),
+    /// Find out about credentials
+    #[command(subcommand)]
+    Auth(AuthCommand),
+    /// Find out about the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     Version(VersionArgs),
     /// Look inside: parse a Dockerfile, expand variables, check the store
     #[command(subcommand)]
@@ -124,6 +144,9 @@ pub(crate) struct PushArgs {
     /// The image
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    /// Other names to push it under as well
+    #[arg(value_name = "OTHER")]
+    pub(crate) others: Vec<String>,
     /// Print only the digest
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -152,9 +175,15 @@ pub(crate) struct InspectArgs {
     /// This platform's image of several (default: the machine's)
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
+    /// Ask the registry, not the local store
+    #[arg(long)]
+    pub(crate) remote: bool,
     /// Print the manifest or index as it is
     #[arg(long)]
     pub(crate) raw: bool,
+    /// `json`, or a text with fields in it: `{{.digest}}`, `{{.config.config.Env}}`, `{{json .layers}}`
+    #[arg(long, value_name = "FORMAT", conflicts_with = "raw")]
+    pub(crate) format: Option<String>,
 }
 
 /// Print the steps that an image was made with

@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod csv;
 mod error;
+mod image_commands;
 mod output;
 mod refused;
 mod request;
@@ -23,5 +24,9 @@ pub(crate) use commands::{
     TableFormat, TagArgs, VersionArgs,
 };
 pub(crate) use error::ArgsError;
+pub(crate) use image_commands::{
+    ArchiveFormat, AuthCheckArgs, AuthCommand, ConfigCommand, ConfigShowArgs, CopyArgs, DigestArgs, LoadArgs,
+    ManifestCommand, ManifestCreateArgs, ManifestInspectArgs, SaveArgs,
+};
 pub(crate) use request::{BuildPlan, ProxyArgs, Surroundings};
 pub(crate) use values::bytes;

@@ -28,6 +28,8 @@ pub(crate) struct BuildPlan {
     pub(crate) quiet: bool,
     /// Show warnings with their excerpts.
     pub(crate) debug: bool,
+    /// Hand the image to a running Docker as well.
+    pub(crate) load: bool,
     /// Where the image's id goes.
     pub(crate) iidfile: Option<PathBuf>,
     /// Where the result's description goes.
@@ -117,6 +119,7 @@ impl BuildArgs {
             call,
             progress,
             quiet,
+            load: self.load.unwrap_or(false),
             debug: self.debug.unwrap_or(false),
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,

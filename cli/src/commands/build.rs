@@ -8,8 +8,10 @@ use tokio::sync::Notify;
 
 use super::{Setting, ask, result_files};
 use crate::args::{BuildArgs, BuildPlan, Call, Surroundings};
+use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::progress::{Display, Ended, Mode, Progress, TtyOptions, display};
+use crate::stored::Stored;
 use crate::{docker, engine, env, interrupt, report};
 
 /// Largest `/etc/resolv.conf` that is passed on.
@@ -70,7 +72,32 @@ async fn build(
     let result = engine::build(plan.request.clone(), &settings, setting.env, identity, sink, canceled).await;
     let ended = progress.finish();
     warn(&plan, &ended, setting);
-    finish(&plan, &result?, &ended, platforms, setting)
+    if matches!(plan.progress, Mode::Plain | Mode::Tty) {
+        settings.heard.tell(setting.printer);
+    }
+    let outcome = result?;
+    if plan.load {
+        hand_over(&outcome, &settings, setting)?;
+    }
+    finish(&plan, &outcome, &ended, platforms, setting)
+}
+
+/// Gives the image to Docker where one is running, which is what `--load` is for there.
+fn hand_over(
+    outcome: &BuildOutcome,
+    settings: &crate::settings::Settings,
+    setting: &Setting<'_>,
+) -> Result<(), Failure> {
+    let Some(daemon) = Daemon::running(setting.env) else { return Ok(()) };
+    let store = engine::store(settings)?;
+    let _lease = store.lease()?;
+    let images =
+        outcome.names.iter().map(|name| Stored::find(&store, name)).collect::<Result<Vec<_>, _>>()?;
+    if !images.is_empty() {
+        let said = daemon.load(&store, &images)?;
+        setting.printer.note(said.trim_end());
+    }
+    Ok(())
 }
 
 /// The display that was asked for.

@@ -15,7 +15,8 @@ const LIMIT: u64 = 1 << 20;
 /// Tries credentials out and keeps them.
 pub(crate) fn login(args: LoginArgs, setting: &Setting<'_>) -> Result<(), Failure> {
     let host = names::registry(&args.registry);
-    let client = engine::client(&setting.settings()?, setting.env)?;
+    let settings = setting.settings()?;
+    let client = engine::client(&settings, setting.env)?;
     let keep = access::login_store(setting.env)?;
     let user = match args.username {
         Some(user) => user,

@@ -1,18 +1,23 @@
 //! The commands, one in each file.
 
 mod ask;
+mod auth;
 mod build;
 mod completion;
+mod copy;
 mod debug;
 mod du;
 mod history;
 mod images;
 mod inspect;
+mod load;
 mod login;
+mod manifest;
 mod prune;
 mod pull;
 mod push;
 mod result_files;
+mod save;
 mod tag;
 mod version;
 
@@ -61,6 +66,13 @@ pub(crate) fn run(cli: Cli, env: &Env, printer: &Printer) -> Result<(), Failure>
         Command::Rmi(args) => tag::remove(&args, &setting),
         Command::Push(args) => push::run(&args, &setting),
         Command::Pull(args) => pull::run(&args, &setting),
+        Command::Save(args) => save::run(&args, &setting),
+        Command::Load(args) => load::run(&args, &setting),
+        Command::Copy(args) => copy::run(&args, &setting),
+        Command::Digest(args) => copy::digest(&args, &setting),
+        Command::Manifest(command) => manifest::run(&command, &setting),
+        Command::Auth(command) => auth::run(&command, &setting),
+        Command::Config(command) => auth::config(&command, &setting),
         Command::Inspect(args) => inspect::run(&args, &setting),
         Command::History(args) => history::run(&args, &setting),
         Command::Prune(args) => prune::run(&args, &setting),

@@ -1,63 +1,82 @@
 //! `push`.
 
-use std::collections::BTreeMap;
-
 use garboard_cache::Store;
-use garboard_registry::{
-    Client, Descriptor, FileSource, Manifest, ManifestKind, Pushed, Reference, media_type,
-};
+use garboard_registry::{Client, Descriptor, FileSource, Pushed, Reference};
 use tokio::task::JoinSet;
 
 use super::Setting;
 use crate::args::PushArgs;
 use crate::failure::Failure;
-use crate::stored::{self, Stored, familiar};
+use crate::parts::Parts;
+use crate::stored::{Stored, familiar};
 use crate::transfer::Bars;
 use crate::{access, engine, names};
 
-/// Indexes are nested at most so deep.
-const DEEPEST: usize = 4;
-
-/// Pushes an image under its name.
+/// Pushes an image under its name, and under others.
 pub(crate) fn run(args: &PushArgs, setting: &Setting<'_>) -> Result<(), Failure> {
     let settings = setting.settings()?;
-    let reference = names::parse(&args.name)?;
+    let all = [&args.name].into_iter().chain(&args.others);
+    let targets = all.map(|name| names::parse(name)).collect::<Result<Vec<_>, _>>()?;
     let store = engine::store(&settings)?;
     let _lease = store.lease()?;
     let image = Stored::find(&store, &args.name)?;
     let client = engine::client(&settings, setting.env)?;
     let bars = Bars::new(args.quiet);
-    let pushed = access::runtime()?.block_on(push(&client, &store, &reference, &image, &bars));
-    bars.finish();
-    let (digest, sent) = pushed?;
-    if args.quiet {
-        return setting.printer.line(digest);
+    let runtime = access::runtime()?;
+    let mut lines = Vec::new();
+    for (position, repository) in repositories(&targets).iter().enumerate() {
+        // what one repository of a registry got, the next can have from there
+        let before: Vec<Reference> =
+            repositories(&targets)[..position].iter().filter_map(|names| names.first().cloned()).collect();
+        let pushed = runtime.block_on(push(&client, &store, repository, &image, &before, &bars));
+        bars.finish();
+        let (digest, sent) = pushed?;
+        let line = |name: &Reference| format!("{}@{digest}: {sent} blobs sent", familiar(&name.to_string()));
+        lines.extend(repository.iter().map(|name| if args.quiet { digest.clone() } else { line(name) }));
     }
-    setting.printer.line(format!("{}@{digest}: {sent} blobs sent", familiar(&reference.to_string())))
+    settings.heard.tell(setting.printer);
+    if args.quiet {
+        lines.truncate(1);
+    }
+    lines.iter().try_for_each(|line| setting.printer.line(line))
 }
 
-/// Blobs first, then manifests from the inside out, the name last. Answers with the digest and how many blobs were
+/// The names of each repository together, in the order in which they were given.
+fn repositories(names: &[Reference]) -> Vec<Vec<Reference>> {
+    let mut list: Vec<Vec<Reference>> = Vec::new();
+    for name in names {
+        match list.iter_mut().find(|other| other.first().is_some_and(|first| first.name() == name.name())) {
+            Some(same) => same.push(name.clone()),
+            None => list.push(vec![name.clone()]),
+        }
+    }
+    list
+}
+
+/// Blobs first, then manifests from the inside out, the names last. Answers with the digest and how many blobs were
 /// not there.
 async fn push(
     client: &Client,
     store: &Store,
-    reference: &Reference,
+    names: &[Reference],
     image: &Stored,
+    mounts: &[Reference],
     bars: &Bars,
 ) -> Result<(String, usize), Failure> {
-    let mut work = Work::default();
-    work.add(store, &image.descriptor, 0)?;
+    let reference = &names[0];
+    let mut parts = Parts::default();
+    parts.add(store, &image.descriptor)?;
     // the largest first: they decide how long it takes
-    let mut blobs: Vec<Descriptor> = work.blobs.into_values().collect();
+    let mut blobs: Vec<Descriptor> = parts.blobs.into_values().collect();
     blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
     let mut tasks = JoinSet::new();
     for blob in blobs {
         let bar = bars.add(blob.digest.as_ref(), blob.size);
-        let (client, reference) = (client.clone(), reference.clone());
+        let (client, reference, mounts) = (client.clone(), reference.clone(), mounts.to_vec());
         let source = FileSource(store.blob_path(&blob.digest));
         tasks.spawn(async move {
             let result =
-                client.push_blob(&reference, &blob, &source, &[], &|sent| bar.set_position(sent)).await;
+                client.push_blob(&reference, &blob, &source, &mounts, &|sent| bar.set_position(sent)).await;
             bar.finish_and_clear();
             result
         });
@@ -68,41 +87,11 @@ async fn push(
         sent += usize::from(done? == Pushed::Uploaded);
     }
     let (top, inner) =
-        work.manifests.split_last().ok_or_else(|| Failure::message("there is nothing to push"))?;
+        parts.manifests.split_last().ok_or_else(|| Failure::message("there is nothing to push"))?;
     for manifest in inner {
         let by_digest = reference.with_digest(manifest.descriptor.digest.clone());
         client.push_manifest(&by_digest, &manifest.bytes, &manifest.descriptor.media_type).await?;
     }
-    let pushed = client.push_manifest(reference, &top.bytes, &top.descriptor.media_type).await?;
+    let pushed = client.push_tags(names, &top.bytes, &top.descriptor.media_type).await?;
     Ok((pushed.digest.to_string(), sent))
-}
-
-/// What has to be pushed.
-#[derive(Default)]
-struct Work {
-    /// By digest, so that each is pushed once.
-    blobs: BTreeMap<String, Descriptor>,
-    /// What others refer to comes first.
-    manifests: Vec<Manifest>,
-}
-
-impl Work {
-    fn add(&mut self, store: &Store, descriptor: &Descriptor, depth: usize) -> Result<(), Failure> {
-        let manifest = stored::manifest(store, descriptor)?;
-        match manifest.parse()? {
-            ManifestKind::Image(image) => {
-                let layers =
-                    image.layers.into_iter().filter(|l| !media_type::is_foreign_layer(&l.media_type));
-                self.blobs.extend(layers.chain([image.config]).map(|blob| (blob.digest.to_string(), blob)));
-            }
-            ManifestKind::Index(index) if depth < DEEPEST => {
-                index.manifests.iter().try_for_each(|entry| self.add(store, entry, depth + 1))?;
-            }
-            ManifestKind::Index(_) => return Err(Failure::message("indexes are nested too deeply")),
-        }
-        if !self.manifests.iter().any(|known| known.descriptor.digest == manifest.descriptor.digest) {
-            self.manifests.push(manifest);
-        }
-        Ok(())
-    }
 }

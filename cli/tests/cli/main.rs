@@ -15,6 +15,7 @@ mod full_disk;
 mod git;
 mod images;
 mod interrupt;
+mod move_images;
 mod platforms;
 mod registry;
 mod resting;

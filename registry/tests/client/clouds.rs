@@ -35,6 +35,7 @@ async fn get(settings: CloudSettings, host: &str) -> Result<Option<Credential>, 
     CloudCredentials::new(settings).get(target).await.map_err(|error| error.to_string())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "that is what handlers answer")]
 fn json(value: &Value) -> Option<Response> {
     Some(Response::new(200).body(value.to_string()))
 }
@@ -253,12 +254,12 @@ async fn azure_with_a_workload_identity() {
         ("AZURE_TENANT_ID", "tenant"),
     ];
     let hosts = ["login.microsoftonline.com", "team.azurecr.io"];
-    let (_service, settings) = cloud(&hosts, &variables, |request| match request.path.as_str() {
-        "/oauth2/exchange" => json(&json!({ "refresh_token": "refresh" })),
-        _ => {
-            assert_eq!(request.form()["client_assertion"], "assertion");
-            json(&json!({ "access_token": "directory" }))
+    let (_service, settings) = cloud(&hosts, &variables, |request| {
+        if request.path == "/oauth2/exchange" {
+            return json(&json!({ "refresh_token": "refresh" }));
         }
+        assert_eq!(request.form()["client_assertion"], "assertion");
+        json(&json!({ "access_token": "directory" }))
     })
     .await;
     assert!(get(settings, "team.azurecr.io").await.unwrap().is_some());

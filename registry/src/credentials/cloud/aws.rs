@@ -87,7 +87,8 @@ fn service_of(registry: &str) -> Service {
     let mut parts = registry.split('.').skip(2);
     let fips = parts.next() == Some("ecr-fips");
     let region = parts.next().unwrap_or_default().to_owned();
-    let end = if registry.ends_with(".cn") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let in_china = registry.split('.').next_back() == Some("cn");
+    let end = if in_china { "amazonaws.com.cn" } else { "amazonaws.com" };
     let host = if fips { format!("ecr-fips.{region}.{end}") } else { format!("api.ecr.{region}.{end}") };
     Service {
         host,

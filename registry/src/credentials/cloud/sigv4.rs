@@ -29,8 +29,9 @@ impl Signed<'_> {
         headers.sort_unstable();
         let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
         let names = names.join(";");
-        let lines: String =
+        let lines: Vec<String> =
             headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+        let lines = lines.concat();
         let request = format!("{}\n/\n\n{lines}\n{names}\n{}", self.method, hex(&Sha256::digest(self.body)));
         let day = self.time.split('T').next().unwrap_or_default();
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);

@@ -1,0 +1,89 @@
+//! What is done with a finished layer while later steps run: it is compressed, and sent to where the image will be pushed.
+//!
+//! Sending early also tells early that a registry won't have it: before the rest of a long build, not after it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use garboard_registry::{Descriptor, FileSource};
+use tokio::sync::Notify;
+
+use super::Solver;
+use crate::error::{Error, Failure};
+use crate::graph::Node;
+use crate::layers::Layers;
+use crate::tree::{Tree, TreeLayer};
+
+/// Why a registry does not want what it was sent.
+#[derive(Default)]
+pub(super) struct Refusal {
+    failure: Mutex<Option<Failure>>,
+    known: Notify,
+}
+
+impl Refusal {
+    fn note(&self, failure: Failure) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        self.known.notify_one();
+    }
+}
+
+impl Solver {
+    /// Compresses a layer that will be exported, and sends it to the registries that will want it.
+    pub(super) fn compress_early(self: &Arc<Self>, node: &Node, tree: &Tree) {
+        let (Some(format), true) = (self.environment.export, node.exported) else { return };
+        let Some(layer) = tree.layers.last().cloned() else { return };
+        let this = self.clone();
+        self.in_background(async move {
+            // A failure comes up again when the export asks for the blob.
+            if let Ok(blob) = this.layers.blob(&layer.id, layer.base, format).await {
+                let descriptor = Descriptor::new(blob.media_type, blob.digest, blob.size);
+                this.push_early(&layer, &descriptor).await;
+            }
+        });
+    }
+
+    /// Sends a blob to each registry; the export finds it there. Only a registry that says no ends the build, whatever
+    /// else goes wrong may go away until then.
+    async fn push_early(&self, layer: &TreeLayer, descriptor: &Descriptor) {
+        let source = FileSource(self.layers.store.blob_path(&descriptor.digest));
+        for name in &self.environment.push {
+            let sent = self.layers.client.push_blob(name, descriptor, &source, &[], &|_| {}).await;
+            match sent {
+                Ok(_) => note_origin(&self.layers, layer, name, descriptor),
+                Err(
+                    source @ (garboard_registry::Error::Unauthorized { .. }
+                    | garboard_registry::Error::Denied { .. }),
+                ) => {
+                    self.refusal.note(Error::Push { name: name.to_string(), source }.into());
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Waits until a registry says that it won't have the image; for ever if none does.
+    pub(crate) async fn push_refused(&self) -> Failure {
+        loop {
+            self.refusal.known.notified().await;
+            let failure = self.refusal.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(failure) = failure {
+                return failure;
+            }
+        }
+    }
+}
+
+/// Remembers where a layer is. What can't be noted is only found out again.
+fn note_origin(
+    layers: &Layers,
+    layer: &TreeLayer,
+    name: &garboard_registry::Reference,
+    descriptor: &Descriptor,
+) {
+    let origin = garboard_cache::Origin {
+        host: name.domain().to_owned(),
+        repository: name.repository().to_owned(),
+        digest: descriptor.digest.clone(),
+    };
+    drop(layers.store.attach_origin(&layer.id, &origin));
+}
