@@ -13,6 +13,7 @@ mod full_disk;
 mod images;
 mod interrupt;
 mod move_images;
+mod push_early;
 mod registry;
 mod resting;
 mod secrets;
