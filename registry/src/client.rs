@@ -81,6 +81,10 @@ pub struct Limits {
     /// A larger blob is uploaded in pieces from the start, in bytes: some registries end an upload after ten
     /// minutes. Google's registries, which refuse pieces, get everything whole.
     pub whole_upload: u64,
+    /// A larger blob is downloaded over several connections, in bytes.
+    pub ranged_from: u64,
+    /// Size of the pieces then, in bytes; three are in memory at once.
+    pub range_size: u64,
     /// Size of the pieces when a blob has to be uploaded in pieces, in bytes.
     pub chunk_size: u64,
 }
@@ -94,6 +98,8 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_mins(1),
             commit_timeout: Duration::from_mins(10),
+            ranged_from: 64 << 20,
+            range_size: 4 << 20,
             whole_upload: 8 << 30,
             chunk_size: 64 << 20,
         }

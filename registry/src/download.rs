@@ -43,6 +43,29 @@ impl<'a> Download<'a> {
         self.done
     }
 
+    /// Bytes that it has.
+    pub(crate) fn size(&self) -> u64 {
+        self.descriptor.size
+    }
+
+    pub(crate) fn digest(&self) -> String {
+        self.descriptor.digest.to_string()
+    }
+
+    pub(crate) fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// Takes the bytes that come next.
+    pub(crate) async fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.hasher.update(bytes);
+        let written = self.sink.write_all(bytes).await;
+        written.map_err(|source| Error::Sink { action: self.action.clone(), source })?;
+        self.done += bytes.len() as u64;
+        (self.progress)(self.done);
+        Ok(())
+    }
+
     /// Reads the rest of the blob from `endpoint`. Every attempt starts at the registry's own address: one it
     /// redirected to earlier may have expired.
     pub(crate) async fn run(
@@ -55,6 +78,10 @@ impl<'a> Download<'a> {
         let policy = transport.wire.retry.clone();
         let attempts = if endpoint.mirror_of.is_some() { 2 } else { policy.attempts };
         let mut backoff = Backoff::new(policy, attempts);
+        let limits = transport.limits();
+        if self.descriptor.size - self.done >= limits.ranged_from.max(1) {
+            self.in_pieces(transport, endpoint, repository, limits.range_size).await?;
+        }
         while self.done < self.descriptor.size {
             let before = self.done;
             let Err((error, retry_after)) = self.attempt(transport, endpoint, repository).await else {
@@ -152,13 +179,7 @@ impl<'a> Download<'a> {
             if actual > expected {
                 return Err(Error::SizeMismatch { action: self.action.clone(), expected, actual });
             }
-            self.hasher.update(&chunk);
-            self.sink
-                .write_all(&chunk)
-                .await
-                .map_err(|source| Error::Sink { action: self.action.clone(), source })?;
-            self.done = actual;
-            (self.progress)(self.done);
+            self.take(&chunk).await?;
         }
         if self.done == self.descriptor.size {
             return Ok(());

@@ -279,6 +279,9 @@ impl Error {
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {
                 "the registry, a mirror or a proxy in between damages content".into()
             }
+            Self::TooLarge { .. } => {
+                "no image's manifest or config is so large: check that the address is a registry's".into()
+            }
             Self::Schema1 { .. } => "push the image again with a current tool, or use a newer tag".into(),
             Self::Status { status: 413, .. } => {
                 "a proxy before the registry limits the size of uploads; raise its limit".into()

@@ -28,6 +28,7 @@ mod copy;
 mod credentials;
 mod describe;
 mod download;
+mod download_pieces;
 mod endpoint_url;
 mod error;
 mod file;

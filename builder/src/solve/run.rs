@@ -28,6 +28,8 @@ use crate::tree::{KeyBuilder, RootFolder, Tree, TreeLayer};
 
 /// With less room than this a failure is put down to it.
 const LITTLE_SPACE: u64 = 64 << 10;
+/// What programs say when they get the error `ENOSPC`.
+const NO_SPACE: &str = "No space left on device";
 
 impl Solver {
     pub(super) async fn run(
@@ -133,7 +135,7 @@ impl Solver {
         }
         let status = format!("exit code: {}", exit.code());
         // What the step wrote is still there; it is gone when the report is made.
-        let hint = if self.is_disk_full() { Some(DISK_FULL.to_owned()) } else { exit_hint(exit) };
+        let hint = if self.is_disk_full(&step.last_lines()) { Some(DISK_FULL.to_owned()) } else { exit_hint(exit) };
         Err(Error::Process { command, status, hint }.into())
     }
 
@@ -156,11 +158,15 @@ impl Solver {
         Error::Start { command: command.to_owned(), reason, hint }.into()
     }
 
-    /// Whether the store's file system has no room for more.
-    fn is_disk_full(&self) -> bool {
+    /// Whether the store's file system has no room for more, or had none when the step said so: what others gave back
+    /// since is room again.
+    fn is_disk_full(&self, said: &[String]) -> bool {
+        let says_so = said.iter().any(|line| line.contains(NO_SPACE));
         let stat = rustix::fs::statvfs(self.layers.store.root());
         stat.is_ok_and(|stat| {
-            stat.f_bavail.saturating_mul(stat.f_frsize) < LITTLE_SPACE
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            free < LITTLE_SPACE
+                || says_so && stat.f_bavail < stat.f_blocks / 10
                 || stat.f_favail == 0 && stat.f_files > 0
         })
     }

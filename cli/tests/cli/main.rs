@@ -17,6 +17,7 @@ mod images;
 mod interrupt;
 mod move_images;
 mod platforms;
+mod push_early;
 mod registry;
 mod resting;
 mod secrets;

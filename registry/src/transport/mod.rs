@@ -79,6 +79,11 @@ impl Transport {
         }
     }
 
+    /// Sizes, times and counts.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Sends a call until it succeeds or there is no point. An answer that comes back has a status of success.
     pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Response, Error> {
         let mut backoff = Backoff::new(self.wire.retry.clone(), call.attempts);

@@ -4,10 +4,21 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use garboard_registry::{BytesSource, Client, Descriptor, Digest, Pushed, Reference, digest_of, media_type};
+use garboard_registry::{
+    BytesSource, Client, ClientConfig, Credential, Descriptor, Digest, Error, HostSettings, Pushed,
+    Reference, StaticCredentials, digest_of, media_type,
+};
+use garboard_testkit::{FakeRegistry, Request, Response};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use serde_json::json;
 
 use crate::support::{bytes, config};
+use crate::tls::{file, server_config};
 
 /// A running registry; ends with the value.
 struct Registry {
@@ -26,6 +37,11 @@ impl Drop for Registry {
 impl Registry {
     /// Starts one on a free port, `None` where it isn't installed.
     fn start() -> Option<Self> {
+        Self::start_with("", "")
+    }
+
+    /// Starts one with more configuration, in general and about HTTP.
+    fn start_with(general: &str, http: &str) -> Option<Self> {
         let program = ["/usr/bin/docker-registry", "/usr/bin/registry"]
             .into_iter()
             .find(|path| Path::new(path).exists());
@@ -40,7 +56,7 @@ impl Registry {
         let file = root.path().join("config.yml");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-             rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {host}\n",
+             rootdirectory: {}\n  delete:\n    enabled: true\n{general}http:\n  addr: {host}\n{http}",
             root.path().join("data").display()
         );
         std::fs::write(&file, text).unwrap();
@@ -122,4 +138,77 @@ async fn takes_a_blob_in_pieces() {
     let content = bytes(3_500_000);
     assert_eq!(push(&client, &reference, &content, &[]).await, Pushed::Uploaded);
     assert!(client.blob_bytes(&reference, &layer(&content), 1 << 30).await.unwrap() == content);
+}
+
+/// A token for what is asked for, if the login is right, signed with the key that the registry trusts.
+fn token(request: &Request) -> Response {
+    let wanted = format!("Basic {}", STANDARD.encode("user:secret"));
+    if request.headers.get("authorization").is_none_or(|login| *login != wanted) {
+        return Response::new(401).body(r#"{"details":"incorrect username or password"}"#);
+    }
+    let access: Vec<_> = request
+        .pairs
+        .iter()
+        .filter(|(name, _)| name == "scope")
+        .filter_map(|(_, scope)| {
+            let (resource, actions) = scope.rsplit_once(':')?;
+            let actions: Vec<&str> = actions.split(',').collect();
+            Some(json!({ "type": "repository", "name": resource.split_once(':')?.1, "actions": actions }))
+        })
+        .collect();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let claims = json!({
+        "iss": "tests", "sub": "user", "aud": request.query["service"], "jti": "1",
+        "nbf": now - 60, "iat": now - 60, "exp": now + 300, "access": access,
+    });
+    let chain = CertificateDer::from_pem_file(file("server.cert")).unwrap();
+    let header = json!({ "typ": "JWT", "alg": "ES256", "x5c": [STANDARD.encode(&chain)] });
+    let text = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header.to_string()),
+        URL_SAFE_NO_PAD.encode(claims.to_string())
+    );
+    let key = PrivatePkcs8KeyDer::from_pem_file(file("server.key")).unwrap();
+    let random = ring::rand::SystemRandom::new();
+    let pair =
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_pkcs8_der(), &random).unwrap();
+    let signature = pair.sign(&random, text.as_bytes()).unwrap();
+    let token = format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature));
+    Response::new(200).body(json!({ "token": token, "expires_in": 300 }).to_string())
+}
+
+#[tokio::test]
+async fn over_tls_with_tokens() {
+    let server = FakeRegistry::start_tls(server_config(false)).await;
+    server.state().handler = Some(Box::new(|request| Some(token(request))));
+    let auth = format!(
+        "auth:\n  token:\n    realm: https://{}/token\n    service: tests\n    issuer: tests\n    rootcertbundle: {}\n",
+        server.host,
+        file("ca.crt").display()
+    );
+    let tls = format!(
+        "  tls:\n    certificate: {}\n    key: {}\n",
+        file("server.cert").display(),
+        file("server.key").display()
+    );
+    let Some(registry) = Registry::start_with(&auth, &tls) else { return };
+    let with = |password: &str| {
+        let mut credentials = StaticCredentials::default();
+        credentials.set(&registry.host, Credential::basic("user", password));
+        let mut config = ClientConfig { credentials: std::sync::Arc::new(credentials), ..config() };
+        let settings =
+            HostSettings { http: Some(false), ca: vec![file("ca.crt")], ..HostSettings::default() };
+        config.hosts.set(&registry.host, settings);
+        Client::new(config)
+    };
+    let (reference, content) = (registry.reference("team/app"), bytes(300_000));
+    let client = with("secret");
+    assert_eq!(push(&client, &reference, &content, &[]).await, Pushed::Uploaded);
+    assert!(client.blob_bytes(&reference, &layer(&content), 1 << 30).await.unwrap() == content);
+    let second = registry.reference("other/app");
+    assert_eq!(push(&client, &second, &content, std::slice::from_ref(&reference)).await, Pushed::Mounted);
+    let error = with("wrong").resolve(&reference).await.unwrap_err();
+    assert!(matches!(error, Error::Unauthorized { had_credentials: true, .. }), "{error}");
+    let tokens = server.take_log().iter().filter(|line| line.starts_with("GET /token")).count();
+    assert!(tokens <= 5, "{tokens}"); // for the first, the second, both together, and refusals
 }

@@ -193,3 +193,21 @@ async fn a_source_that_may_not_be_read_does_not_fail_the_push() {
     assert_eq!(pushed, Pushed::Uploaded);
     assert!(has(&registry, b"x"));
 }
+
+#[tokio::test]
+async fn large_blobs_come_over_several_connections() {
+    let registry = FakeRegistry::start().await;
+    let content = bytes(450_000);
+    registry.add_blob("a", &content);
+    let mut config = config();
+    (config.limits.ranged_from, config.limits.range_size) = (400_000, 100_000);
+    let client = Client::new(config);
+    let pull = async || client.blob_bytes(&registry.reference("a"), &layer(&content), 1 << 20).await.unwrap();
+    assert!(pull().await == content);
+    assert_eq!(registry.take_log().len(), 5);
+    registry.fault("GET", "/blobs/", 1, Fault::Status(503, vec![], ""));
+    registry.fault("GET", "/blobs/", 1, Fault::Short(1000));
+    assert!(pull().await == content, "what goes wrong is taken up by the other reader");
+    registry.state().ranges = false;
+    assert!(pull().await == content);
+}

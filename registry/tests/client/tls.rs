@@ -11,12 +11,12 @@ use rustls::{RootCertStore, ServerConfig};
 
 use crate::support::{FakeRegistry, config};
 
-fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/tls").join(name)
 }
 
-/// A registry on HTTPS that may want to see a certificate.
-async fn registry(wants_client: bool) -> FakeRegistry {
+/// A server's side of HTTPS that may want to see a certificate.
+pub(crate) fn server_config(wants_client: bool) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -32,7 +32,12 @@ async fn registry(wants_client: bool) -> FakeRegistry {
     };
     let chain = vec![CertificateDer::from_pem_file(file("server.cert")).unwrap()];
     let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
-    let registry = FakeRegistry::start_tls(builder.with_single_cert(chain, key).unwrap()).await;
+    builder.with_single_cert(chain, key).unwrap()
+}
+
+/// A registry on HTTPS that may want to see a certificate.
+async fn registry(wants_client: bool) -> FakeRegistry {
+    let registry = FakeRegistry::start_tls(server_config(wants_client)).await;
     registry.add_manifest("a", "1", b"{}");
     registry
 }
