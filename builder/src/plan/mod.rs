@@ -203,7 +203,7 @@ impl Planner<'_> {
             ContextSource::Empty => None,
             _ => self.fetched.map(|fetched| ContextOp {
                 folder: fetched.folder.clone(),
-                ignore_text: fetched.ignore_text.clone(),
+                ignore_text: String::new(),
                 name: "[internal] load build context".into(),
                 keep_owners: fetched.keep_owners,
                 lasting: false,

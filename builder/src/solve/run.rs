@@ -135,7 +135,8 @@ impl Solver {
         }
         let status = format!("exit code: {}", exit.code());
         // What the step wrote is still there; it is gone when the report is made.
-        let hint = if self.is_disk_full(&step.last_lines()) { Some(DISK_FULL.to_owned()) } else { exit_hint(exit) };
+        let hint =
+            if self.is_disk_full(&step.last_lines()) { Some(DISK_FULL.to_owned()) } else { exit_hint(exit) };
         Err(Error::Process { command, status, hint }.into())
     }
 

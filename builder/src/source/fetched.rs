@@ -13,7 +13,7 @@ use super::remote::{git_op, http_op};
 use crate::error::{Attempt, Error, Result};
 use crate::layers::{Layers, blocking};
 use crate::reporter::Reporter;
-use crate::request::{BuildRequest, ContextSource, DockerfileSource};
+use crate::request::{BuildRequest, ContextSource};
 use crate::tree::Tree;
 
 /// The name of a context that is one file.
@@ -24,8 +24,6 @@ const MAX_DOCKERFILE: u64 = 64 << 20;
 /// Such a context, at hand as a folder. Nothing in it is trusted.
 pub(crate) struct FetchedContext {
     pub(crate) folder: PathBuf,
-    /// Text of its ignore file; empty where it has none or none counts.
-    pub(crate) ignore_text: String,
     /// Whether the owners in it count.
     pub(crate) keep_owners: bool,
     /// The Dockerfile, where that is all there is.
@@ -81,7 +79,6 @@ async fn unpack(path: &Path, layers: &Layers) -> Result<FetchedContext> {
         garboard_layer::unpack_archive(archive, scratch.path(), b"", &options).attempt(what)?;
         Ok(FetchedContext {
             folder: scratch.path().to_owned(),
-            ignore_text: String::new(),
             keep_owners: true,
             dockerfile: None,
             _scratch: Some(scratch),
@@ -100,13 +97,7 @@ async fn file(address: &HttpAddress, layers: &Layers, remotes: &Remotes) -> Resu
         return unpack(&path, layers).await;
     }
     let text = small_file(&path).attempt(what)?;
-    Ok(FetchedContext {
-        folder,
-        ignore_text: String::new(),
-        keep_owners: false,
-        dockerfile: Some(text),
-        _scratch: None,
-    })
+    Ok(FetchedContext { folder, keep_owners: false, dockerfile: Some(text), _scratch: None })
 }
 
 /// A repository, or a folder of it.
@@ -132,33 +123,8 @@ async fn repository(
             return Err(Error::Request(text).into());
         }
     }
-    let mut context = FetchedContext {
-        folder,
-        ignore_text: String::new(),
-        keep_owners: false,
-        dockerfile: None,
-        _scratch: None,
-    };
-    context.ignore_text = ignore_text(&context, &request.dockerfile)?;
-    Ok(context)
-}
-
-/// `<Dockerfile>.dockerignore`, else `.dockerignore`.
-fn ignore_text(context: &FetchedContext, dockerfile: &DockerfileSource) -> Result<String> {
-    let mut names = vec![PathBuf::from(".dockerignore")];
-    if let DockerfileSource::InContext(path) = dockerfile {
-        let mut name = path.clone().into_os_string();
-        name.push(".dockerignore");
-        names.insert(0, name.into());
-    }
-    for name in names {
-        if let Some(path) = context.inside(&name)
-            && let Some(text) = crate::plan::read_ignore(&path)?
-        {
-            return Ok(text);
-        }
-    }
-    Ok(String::new())
+    // As with BuildKit its .dockerignore is one of its files: only what lies on this machine is held back.
+    Ok(FetchedContext { folder, keep_owners: false, dockerfile: None, _scratch: None })
 }
 
 /// The folder of a tree of one layer.
