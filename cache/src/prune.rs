@@ -401,12 +401,12 @@ mod tests {
         let content = garboard_layer::ContentDigest([0xab; 32]);
         store.put_meta("made of it", &content.to_string(), b"1").unwrap();
         store.put_meta("other", "x", b"1").unwrap();
-        let layer = Some(folder_layer(&store, 10));
-        let record = Record { layer: layer.clone(), content: Some(content), ..Record::default() };
+        let layer = folder_layer(&store, 10);
+        let record = Record { layer: Some(layer.clone()), content: Some(content), ..Record::default() };
         store.put_record(&[Key([1; 32])], &record).unwrap();
         let noted = || store.get_meta("made of it", &content.to_string()).unwrap().is_some();
         let lease = store.lease().unwrap();
-        assert!(store.layer(&layer.unwrap()).unwrap().is_some(), "held from now on");
+        assert!(store.layer(&layer).unwrap().is_some(), "held from now on");
         store.prune(&everything()).unwrap();
         assert!(noted() && store.get_meta("other", "x").unwrap().is_none());
         drop(lease);
