@@ -127,7 +127,9 @@ pub(crate) fn explain(folder: &Path, platform: &Platform, host: &Platform) -> Op
         let why = format!("steps of {} images can't run on {}", platform.os, host.os);
         return Some((why, "build the files elsewhere, and COPY them".into()));
     }
-    if platform.architecture == host.architecture {
+    // The kernel runs programs of the 32-bit kind, too: something else is missing.
+    let is_near = (host.architecture.as_str(), platform.architecture.as_str()) == ("amd64", "386");
+    if platform.architecture == host.architecture || is_near {
         return None;
     }
     let get = format!(
@@ -194,6 +196,7 @@ mod tests {
         let nowhere = Path::new("/nowhere");
         let host = platform("linux/amd64");
         assert_eq!(explain(nowhere, &platform("linux/amd64/v3"), &host), None);
+        assert_eq!(explain(nowhere, &platform("linux/386"), &host), None);
         let (why, hint) = explain(nowhere, &platform("linux/arm64"), &host).unwrap();
         assert!(
             why.contains("linux/arm64")

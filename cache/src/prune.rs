@@ -279,7 +279,8 @@ impl Store {
         Ok(())
     }
 
-    /// Bounds what has no files: facts, and records of steps that made no layer.
+    /// Bounds what has no files: facts, and records of steps that made no layer. What is noted of a content that the
+    /// record of a layer has stays as long as that: without it the record would say something else.
     fn remove_small_rows(&self, options: &PruneOptions) -> Result<()> {
         let keep = if options.is_everything() { 0 } else { MAX_SMALL_ROWS };
         let too_many: bool = self.inner.db.read("count rows", |db| {
@@ -292,7 +293,8 @@ impl Store {
         }
         self.inner.db.write("remove old rows", |tx| {
             let facts = "DELETE FROM meta WHERE (namespace, key) IN
-                (SELECT namespace, key FROM meta ORDER BY updated DESC LIMIT -1 OFFSET ?1)";
+                (SELECT namespace, key FROM meta ORDER BY updated DESC LIMIT -1 OFFSET ?1)
+                AND key NOT IN (SELECT lower(hex(content)) FROM records WHERE layer IS NOT NULL AND content IS NOT NULL)";
             let records = "DELETE FROM records WHERE id IN
                 (SELECT id FROM records WHERE layer IS NULL ORDER BY id DESC LIMIT -1 OFFSET ?1)";
             tx.execute(facts, [keep])
@@ -391,6 +393,25 @@ mod tests {
         store.untag("x").unwrap();
         store.prune(&everything()).unwrap();
         assert_eq!(store.usage().unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_noted_of_a_kept_layer_stays() {
+        let (_dir, store) = test_store();
+        let content = garboard_layer::ContentDigest([0xab; 32]);
+        store.put_meta("made of it", &content.to_string(), b"1").unwrap();
+        store.put_meta("other", "x", b"1").unwrap();
+        let layer = folder_layer(&store, 10);
+        let record = Record { layer: Some(layer.clone()), content: Some(content), ..Record::default() };
+        store.put_record(&[Key([1; 32])], &record).unwrap();
+        let noted = || store.get_meta("made of it", &content.to_string()).unwrap().is_some();
+        let lease = store.lease().unwrap();
+        assert!(store.layer(&layer).unwrap().is_some(), "held from now on");
+        store.prune(&everything()).unwrap();
+        assert!(noted() && store.get_meta("other", "x").unwrap().is_none());
+        drop(lease);
+        store.prune(&everything()).unwrap();
+        assert!(!noted());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The file system as plain files: into a folder, or as a tar archive.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -139,7 +139,9 @@ fn write_folder(dest: &Path, planned: Vec<Planned>, delete: bool) -> Result<()> 
         .map(|p| p.entry.clone())
         .collect();
     if delete {
-        let kept: HashSet<&[u8]> = planned.iter().map(|p| p.entry.path.as_slice()).collect();
+        let is_folder = |p: &Planned| matches!(p.entry.kind, EntryKind::Dir { .. });
+        let kept: HashMap<&[u8], bool> =
+            planned.iter().map(|p| (p.entry.path.as_slice(), is_folder(p))).collect();
         remove_others(dest, b"", &kept).attempt(|| format!("failed to clear {}", dest.display()))?;
     }
     planned.into_iter().try_for_each(|p| place(dest, &p))?;
@@ -151,19 +153,20 @@ fn write_folder(dest: &Path, planned: Vec<Planned>, delete: bool) -> Result<()> 
     Ok(())
 }
 
-/// Removes what is below `folder` and not among `kept`, which are paths below the destination. Links are not followed.
-fn remove_others(folder: &Path, path: &[u8], kept: &HashSet<&[u8]>) -> std::io::Result<()> {
+/// Removes what is below `folder` and not among `kept`: paths below the destination, and whether a folder is wanted there.
+/// A folder in the place of something else goes, too. Links are not followed.
+fn remove_others(folder: &Path, path: &[u8], kept: &HashMap<&[u8], bool>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let path =
             if path.is_empty() { name.as_bytes().to_vec() } else { [path, b"/", name.as_bytes()].concat() };
         let is_folder = entry.file_type()?.is_dir();
-        match (kept.contains(path.as_slice()), is_folder) {
-            (true, true) => remove_others(&entry.path(), &path, kept)?,
-            (true, false) => {}
-            (false, true) => std::fs::remove_dir_all(entry.path())?,
-            (false, false) => std::fs::remove_file(entry.path())?,
+        match (kept.get(path.as_slice()), is_folder) {
+            (Some(true), true) => remove_others(&entry.path(), &path, kept)?,
+            (Some(false) | None, true) => std::fs::remove_dir_all(entry.path())?,
+            (Some(_), false) => {}
+            (None, false) => std::fs::remove_file(entry.path())?,
         }
     }
     Ok(())
@@ -281,12 +284,16 @@ mod tests {
         std::fs::write(dest.path().join("d/new"), "").unwrap();
         std::os::unix::fs::symlink(outside.path(), dest.path().join("link")).unwrap();
         std::os::unix::fs::symlink(outside.path(), dest.path().join("kept")).unwrap();
-        let kept: HashSet<&[u8]> = [&b"d"[..], b"d/new", b"kept", b"kept/o"].into();
+        std::fs::create_dir_all(dest.path().join("d/file/inner")).unwrap();
+        let kept: HashMap<&[u8], bool> =
+            [(&b"d"[..], true), (b"d/new", false), (b"d/file", false), (b"kept", true), (b"kept/o", false)]
+                .into();
         remove_others(dest.path(), b"", &kept).unwrap();
         let mut names: Vec<_> =
             std::fs::read_dir(dest.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["d", "kept"]);
         assert!(outside.path().join("o").exists() && !dest.path().join("d/old").exists());
+        assert!(!dest.path().join("d/file").exists() && dest.path().join("d/new").exists());
     }
 }

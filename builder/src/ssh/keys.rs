@@ -45,7 +45,6 @@ pub(super) enum KeyError {
 /// A private key.
 pub(super) struct Key {
     public: Vec<u8>,
-    comment: String,
     pair: Pair,
 }
 
@@ -75,14 +74,13 @@ impl Key {
         if text.len() as u64 > MAX_FILE {
             return Err(KeyError::NoKey);
         }
-        let comment = path.display().to_string();
-        Self::parse(&text, comment)
+        Self::parse(&text)
     }
 
-    fn parse(text: &[u8], comment: String) -> Result<Self, KeyError> {
+    fn parse(text: &[u8]) -> Result<Self, KeyError> {
         let has = |words: &str| text.windows(words.len()).any(|part| part == words.as_bytes());
         if has("BEGIN OPENSSH PRIVATE KEY") {
-            return Self::of_openssh(text, comment);
+            return Self::of_openssh(text);
         }
         if has("ENCRYPTED") && has("PRIVATE KEY") {
             return Err(KeyError::Passphrase);
@@ -94,10 +92,10 @@ impl Key {
             PrivateKeyDer::Pkcs8(der) => pkcs8(der.secret_pkcs8_der()).ok_or(KeyError::Damaged)?,
             _ => return Err(KeyError::Kind("EC in an old form (`ssh-keygen -p` rewrites it)".into())),
         };
-        Ok(Self { public: pair.public(), comment, pair })
+        Ok(Self { public: pair.public(), pair })
     }
 
-    fn of_openssh(text: &[u8], path: String) -> Result<Self, KeyError> {
+    fn of_openssh(text: &[u8]) -> Result<Self, KeyError> {
         let key = ssh_key::PrivateKey::from_openssh(text).map_err(|_| KeyError::Damaged)?;
         let damaged = |_| KeyError::Damaged;
         let pair = match key.key_data() {
@@ -123,18 +121,12 @@ impl Key {
             KeypairData::Rsa(pair) => Pair::Rsa(rsa(pair).ok_or(KeyError::Damaged)?),
             _ => return Err(KeyError::Kind(key.algorithm().to_string())),
         };
-        let comment = Some(key.comment()).filter(|text| !text.is_empty()).map_or(path, str::to_owned);
-        Ok(Self { public: pair.public(), comment, pair })
+        Ok(Self { public: pair.public(), pair })
     }
 
     /// The public key as agents name it.
     pub(super) fn public(&self) -> &[u8] {
         &self.public
-    }
-
-    /// What `ssh-add -l` shows of it.
-    pub(super) fn comment(&self) -> &str {
-        &self.comment
     }
 
     /// Signs; `None` where the key can't give this kind of signature.
@@ -374,7 +366,7 @@ mod tests {
         #[test]
         fn noise_is_no_key(noise in prop::collection::vec(any::<u8>(), 0..200)) {
             let text = [b"-----BEGIN OPENSSH PRIVATE KEY-----\n", &noise[..]].concat();
-            prop_assert!(Key::parse(&text, String::new()).is_err());
+            prop_assert!(Key::parse(&text).is_err());
         }
     }
 }

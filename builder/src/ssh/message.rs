@@ -71,13 +71,13 @@ pub(super) fn put_number(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// The answer to [`Request::List`]: public keys with their comments.
-pub(super) fn identities<'a>(keys: impl ExactSizeIterator<Item = (&'a [u8], &'a str)>) -> Vec<u8> {
+/// The answer to [`Request::List`]: public keys. Their comments, which name people and machines, are left empty.
+pub(super) fn identities<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = vec![IDENTITIES_ANSWER];
     out.extend_from_slice(&(keys.len() as u32).to_be_bytes());
-    for (key, comment) in keys {
+    for key in keys {
         put(&mut out, key);
-        put(&mut out, comment.as_bytes());
+        put(&mut out, b"");
     }
     out
 }

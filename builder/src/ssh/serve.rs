@@ -103,7 +103,7 @@ async fn answer(mut client: UnixStream, source: &Source) -> io::Result<()> {
 
 fn reply(keys: &[Key], body: &[u8]) -> Vec<u8> {
     match Request::read(body) {
-        Request::List => message::identities(keys.iter().map(|key| (key.public(), key.comment()))),
+        Request::List => message::identities(keys.iter().map(Key::public)),
         Request::Sign { key: wanted, data, flags } => {
             let key = keys.iter().find(|key| key.public() == wanted);
             let signature = key.and_then(|key| key.sign(data, flags));
@@ -194,6 +194,22 @@ mod tests {
         drop(socket);
         assert!(!matches!(read(&mut open).await, Ok(Some(_))));
         assert!(UnixStream::connect(&short).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_key_says_neither_whose_it_is_nor_where() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let mut make = std::process::Command::new("ssh-keygen");
+        let made = make.args(["-q", "-t", "ed25519", "-N", "", "-C", "me@here", "-f"]).arg(&path).status();
+        if !made.is_ok_and(|status| status.success()) {
+            println!("skipped: ssh-keygen is not installed");
+            return;
+        }
+        let key = Key::read(&path).unwrap();
+        let expected = [&[12, 0, 0, 0, 1, 0, 0, 0, 51], key.public(), &[0; 4]].concat();
+        let socket = AgentSocket::listen(Arc::new(Source::Keys(vec![key])), folder.path()).unwrap();
+        assert_eq!(ask(&socket, &[11]).await.unwrap().unwrap(), expected);
     }
 
     #[tokio::test]
