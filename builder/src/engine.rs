@@ -350,18 +350,17 @@ fn read_dockerfile(
         }
     };
     let step = reporter.internal(&format!("[internal] load build definition from {name}"));
-    let place = match source {
-        DockerfileSource::InContext(_) => fetched.and_then(|context| context.inside(&path)),
-        _ => Some(path),
-    };
+    let foreign = matches!(source, DockerfileSource::InContext(_));
+    let place = if foreign { fetched.and_then(|context| context.inside(&path)) } else { Some(path) };
     let reason = || "no such file or directory".to_owned();
     let missing = || Error::NoDockerfile { name: name.clone(), reason: reason(), near: Vec::new() }.into();
-    let result = place.ok_or_else(missing).and_then(|path| read_file(path, name.clone()));
+    let result = place.ok_or_else(missing).and_then(|path| read_file(path, name.clone(), foreign));
     step.finish(&result);
     result
 }
 
-fn read_file(mut path: PathBuf, name: String) -> Result<DockerfileText> {
+/// `foreign`: it is of a context that came from elsewhere, which may hold pipes that never end and devices.
+fn read_file(mut path: PathBuf, name: String, foreign: bool) -> Result<DockerfileText> {
     const MAX: u64 = 64 << 20;
     if !path.exists() && path.file_name().is_some_and(|n| n == "Dockerfile") {
         let lower = path.with_file_name("dockerfile");
@@ -380,7 +379,12 @@ fn read_file(mut path: PathBuf, name: String) -> Result<DockerfileText> {
         let reason = "it is a link that leads out of its folder".to_owned();
         return Err(Error::NoDockerfile { name, reason, near: Vec::new() }.into());
     }
-    // A pipe is fine here: `-f <(command)`.
+    // Looked at before it is opened, which alone may block or do something to a device.
+    if foreign && std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+        let reason = "it is not a regular file".to_owned();
+        return Err(Error::NoDockerfile { name, reason, near: near_names(&path) }.into());
+    }
+    // A pipe of the user's is fine: `-f <(command)`.
     let file = std::fs::File::open(&path).map_err(|e| fail(&e))?;
     let mut text = Vec::new();
     std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX), &mut text).map_err(|e| fail(&e))?;
@@ -400,6 +404,7 @@ fn near_names(path: &std::path::Path) -> Vec<String> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten().take(10_000);
     let mut names: Vec<String> = names
+        .filter(|e| e.file_type().is_ok_and(|kind| kind.is_file() || kind.is_symlink()))
         .filter_map(|e| e.file_name().into_string().ok())
         .filter(|n| {
             n.to_ascii_lowercase().contains("dockerfile") || n.to_ascii_lowercase().contains("containerfile")

@@ -8,7 +8,7 @@ use garboard_layer::{EntryKind, Limits, Verdict, WalkOptions};
 use garboard_parser::remote::is_commit;
 
 use super::checkout::{Measure, tidy};
-use super::git_command::{Access, Git, GitFailure};
+use super::git_command::{Access, Authorization, Git, GitFailure};
 use super::git_refs::{Named, find, patterns};
 use super::{Inner, Remotes, tree};
 use crate::error::{Attempt, Error, Result};
@@ -146,8 +146,8 @@ impl Inner {
 
     /// `git` for a repository, to work in `folder`.
     fn git(&self, op: &GitOp, home: &Scratch, folder: &std::path::Path) -> Result<Git> {
-        let authorization =
-            if op.ssh { None } else { self.git_authorization(op)?.map(|value| (scope(&op.remote), value)) };
+        let authorization = if op.ssh { None } else { self.git_authorization(op)? };
+        let authorization = authorization.map(|value| authorization_of(&op.remote, value));
         // Submodules may be reached by SSH, too.
         let agent = if op.ssh || op.submodules {
             let what = || "failed to make a socket for the SSH agent".to_owned();
@@ -315,11 +315,12 @@ fn failed(op: &GitOp, what: &'static str, failure: GitFailure) -> crate::error::
     Error::Git { what, remote: op.remote.clone(), message: failure.message, ssh: op.ssh }.into()
 }
 
-/// The addresses that an authorization is for: the repository's own, and on GitHub, whose repositories have each
-/// other as submodules, all.
-fn scope(remote: &str) -> String {
+/// For the repository's own address; on GitHub, whose repositories have each other as submodules and redirect to
+/// their new names, for all of them.
+fn authorization_of(remote: &str, value: String) -> Authorization {
     let all = ["https://github.com/", "https://www.github.com/"];
-    all.into_iter().find(|start| remote.starts_with(start)).unwrap_or(remote).to_owned()
+    let hub = all.into_iter().find(|start| remote.starts_with(start));
+    Authorization { scope: hub.unwrap_or(remote).to_owned(), value, follows: hub.is_some() }
 }
 
 /// What progress calls a repository.

@@ -53,6 +53,8 @@ pub(super) struct Git {
     program: PathBuf,
     env: Vec<(String, OsString)>,
     config: Vec<(String, String)>,
+    /// Settings with the login in them.
+    login: Vec<(String, String)>,
     folder: PathBuf,
     /// Answers as long as this lives.
     _agent: Option<AgentSocket>,
@@ -60,16 +62,45 @@ pub(super) struct Git {
 
 /// What `git` gets for one repository.
 pub(super) struct Access {
-    /// Where `Authorization` goes, and its value.
-    pub(super) authorization: Option<(String, String)>,
+    /// Who asks.
+    pub(super) authorization: Option<Authorization>,
     /// The SSH agent.
     pub(super) agent: Option<AgentSocket>,
+}
+
+/// A login for repositories by HTTP.
+pub(super) struct Authorization {
+    /// The addresses that get it: this one and those below it.
+    pub(super) scope: String,
+    /// Value of `Authorization`.
+    pub(super) value: String,
+    /// Wherever they redirect to may have it.
+    pub(super) follows: bool,
+}
+
+impl Authorization {
+    /// Where a server redirects to, git hands the header over to whoever is there: unless it may, it stays here.
+    fn settings(self) -> Vec<(String, String)> {
+        let Self { scope, value, follows } = self;
+        let stay = (!follows).then(|| (format!("http.{scope}.followRedirects"), "false".to_owned()));
+        let header = (format!("http.{scope}.extraHeader"), format!("Authorization: {value}"));
+        stay.into_iter().chain([header]).collect()
+    }
 }
 
 /// Why `git` didn't do it.
 pub(super) struct GitFailure {
     /// What it printed about it.
     pub(super) message: String,
+}
+
+impl GitFailure {
+    /// Whether a redirect was not followed.
+    fn is_redirect(&self) -> bool {
+        ["301", "302", "303", "307", "308"]
+            .iter()
+            .any(|status| self.message.contains(&format!("requested URL returned error: {status}")))
+    }
 }
 
 impl Git {
@@ -99,17 +130,34 @@ impl Git {
         if let Some(agent) = &access.agent {
             set("SSH_AUTH_SOCK", agent.path().as_os_str());
         }
-        let mut config: Vec<(String, String)> =
-            CONFIG.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        if let Some((scope, value)) = access.authorization {
-            config.push((format!("http.{scope}.extraHeader"), format!("Authorization: {value}")));
-        }
-        Ok(Self { program: path.clone(), env, config, folder: folder.to_owned(), _agent: access.agent })
+        let config = CONFIG.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let login = access.authorization.map(Authorization::settings).unwrap_or_default();
+        let (program, folder) = (path.clone(), folder.to_owned());
+        Ok(Self { program, env, config, login, folder, _agent: access.agent })
     }
 
-    /// Runs it to its end and returns what it prints, at most `limit` bytes. The inner error is its own.
+    /// Runs it to its end and returns what it prints, at most `limit` bytes. The inner error is its own. Where a login
+    /// must not go along with a redirect, what is there is asked for without one.
     pub(super) async fn run(
         &self,
+        args: &[&str],
+        limit: usize,
+    ) -> Result<std::result::Result<Vec<u8>, GitFailure>> {
+        let ended = self.run_with(&self.login, args, limit).await?;
+        if self.login.is_empty() || !ended.as_ref().is_err_and(GitFailure::is_redirect) {
+            return Ok(ended);
+        }
+        let ended = self.run_with(&[], args, limit).await?;
+        Ok(ended.map_err(|GitFailure { message }| GitFailure {
+            message: format!(
+                "{message}; its address redirects, and logins stay with the address they are for"
+            ),
+        }))
+    }
+
+    async fn run_with(
+        &self,
+        login: &[(String, String)],
         args: &[&str],
         limit: usize,
     ) -> Result<std::result::Result<Vec<u8>, GitFailure>> {
@@ -121,13 +169,22 @@ impl Git {
             }
             fits
         };
-        let ended = self.stream(args, &mut keep).await?;
+        let ended = self.stream_with(login, args, &mut keep).await?;
         Ok(ended.map(|()| output))
     }
 
-    /// As [`Self::run`], with what it prints given to `take` piece by piece. Once `take` returns false it is ended.
+    /// Runs what asks nobody, with what it prints given to `take` piece by piece. Once `take` returns false it is ended.
     pub(super) async fn stream(
         &self,
+        args: &[&str],
+        take: &mut (dyn FnMut(&[u8]) -> bool + Send),
+    ) -> Result<std::result::Result<(), GitFailure>> {
+        self.stream_with(&[], args, take).await
+    }
+
+    async fn stream_with(
+        &self,
+        login: &[(String, String)],
         args: &[&str],
         take: &mut (dyn FnMut(&[u8]) -> bool + Send),
     ) -> Result<std::result::Result<(), GitFailure>> {
@@ -135,8 +192,8 @@ impl Git {
         let mut command = Command::new(&self.program);
         command.args(args).current_dir(&self.folder).env_clear().envs(self.env.iter().cloned());
         // Not as arguments: those any user of the machine can see.
-        command.env("GIT_CONFIG_COUNT", self.config.len().to_string());
-        for (index, (name, value)) in self.config.iter().enumerate() {
+        command.env("GIT_CONFIG_COUNT", (self.config.len() + login.len()).to_string());
+        for (index, (name, value)) in self.config.iter().chain(login).enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{index}"), name);
             command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
         }
