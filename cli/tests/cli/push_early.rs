@@ -6,7 +6,9 @@ use crate::support::TestContext;
 
 fn build(context: &TestContext, tags: &[&str]) -> std::process::Output {
     let mut args = vec!["build", "--progress=plain", "--push", "--build-context", "base=base"];
-    tags.iter().for_each(|tag| args.extend(["-t", tag]));
+    for tag in tags {
+        args.extend(["-t", tag]);
+    }
     args.extend(["-f", "Dockerfile", "."]);
     context.output(&args, b"")
 }

@@ -346,6 +346,7 @@ mod tests {
 
     #[test]
     fn authorizations_go_no_further_than_needed() {
+        let scope = |remote: &str| authorization_of(remote, String::new()).scope;
         assert_eq!(scope("https://host.test/a/r.git"), "https://host.test/a/r.git");
         assert_eq!(scope("https://github.com/a/r.git"), "https://github.com/");
         assert_eq!(scope("https://github.com.evil.test/a/r.git"), "https://github.com.evil.test/a/r.git");
