@@ -23,6 +23,8 @@ use crate::image::ImageConfig;
 /// come from a stranger.
 const MOST_FINDINGS: usize = 10_000;
 const MOST_NAMES: usize = 1000;
+/// With more findings than this nobody looks for what was meant.
+const MOST_MEANT: usize = 200;
 
 /// Patterns of an ignore file that leave nothing of the context.
 const EVERYTHING: [&str; 3] = ["*", "**", "**/*"];
@@ -92,6 +94,11 @@ impl Evaluation<'_> {
         }
     }
 
+    /// Whether few enough was found to look for what was meant.
+    fn may_look(&self) -> bool {
+        self.findings.borrow().len() < MOST_MEANT
+    }
+
     /// Checks every stage's FROM, also of stages that nobody needs: its names have to be names.
     pub(super) fn check_froms(&self) -> Result<()> {
         let globals = self.globals()?;
@@ -138,7 +145,7 @@ impl Evaluation<'_> {
             names.take(MOST_NAMES).map(String::as_str)
         };
         for name in unset.iter().filter(|name| !globals.declared.contains_key(*name)) {
-            let mean = did_you_mean(name, names(), true);
+            let mean = self.may_look().then(|| did_you_mean(name, names(), true)).flatten();
             let mean = mean.map(|mean| format!(" (did you mean {mean}?)")).unwrap_or_default();
             self.find(at, Rule::UndefinedArgInFrom, format!("FROM argument '{name}' is not declared{mean}"));
         }
@@ -194,8 +201,14 @@ impl Evaluation<'_> {
     pub(super) fn undefined(&self, state: &State, unset: &BTreeSet<String>) {
         let names = || state.env.iter().take(MOST_NAMES).map(|(name, _)| name.as_str());
         let is_declared = |name: &str| state.args.iter().any(|(declared, _)| declared == name);
-        for name in unset.iter().filter(|name| !is_declared(name) && !args::HIDDEN.contains(&name.as_str())) {
-            let mean = did_you_mean(name, names(), true);
+        for name in unset {
+            if self.findings.borrow().len() >= MOST_FINDINGS {
+                return;
+            }
+            if is_declared(name) || args::HIDDEN.contains(&name.as_str()) {
+                continue;
+            }
+            let mean = self.may_look().then(|| did_you_mean(name, names(), true)).flatten();
             let mean = mean.map(|mean| format!(" (did you mean ${mean}?)")).unwrap_or_default();
             self.find(&state.at, Rule::UndefinedVar, format!("Usage of undefined variable '${name}'{mean}"));
         }
