@@ -29,7 +29,10 @@ pub(crate) fn check(data: &[u8]) {
             Ok(None) | Err(_) => {}
         }
         assert_eq!(redact(&redact(line)), redact(line));
-        assert!(!redact(&format!("https://me:s3cret@host.test/{address}")).contains("me:s3cret@host.test"));
+        let login = "me:s3cret@host.test";
+        if !address.contains(login) {
+            assert!(!redact(&format!("https://{login}/{address}")).contains(login));
+        }
     }
 }
 
