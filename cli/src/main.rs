@@ -16,6 +16,7 @@ mod env;
 mod exit;
 mod failure;
 mod interrupt;
+mod line_range;
 mod names;
 mod parts;
 mod printer;

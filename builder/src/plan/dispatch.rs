@@ -277,13 +277,5 @@ fn entrypoint(state: &mut State, command: &CommandLine) {
 
 /// Cleans an absolute path: no empty, `.` or `..` components.
 pub(crate) fn clean(path: &str) -> String {
-    let mut out: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => drop(out.pop()),
-            name => out.push(name),
-        }
-    }
-    format!("/{}", out.join("/"))
+    garboard_parser::glob::clean(&format!("/{path}"))
 }

@@ -9,6 +9,7 @@ use garboard_builder::{Event, Outcome, Stream, Vertex, VertexId, Warning};
 use serde::Serialize;
 
 use super::Display;
+use crate::line_range::LineRange;
 
 /// The display.
 #[derive(Default)]
@@ -86,23 +87,12 @@ struct WarningLine<'a> {
     #[serde(rename = "sourceInfo", skip_serializing_if = "Option::is_none")]
     source_info: Option<SourceInfo<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    range: Vec<Range>,
+    range: Vec<LineRange>,
 }
 
 #[derive(Serialize)]
 struct SourceInfo<'a> {
     filename: &'a str,
-}
-
-#[derive(Serialize)]
-struct Range {
-    start: Position,
-    end: Position,
-}
-
-#[derive(Serialize)]
-struct Position {
-    line: usize,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -184,9 +174,7 @@ fn vertex_line<'a>(known: &'a Known, ended: Option<(&'a Outcome, SystemTime)>) -
 }
 
 fn warning_line(warning: &Warning) -> WarningLine<'_> {
-    let range = warning
-        .lines
-        .map(|(start, end)| Range { start: Position { line: start }, end: Position { line: end } });
+    let range = warning.lines.map(LineRange::from);
     WarningLine {
         level: 1,
         short: STANDARD.encode(crate::report::warning_text(warning)),

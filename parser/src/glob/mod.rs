@@ -5,7 +5,7 @@ mod path;
 mod pattern;
 mod program;
 
-pub(crate) use path::clean;
+pub use path::clean;
 pub(crate) use pattern::class;
 pub use pattern::{BadPattern, Pattern, go_match, has_meta};
 pub(crate) use program::{Program, Token};

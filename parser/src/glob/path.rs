@@ -2,7 +2,7 @@
 
 /// Shortens a path as Go's `filepath.Clean` does: no `.`, no empty components, `..` taken back where possible; `.` for
 /// an empty one.
-pub(crate) fn clean(path: &str) -> String {
+pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

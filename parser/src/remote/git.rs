@@ -2,6 +2,7 @@
 
 use super::AddressError;
 use super::url::{Login, Parts, check, cut, decode, encode, parameters};
+use crate::glob;
 use crate::instruction::go_bool;
 use crate::suggest::did_you_mean;
 
@@ -221,15 +222,7 @@ impl GitAddress {
 
 /// A folder's path without empty, `.` and `..` components; what leads out of the repository stays in it.
 fn clean(path: &str) -> String {
-    let mut out: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => drop(out.pop()),
-            name => out.push(name),
-        }
-    }
-    out.join("/")
+    glob::clean(&format!("/{path}")).split_off(1)
 }
 
 /// Whether a URL's path ends as a repository's.
