@@ -1,4 +1,5 @@
 //! Pushing blobs and manifests. Always to the registry itself, never to a mirror.
+mod growing;
 mod session;
 mod source;
 mod upload;
@@ -22,6 +23,7 @@ use crate::types::{Descriptor, Manifest};
 use crate::verify;
 use session::{Mount, Session, Target};
 
+pub use growing::{GrowingFile, GrowingUpload};
 pub use source::{BlobSource, BytesSource, FileSource};
 pub(crate) use upload::Upload;
 
