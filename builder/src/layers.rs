@@ -18,6 +18,8 @@ use oci_spec::image::Digest;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::growing_blob::GrowingBlob;
 use crate::layer_folder::LayerFolder;
+use crate::lost::Lost;
+use crate::remote_cache::RemoteCaches;
 use crate::request::Compression;
 use crate::tree::Tree;
 
@@ -47,6 +49,10 @@ pub(crate) struct Layers {
     pub(crate) threads: usize,
     /// Repositories that new blobs are sent to while they are made.
     pub(crate) push: Arc<[Reference]>,
+    /// Caches that may know what is in a layer.
+    pub(crate) remote: RemoteCaches,
+    /// Layers that turn out not to be there.
+    pub(crate) lost: Lost,
 }
 
 /// Runs blocking work on the pool for it.
@@ -74,6 +80,7 @@ impl Layers {
     /// The tree as its tables of contents tell it.
     pub(crate) async fn view(&self, tree: &Tree) -> Result<TreeView> {
         let mut tocs: Vec<Arc<Toc>> = Vec::with_capacity(tree.layers.len());
+        self.fetch_tocs(tree).await?;
         let _fetching = self.fetch_ahead(tree, |layers, id| Ok(layers.store.toc(id)?.is_some()));
         for layer in &tree.layers {
             let toc = self.store.toc(&layer.id).attempt(|| format!("failed to read layer {}", layer.id))?;
@@ -84,6 +91,21 @@ impl Layers {
             tocs.push(toc);
         }
         Ok(TreeView::new(tocs))
+    }
+
+    /// Fetches the tables of contents that remote caches have, so that their layers need not be.
+    async fn fetch_tocs(&self, tree: &Tree) -> Result<()> {
+        if self.remote.is_empty() {
+            return Ok(());
+        }
+        let fetches = tree.layers.iter().map(async |layer| {
+            let what = || format!("failed to read layer {}", layer.id);
+            if self.store.toc(&layer.id).attempt(what)?.is_none() {
+                self.remote.toc(&self.info(&layer.id)?).await;
+            }
+            Ok(())
+        });
+        futures_util::future::try_join_all(fetches).await.map(drop)
     }
 
     /// The folders of a tree's layers, the lowest first; layers without entries are left out.
@@ -174,11 +196,19 @@ impl Layers {
         let diff_id = reader.finish();
         match &info.diff_id {
             Some(expected) if *expected != diff_id => {
+                self.lost.note(info);
                 let reason = format!("its content has the digest {diff_id}, not {expected}");
                 return Err(Error::BadImage { what: format!("layer {}", blob.digest), reason }.into());
             }
             Some(_) => {}
             None => self.store.set_diff_id(id, &diff_id).attempt(what)?,
+        }
+        // What a remote cache said of it has decided things already.
+        if self.store.toc(id).attempt(what)?.is_some_and(|t| t.content_digest() != toc.content_digest()) {
+            self.lost.note(info);
+            self.store.attach_toc(id, toc).attempt(what)?;
+            let reason = "its table of contents in a remote cache is not that of its files".to_owned();
+            return Err(Error::BadImage { what: format!("layer {}", blob.digest), reason }.into());
         }
         // Before it has a folder, which vouches for all of the layer's blobs.
         self.store.set_verified(id, &blob.digest).attempt(what)?;
@@ -200,6 +230,7 @@ impl Layers {
                 Err(e) => last = Some(e),
             }
         }
+        self.lost.note(info);
         Err(last.unwrap_or_else(|| {
             Error::Internal(format!("no form of layer {} is left, and no place to fetch it from", info.id))
                 .into()

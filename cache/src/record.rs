@@ -89,6 +89,25 @@ impl Store {
         })
     }
 
+    /// All keys of the record with this key.
+    pub fn record_keys(&self, key: &Key) -> Result<Vec<Key>> {
+        let sql = "SELECT other.key FROM record_keys k JOIN record_keys other ON other.record = k.record
+            WHERE k.key = ?1 ORDER BY other.key";
+        self.inner.db.read("look up record", |db| {
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map([key.0.as_slice()], |row| row.get(0).map(Key))?;
+            rows.collect()
+        })
+    }
+
+    /// Removes all records of a layer, and what is noted of where its table of contents is. Returns how many records.
+    pub fn forget_results(&self, layer: &LayerId) -> Result<usize> {
+        self.forget_toc_source(layer)?;
+        self.inner.db.write("forget results", |tx| {
+            tx.execute("DELETE FROM records WHERE layer = ?1", [layer.as_str()]).doing("forget results")
+        })
+    }
+
     /// The newest record with this description, to explain a miss.
     pub fn last_record_like(&self, description: &str) -> Result<Option<Record>> {
         let sql = format!(

@@ -141,6 +141,15 @@ impl Client {
         }
     }
 
+    /// A client that waits and tries again otherwise. It shares nothing with this one.
+    #[must_use]
+    pub fn with_patience(&self, retry: RetryPolicy, change: impl FnOnce(&mut Limits)) -> Self {
+        let mut config = self.inner.config.clone();
+        config.retry = retry;
+        change(&mut config.limits);
+        Self::new(config)
+    }
+
     /// A client with other settings for one host, such as for a push that was told `registry.insecure=true`.
     /// It shares nothing with this one.
     #[must_use]

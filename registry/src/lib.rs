@@ -40,6 +40,7 @@ mod pull;
 mod push;
 mod reference;
 mod referrers;
+mod tags;
 mod transport;
 mod types;
 mod verify;
