@@ -222,10 +222,12 @@ impl Layers {
         if let Some(blob) = info.blobs.iter().find(|b| b.present) {
             return Ok(blob.clone());
         }
+        let is_cached =
+            !self.remote.is_empty() && self.store.toc_source(&info.id).is_ok_and(|source| source.is_some());
         let mut last = None;
         for origin in &info.origins {
             let Some(blob) = info.blobs.iter().find(|b| b.digest == origin.digest) else { continue };
-            match self.pull(&origin.host, &origin.repository, blob).await {
+            match self.pull(&origin.host, &origin.repository, blob, is_cached).await {
                 Ok(()) => return Ok(LayerBlob { present: true, ..blob.clone() }),
                 Err(e) => last = Some(e),
             }
@@ -237,7 +239,8 @@ impl Layers {
         }))
     }
 
-    async fn pull(&self, host: &str, repository: &str, blob: &LayerBlob) -> Result<()> {
+    /// Fetches a blob; `is_cached`: of a layer that a remote cache named.
+    async fn pull(&self, host: &str, repository: &str, blob: &LayerBlob, is_cached: bool) -> Result<()> {
         let _guard = self.lock(format!("pull-{}", blob.digest)).await?;
         if self.store.blob_size(&blob.digest).is_some() {
             return Ok(());
@@ -245,7 +248,9 @@ impl Layers {
         let reference = repository_reference(host, repository)?;
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
         let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
-        let pulled = self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}).await;
+        let pulling = self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {});
+        let pulled =
+            if is_cached { self.remote.fetch(host, repository, pulling).await } else { pulling.await };
         let sink = pulled.map_err(|source| Error::Pull {
             what: format!("layer {} of {host}/{repository}", blob.digest),
             source,

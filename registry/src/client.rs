@@ -141,12 +141,11 @@ impl Client {
         }
     }
 
-    /// A client that waits and tries again otherwise. It shares nothing with this one.
+    /// A client that tries again otherwise. It shares nothing with this one.
     #[must_use]
-    pub fn with_patience(&self, retry: RetryPolicy, change: impl FnOnce(&mut Limits)) -> Self {
+    pub fn with_retry(&self, retry: RetryPolicy) -> Self {
         let mut config = self.inner.config.clone();
         config.retry = retry;
-        change(&mut config.limits);
         Self::new(config)
     }
 

@@ -35,6 +35,7 @@ mod file;
 mod login;
 mod manifest;
 mod notice;
+mod ping;
 mod platform;
 mod pull;
 mod push;

@@ -8,6 +8,7 @@ use garboard_cache::{Key, LayerBlob};
 use garboard_registry::{BytesSource, Descriptor, FileSource, Reference};
 use oci_spec::image::Digest;
 
+use super::alive::{death, is_back, silence};
 use super::made::Noted;
 use super::{Loaded, Made, MadeStep, RemoteCaches};
 use crate::error::{Attempt, Error, Result};
@@ -43,7 +44,20 @@ impl RemoteCaches {
             let loaded = loading.clone().await;
             let step = reporter.internal(&format!("exporting cache to {}", target.reference.familiar()));
             let writer = Writer { target, loaded: &loaded, layers, format, step: &step };
-            match writer.write(&noted).await {
+            let gone = || {
+                let name = target.reference.to_string();
+                Err(Error::Push { name, source: silence(&target.reference) }.into())
+            };
+            let written = if loaded.is_dead && !is_back(&loaded.cache).await {
+                gone()
+            } else {
+                tokio::select! {
+                    biased;
+                    written = writer.write(&noted) => written,
+                    () = death(&loaded.cache) => gone(),
+                }
+            };
+            match written {
                 Ok(()) => step.done(),
                 Err(failure) if target.ignore_error => {
                     step.progress(&format!("left out: {failure}"), 1, 1, true);

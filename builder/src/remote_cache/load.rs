@@ -7,6 +7,7 @@ use garboard_cache::remote::{Catalog, RegistryCache, Segment};
 use garboard_registry::{Descriptor, Error};
 
 use super::Loaded;
+use super::alive::while_alive;
 use crate::reporter::Reporter;
 
 /// Reads all segments; those that the store has are not fetched. What can't be read is passed over. With a reporter it is
@@ -15,8 +16,13 @@ pub(super) async fn load(cache: RegistryCache, store: Store, reporter: Option<Re
     let step =
         reporter.map(|r| r.internal(&format!("importing cache from {}", cache.reference().familiar())));
     let mut loaded = Loaded::nothing(cache);
-    let (outcome, count) = read(&loaded.cache, &store, &mut loaded.catalog).await;
-    loaded.is_whole = outcome.is_ok();
+    let (outcome, count) = {
+        let mut count = 0;
+        let reading = read(&loaded.cache, &store, &mut loaded.catalog, &mut count);
+        let outcome = while_alive(&loaded.cache, reading).await;
+        (outcome, count)
+    };
+    loaded.is_dead = matches!(outcome, Err(Error::Stalled { .. } | Error::Connect { .. }));
     if let Some(step) = step {
         match &outcome {
             Ok(()) => step.progress(&format!("{count} segments"), 1, 1, true),
@@ -29,28 +35,29 @@ pub(super) async fn load(cache: RegistryCache, store: Store, reporter: Option<Re
 }
 
 /// Adds to the catalog, and counts. The error is the last one.
-async fn read(cache: &RegistryCache, store: &Store, catalog: &mut Catalog) -> (Result<(), Error>, usize) {
-    let descriptors = match cache.segments().await {
-        Ok(descriptors) => descriptors,
-        Err(error) => return (Err(error), 0),
-    };
+async fn read(
+    cache: &RegistryCache,
+    store: &Store,
+    catalog: &mut Catalog,
+    count: &mut usize,
+) -> Result<(), Error> {
+    let descriptors = cache.segments().await?;
     let mut fetches: FuturesUnordered<_> =
         descriptors.iter().map(|descriptor| segment(cache, store, descriptor)).collect();
-    let (mut outcome, mut count) = (Ok(()), 0);
+    let mut outcome = Ok(());
     while let Some(segment) = fetches.next().await {
         match segment {
             Ok(Some(segment)) => {
                 catalog.add(segment);
-                count += 1;
+                *count += 1;
             }
             Ok(None) => {}
             // gone since it was listed: somebody cleans up
             Err(Error::NotFound { .. }) => {}
-            Err(error @ (Error::Stalled { .. } | Error::Connect { .. })) => return (Err(error), count),
             Err(error) => outcome = Err(error),
         }
     }
-    (outcome, count)
+    outcome
 }
 
 /// A segment, from the store or the registry; `None` for one that is damaged or of another version.

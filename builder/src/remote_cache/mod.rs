@@ -3,6 +3,7 @@
 //!
 //! Nothing of this makes a build fail: a cache that can't be reached knows nothing.
 
+mod alive;
 mod export;
 mod load;
 mod made;
@@ -16,16 +17,16 @@ use futures_util::future::{BoxFuture, Shared, join_all};
 use garboard_cache::remote::{Catalog, RegistryCache, TocSource};
 use garboard_cache::{Key, LayerId, LayerInfo, Record, Store};
 use garboard_layer::{ContentDigest, Toc};
-use garboard_registry::{Client, Descriptor, Limits, RetryPolicy};
+use garboard_registry::{Client, Descriptor, RetryPolicy};
 use oci_spec::image::Digest;
 
 pub(crate) use made::{Made, MadeStep};
 
+use alive::while_alive;
+
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, RemoteCache};
 
-/// How long nothing may move before a cache counts as dead.
-const PATIENCE: Duration = Duration::from_millis(1500);
 /// Bytes of a table of contents, as it is sent.
 const MAX_TOC: u64 = 128 << 20;
 
@@ -36,8 +37,8 @@ type Loading = Shared<BoxFuture<'static, Arc<Loaded>>>;
 pub(crate) struct Loaded {
     cache: RegistryCache,
     catalog: Catalog,
-    /// Whether all of it could be read.
-    is_whole: bool,
+    /// Whether its registry was found not to answer.
+    is_dead: bool,
 }
 
 /// The caches of a build.
@@ -107,6 +108,23 @@ impl RemoteCaches {
 
     fn is_distrusted(&self, diff_id: &Digest) -> bool {
         self.inner.distrusted.lock().unwrap_or_else(PoisonError::into_inner).contains(diff_id)
+    }
+
+    /// Fetches something of a cache, for as long as its registry answers; other things as they are.
+    pub(crate) async fn fetch<T>(
+        &self,
+        host: &str,
+        repository: &str,
+        work: impl Future<Output = Result<T, garboard_registry::Error>>,
+    ) -> Result<T, garboard_registry::Error> {
+        let is_it = |loaded: &&Arc<Loaded>| {
+            let reference = loaded.cache.reference();
+            reference.domain() == host && reference.repository() == repository
+        };
+        match self.sources().await.iter().find(is_it) {
+            Some(loaded) => while_alive(&loaded.cache, work).await,
+            None => work.await,
+        }
     }
 
     async fn sources(&self) -> Vec<Arc<Loaded>> {
@@ -180,7 +198,7 @@ impl RemoteCaches {
         blob: &Descriptor,
         layer: &LayerId,
     ) -> std::result::Result<Arc<Toc>, String> {
-        let bytes = cache.blob(blob, MAX_TOC).await.map_err(|e| e.to_string())?;
+        let bytes = while_alive(cache, cache.blob(blob, MAX_TOC)).await.map_err(|e| e.to_string())?;
         let (store, layer) = (self.inner.store.clone(), layer.clone());
         let attached = crate::layers::blocking(move || {
             let toc = TocSource::read(&bytes).ok();
@@ -193,20 +211,17 @@ impl RemoteCaches {
 
 impl Loaded {
     fn nothing(cache: RegistryCache) -> Self {
-        Self { cache, catalog: Catalog::default(), is_whole: false }
+        Self { cache, catalog: Catalog::default(), is_dead: false }
     }
 }
 
 /// A client that gives a registry up soon: a cache is worth no long wait.
 fn impatient(client: &Client) -> Client {
     let retry = RetryPolicy {
-        attempts: 2,
+        attempts: 3,
         base: Duration::from_millis(100),
-        cap: Duration::from_millis(200),
-        retry_after_cap: Duration::from_secs(1),
+        cap: Duration::from_millis(400),
+        retry_after_cap: Duration::from_secs(2),
     };
-    client.with_patience(retry, |limits: &mut Limits| {
-        limits.connect_timeout = PATIENCE;
-        limits.stall_timeout = PATIENCE;
-    })
+    client.with_retry(retry)
 }
