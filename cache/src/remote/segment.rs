@@ -130,28 +130,39 @@ pub(super) fn unpack(bytes: &[u8], limit: u64) -> std::io::Result<Vec<u8>> {
     Ok(unpacked)
 }
 
-/// 32 bytes as hex.
-pub(super) fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 64 {
-        return None;
-    }
-    let digit = |b: u8| char::from(b).to_digit(16).filter(|_| !b.is_ascii_uppercase());
-    let mut out = [0; 32];
-    for (byte, pair) in out.iter_mut().zip(bytes.chunks(2)) {
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(out)
-}
-
 impl SegmentRecord {
     /// Its keys that are some.
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.keys.iter().filter_map(|key| from_hex(key).map(Key))
+        self.keys.iter().filter_map(|key| Key::parse(key))
     }
 
     /// Its content digest.
     pub fn content(&self) -> Option<ContentDigest> {
-        from_hex(&self.content).map(ContentDigest)
+        Key::parse(&self.content).map(|key| ContentDigest(key.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_survive_and_others_are_refused() {
+        let segment = Segment { made: [("k".into(), "v".into())].into(), ..Segment::new(7) };
+        assert_eq!(Segment::from_bytes(&segment.to_bytes().unwrap()).unwrap(), segment);
+        let later = Segment { version: 2, ..segment };
+        let packed = |json: &[u8]| zstd::encode_all(json, 1).unwrap();
+        let bomb = packed(&vec![b' '; (MAX_UNPACKED + 1) as usize]);
+        let rows = [
+            (later.to_bytes().unwrap(), "version 2"),
+            (bomb, "too many bytes"),
+            (packed(b"{}"), "missing field"),
+            (b"no zstd".to_vec(), ""),
+            (Vec::new(), ""),
+        ];
+        for (bytes, problem) in rows {
+            let error = Segment::from_bytes(&bytes).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
     }
 }

@@ -19,6 +19,7 @@ mod move_images;
 mod platforms;
 mod push_early;
 mod registry;
+mod remote_cache;
 mod resting;
 mod secrets;
 mod support;
