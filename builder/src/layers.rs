@@ -248,7 +248,7 @@ impl Layers {
         let reference = repository_reference(host, repository)?;
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
         let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
-        let pulling = self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {});
+        let pulling = Box::pin(self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}));
         let pulled =
             if is_cached { self.remote.fetch(host, repository, pulling).await } else { pulling.await };
         let sink = pulled.map_err(|source| Error::Pull {
@@ -326,7 +326,7 @@ impl Layers {
         let info = written.blob.clone().ok_or_else(|| Error::Internal("a blob was asked for".into()))?;
         let blob = made_here(format, info.digest, info.size)?;
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
-        sink.commit(descriptor).attempt(what)?;
+        sink.commit(&descriptor).attempt(what)?;
         Ok((written, blob))
     }
 

@@ -1,10 +1,10 @@
 //! Writing what a build adds to a remote cache.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use garboard_cache::remote::{Segment, SegmentBlob, SegmentLayer, SegmentRecord, pack_toc};
-use garboard_cache::{Key, LayerBlob};
+use garboard_cache::{Key, LayerBlob, LayerId};
 use garboard_registry::{BytesSource, Descriptor, FileSource, Reference};
 use oci_spec::image::Digest;
 
@@ -20,6 +20,9 @@ use crate::tree::TreeLayer;
 
 /// Media type of a layer's table of contents.
 const TOC_TYPE: &str = "application/vnd.garboard.cache.toc.v1+zstd";
+
+/// Layers that are compressed and sent at once.
+const AT_ONCE: usize = 4;
 
 /// A layer that is in the cache now.
 struct Sent {
@@ -85,54 +88,33 @@ struct Writer<'a> {
 impl Writer<'_> {
     async fn write(&self, noted: &Noted) -> Result<()> {
         let steps = self.new_steps(&noted.steps)?;
-        let made = noted
-            .definitions
-            .iter()
-            .filter(|(key, content)| self.loaded.catalog.made(key) != Some(**content))
-            .map(|(key, content)| (key.to_string(), Key(content.0).to_string()))
-            .collect();
         let mut segment = Segment::new(now());
-        segment.made = made;
+        segment.made = self.new_definitions(noted);
         let bases = noted.bases.iter().filter(|layer| self.lacks_toc(layer));
-        let wanted: Vec<(&TreeLayer, Option<(&MadeStep, Vec<Key>)>)> = bases
-            .map(|layer| (layer, None))
-            .chain(steps.iter().map(|(step, keys)| (&step.layer, Some((*step, keys.clone())))))
+        let mut seen = HashSet::new();
+        let layers: Vec<&TreeLayer> = bases
+            .chain(steps.iter().map(|(step, _)| &step.layer))
+            .filter(|layer| seen.insert(&layer.id))
             .collect();
-        let mut numbers: HashMap<&str, usize> = HashMap::new();
-        let unique: Vec<&TreeLayer> = wanted
-            .iter()
-            .map(|(layer, _)| *layer)
-            .filter(|layer| {
-                let next = numbers.len();
-                let is_new = !numbers.contains_key(layer.id.as_str());
-                numbers.entry(layer.id.as_str()).or_insert(next);
-                is_new
-            })
-            .collect();
-        if segment.made.is_empty() && unique.is_empty() {
+        if segment.made.is_empty() && layers.is_empty() {
             self.step.progress("nothing new", 1, 1, true);
             return Ok(());
         }
-        let sent = join_all(unique.iter().map(|layer| self.send(layer))).await;
-        let mut blobs: Vec<Descriptor> = Vec::new();
-        let mut places = Vec::with_capacity(sent.len());
-        for sent in sent {
-            // Without one of them the others are still of use, unless the registry is at fault.
-            let sent = sent?;
-            places.push(sent.map(|sent| {
-                blobs.extend(sent.blobs.into_iter().filter(|b| b.size > 0));
-                segment.layers.push(sent.layer);
-                segment.layers.len() - 1
-            }));
+        let mut blobs: BTreeMap<String, Descriptor> = BTreeMap::new();
+        let mut places: HashMap<&LayerId, usize> = HashMap::new();
+        let sends: Vec<_> = layers.iter().map(|layer| self.send(layer)).collect();
+        let sent: Vec<_> = stream::iter(sends).buffered(AT_ONCE).try_collect().await?;
+        for (layer, sent) in layers.iter().zip(sent) {
+            let Some(sent) = sent else { continue };
+            blobs.extend(sent.blobs.into_iter().map(|blob| (blob.digest.to_string(), blob)));
+            places.insert(&layer.id, segment.layers.len());
+            segment.layers.push(sent.layer);
         }
-        for (layer, step) in wanted {
-            let (Some((step, keys)), Some(place)) = (step, places[numbers[layer.id.as_str()]]) else {
-                continue;
-            };
-            segment.records.push(record(step, &keys, place));
-        }
-        blobs.sort_by(|a, b| a.digest.as_ref().cmp(b.digest.as_ref()));
-        blobs.dedup_by(|a, b| a.digest == b.digest);
+        let records = steps
+            .iter()
+            .filter_map(|(step, keys)| places.get(&step.layer.id).map(|place| record(step, keys, *place)));
+        segment.records = records.collect();
+        let blobs: Vec<Descriptor> = blobs.into_values().collect();
         let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
         let name = self.target.reference.to_string();
         let added = self.loaded.cache.add(bytes, &blobs, segment.created).await;
@@ -140,6 +122,13 @@ impl Writer<'_> {
         let text = format!("{} steps, {} blobs", segment.records.len(), blobs.len());
         self.step.progress(&text, 1, 1, true);
         Ok(())
+    }
+
+    /// What definitions led to, as far as the cache doesn't say the same.
+    fn new_definitions(&self, noted: &Noted) -> BTreeMap<String, String> {
+        let new = noted.definitions.iter();
+        let new = new.filter(|(key, content)| self.loaded.catalog.made(key) != Some(**content));
+        new.map(|(key, content)| (key.to_string(), Key(content.0).to_string())).collect()
     }
 
     /// The steps of which the cache lacks a key, with all their keys.

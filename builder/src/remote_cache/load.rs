@@ -51,9 +51,8 @@ async fn read(
                 catalog.add(segment);
                 *count += 1;
             }
-            Ok(None) => {}
-            // gone since it was listed: somebody cleans up
-            Err(Error::NotFound { .. }) => {}
+            // damaged, or gone since it was listed
+            Ok(None) | Err(Error::NotFound { .. }) => {}
             Err(error) => outcome = Err(error),
         }
     }

@@ -102,7 +102,9 @@ mod tests {
             (segment(1, &[1, 2], 0, &key(8).to_string()), segment(2, &[2], 0, &key(9).to_string()));
         for order in [[&old, &new], [&new, &old]] {
             let mut catalog = Catalog::default();
-            order.into_iter().for_each(|segment| catalog.add(segment.clone()));
+            for segment in order {
+                catalog.add(segment.clone());
+            }
             let content = |n| catalog.record(&key(n)).and_then(|(record, _)| record.content());
             assert_eq!(content(1), Some(ContentDigest([8; 32])));
             assert_eq!(content(2), Some(ContentDigest([9; 32])));

@@ -432,7 +432,7 @@ mod tests {
         assert_eq!(kinds(&[], true, false, &["a"]), [image(true)]);
         assert_eq!(kinds(&[], false, true, &["a"]), [image(false)]);
         let kept = ExportKind::Image { push: true, push_by_digest: false, store: Keep::Yes };
-        assert_eq!(kinds(&[], true, true, &["a"]), [kept.clone()]);
+        assert_eq!(kinds(&[], true, true, &["a"]), std::slice::from_ref(&kept));
         assert_eq!(kinds(&["type=image,name=b"], true, false, &[]), [kept]);
         assert_eq!(kinds(&["type=image,push=true"], false, false, &["a"]), [image(true)]);
         assert_eq!(kinds(&["type=cacheonly"], true, false, &["a"]), [ExportKind::CacheOnly, image(true)]);
