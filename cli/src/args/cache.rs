@@ -60,8 +60,9 @@ pub(crate) fn read(direction: Direction, text: &str) -> Result<Option<RemoteCach
     }
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| ArgsError::value(flag, text, "it has no `ref`"))?;
-    let reference: garboard_registry::Reference =
-        name.parse().map_err(|e| ArgsError::value(flag, text, e.to_string()))?;
+    let reference: garboard_registry::Reference = name
+        .parse()
+        .map_err(|e: garboard_registry::ReferenceError| ArgsError::value(flag, text, e.to_string()))?;
     if reference.digest().is_some() {
         return Err(ArgsError::value(flag, text, "a cache has no digest"));
     }
