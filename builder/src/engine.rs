@@ -79,6 +79,8 @@ struct Round<'a> {
     layers: &'a Layers,
     remotes: &'a Remotes,
     agents: &'a Arc<crate::ssh::Agents>,
+    /// How messages call the Dockerfile.
+    file: &'a str,
     reporter: &'a Reporter,
     cancel: &'a Cancel,
 }
@@ -179,8 +181,16 @@ impl Engine {
         let mut rounds = 0;
         let (outcome, has_run) = loop {
             let plan = unless_canceled(cancel, Box::pin(planner.plan())).await?;
-            let round =
-                Round { request, exports: &exports, layers: &layers, remotes, agents, reporter, cancel };
+            let round = Round {
+                request,
+                exports: &exports,
+                layers: &layers,
+                remotes,
+                agents,
+                file: &file.name,
+                reporter,
+                cancel,
+            };
             let failure = match Box::pin(self.round(&round, plan)).await {
                 Ok(done) => break done,
                 Err(failure) => failure,
@@ -218,6 +228,10 @@ impl Engine {
             trees = unless_canceled(cancel, wanted) => trees,
             refused = solver.push_refused() => Err(refused),
         };
+        if layers.lost.is_empty() {
+            let noted = crate::explain::keep(&layers.store, &solver.explanations());
+            noted.attempt(|| "failed to write to the cache".into())?;
+        }
         if trees.is_err() && layers.lost.is_empty() {
             // Whatever else runs is of no use any more.
             cancel.cancel();
@@ -248,6 +262,7 @@ impl Engine {
             host: self.options.platform.clone(),
             resources: request.resources.clone(),
             export: image.map(|export| crate::export::format_of(&export.image)),
+            file: format!("{:?} {}", request.context, round.file),
             copy_trees: self.options.copy_trees,
         }
     }

@@ -12,6 +12,7 @@ mod emulate;
 mod engine;
 mod error;
 mod event;
+mod explain;
 mod export;
 mod files;
 mod graph;
@@ -35,6 +36,7 @@ pub use call::{CheckReport, Outline, OutlineArg, OutlineMount, SourceText, Targe
 pub use cancel::Cancel;
 pub use engine::{Engine, EngineOptions};
 pub use event::{Event, Outcome, Stream, Vertex, VertexId, Warning};
+pub use explain::Explanation;
 pub use image::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;

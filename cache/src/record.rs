@@ -93,15 +93,32 @@ impl Store {
     /// # Errors
     /// [`crate::CacheError::LayerMissing`] if its layer is not in the store.
     pub fn put_record(&self, keys: &[Key], record: &Record) -> Result<()> {
+        self.put_record_with(keys, record, &[])
+    }
+
+    /// As [`Self::put_record`], and notes the first key as small facts of these namespaces and keys.
+    ///
+    /// # Errors
+    /// As [`Self::put_record`].
+    pub fn put_record_with(
+        &self,
+        keys: &[Key],
+        record: &Record,
+        facts: &[(&'static str, String)],
+    ) -> Result<()> {
         if let Some(layer) = &record.layer {
             self.hold_layer(layer)?;
         }
+        let now = self.now();
         let _gc = self.gc_shared()?;
         self.inner.db.write("store record", |tx| {
             if let Some(layer) = &record.layer {
                 require_layer(tx, layer)?;
             }
-            insert_record(tx, keys, record).doing("store record")
+            insert_record(tx, keys, record).doing("store record")?;
+            let Some(first) = keys.first() else { return Ok(()) };
+            let mut note = |(namespace, key): &(&str, String)| put_fact(tx, (namespace, key, &first.0), now);
+            facts.iter().try_for_each(&mut note).doing("note a fact")
         })
     }
 
@@ -124,17 +141,6 @@ impl Store {
         })
     }
 
-    /// The newest record with this description, to explain a miss.
-    pub fn last_record_like(&self, description: &str) -> Result<Option<Record>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM records r WHERE r.description = ?1 ORDER BY r.created DESC, r.id DESC LIMIT 1"
-        );
-        let found = self.inner.db.read("look up record", |db| {
-            db.prepare_cached(&sql)?.query_row([description], record_row).optional()
-        })?;
-        Ok(found.map(|(_, record)| record))
-    }
-
     /// A small fact, such as what a tag resolved to or what was pushed where.
     pub fn get_meta(&self, namespace: &str, key: &str) -> Result<Option<Vec<u8>>> {
         let sql = "SELECT value FROM meta WHERE namespace = ?1 AND key = ?2";
@@ -145,13 +151,10 @@ impl Store {
 
     /// Notes a small fact.
     pub fn put_meta(&self, namespace: &str, key: &str, value: &[u8]) -> Result<()> {
-        let sql = "INSERT INTO meta(namespace, key, value, updated) VALUES(?1, ?2, ?3, ?4)
-            ON CONFLICT DO UPDATE SET value = excluded.value, updated = excluded.updated";
         let now = self.now();
-        self.inner.db.write("note a fact", |tx| {
-            let row = (namespace, key, value, now);
-            tx.prepare_cached(sql).and_then(|mut s| s.execute(row)).map(drop).doing("note a fact")
-        })
+        self.inner
+            .db
+            .write("note a fact", |tx| put_fact(tx, (namespace, key, value), now).doing("note a fact"))
     }
 
     /// Forgets a small fact.
@@ -161,6 +164,16 @@ impl Store {
             .db
             .write("forget a fact", |tx| tx.execute(sql, [namespace, key]).map(drop).doing("forget a fact"))
     }
+}
+
+fn put_fact(
+    tx: &Transaction<'_>,
+    (namespace, key, value): (&str, &str, &[u8]),
+    now: i64,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO meta(namespace, key, value, updated) VALUES(?1, ?2, ?3, ?4)
+        ON CONFLICT DO UPDATE SET value = excluded.value, updated = excluded.updated";
+    tx.prepare_cached(sql)?.execute((namespace, key, value, now)).map(drop)
 }
 
 fn insert_record(tx: &Transaction<'_>, keys: &[Key], record: &Record) -> rusqlite::Result<()> {
@@ -216,9 +229,9 @@ mod tests {
         store.put_record(&[b, c], &second).unwrap();
         assert_eq!(store.record(&a).unwrap(), Some(first.clone()));
         assert_eq!(store.record(&b).unwrap().as_ref(), Some(&second));
-        assert_eq!(store.last_record_like("RUN x").unwrap(), Some(first));
-        store.put_record(&[a], &second).unwrap();
-        assert_eq!(store.last_record_like("RUN x").unwrap(), None, "a record without keys is removed");
+        store.put_record_with(&[a], &second, &[("hint", "x".into())]).unwrap();
+        assert_eq!(store.get_meta("hint", "x").unwrap().as_deref(), Some(&a.0[..]));
+        assert_eq!(store.record(&a).unwrap().as_ref(), Some(&second));
     }
 
     #[test]

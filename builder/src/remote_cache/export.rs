@@ -110,9 +110,11 @@ impl Writer<'_> {
             places.insert(&layer.id, segment.layers.len());
             segment.layers.push(sent.layer);
         }
-        let records = steps
-            .iter()
-            .filter_map(|(step, keys)| places.get(&step.layer.id).map(|place| record(step, keys, *place)));
+        let records = steps.iter().filter_map(|(step, keys)| {
+            let inputs = self.layers.store.record(&step.keys[0]).ok().flatten();
+            let inputs = inputs.map(|record| record.inputs_json).unwrap_or_default();
+            places.get(&step.layer.id).map(|place| record(step, keys, *place, inputs))
+        });
         segment.records = records.collect();
         let blobs: Vec<Descriptor> = blobs.into_values().collect();
         let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
@@ -220,7 +222,7 @@ impl Writer<'_> {
     }
 }
 
-fn record(step: &MadeStep, keys: &[Key], layer: usize) -> SegmentRecord {
+fn record(step: &MadeStep, keys: &[Key], layer: usize, inputs: String) -> SegmentRecord {
     SegmentRecord {
         keys: keys.iter().map(Key::to_string).collect(),
         layer,
@@ -228,6 +230,7 @@ fn record(step: &MadeStep, keys: &[Key], layer: usize) -> SegmentRecord {
         created: step.layer.created,
         description: step.name.clone(),
         duration_ms: 0,
+        inputs,
         root: step.layer.root.map(|root| [root.mode, root.uid, root.gid]),
     }
 }

@@ -24,6 +24,7 @@ pub(crate) use made::{Made, MadeStep};
 
 use alive::while_alive;
 
+use crate::explain::Place;
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, RemoteCache};
 
@@ -149,6 +150,28 @@ impl RemoteCaches {
                 Ok(Some(adopted)) => return Some((adopted, record.root)),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "a record of a remote cache is of no use"),
+            }
+        }
+        None
+    }
+
+    /// The record of a step like this one, taken over into the store.
+    pub(crate) async fn nearest(&self, place: &Place) -> Option<Record> {
+        let step_of = |name: &str| Place::of(&place.file, name);
+        for loaded in self.sources().await {
+            let same_text = |name: &str| step_of(name).is_some_and(|other| other.text == place.text);
+            let same_place = |name: &str| {
+                step_of(name).is_some_and(|other| {
+                    (&other.stage, &other.number, &other.keyword)
+                        == (&place.stage, &place.number, &place.keyword)
+                })
+            };
+            let found = loaded.catalog.newest(same_text).or_else(|| loaded.catalog.newest(same_place));
+            let Some((record, layer)) = found else { continue };
+            let reference = loaded.cache.reference();
+            let adopted = self.inner.store.adopt(record, layer, reference.domain(), reference.repository());
+            if let Ok(Some(adopted)) = adopted {
+                return Some(adopted);
             }
         }
         None

@@ -13,6 +13,7 @@ mod mkdir;
 mod mounts;
 mod rest;
 mod run;
+mod why;
 
 pub(crate) use copy::operation as copy_operation;
 
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
+use crate::explain::{Explanation, Inputs};
 use crate::graph::{Graph, ImageOp, Node, Op, OpId};
 use crate::layers::{BlobFormat, Layers, blocking};
 use crate::remote_cache::{Made, MadeStep};
@@ -51,6 +53,8 @@ pub(crate) struct Environment {
     pub(crate) resources: crate::request::Resources,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,
+    /// What tells this Dockerfile from others, where steps are compared with earlier ones.
+    pub(crate) file: String,
     /// Copy trees even where overlay file systems can be mounted.
     pub(crate) copy_trees: bool,
 }
@@ -73,6 +77,8 @@ pub(crate) struct Solver {
     overlay: std::sync::OnceLock<bool>,
     background: Tasks,
     refusal: early::Refusal,
+    /// Why steps ran.
+    explained: std::sync::Mutex<Vec<Explanation>>,
     /// What remote caches are to get.
     pub(crate) made: Made,
     steps: Tasks,
@@ -146,6 +152,7 @@ impl Solver {
             steps: Tasks::default(),
             ahead,
             refusal: early::Refusal::default(),
+            explained: std::sync::Mutex::default(),
             made: Made::default(),
             vertices,
             sources,
@@ -190,6 +197,11 @@ impl Solver {
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
         self.background.end().await;
+    }
+
+    /// Why steps ran, in the order in which they ended.
+    pub(crate) fn explanations(&self) -> Vec<Explanation> {
+        self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Whether any step didn't come from the cache.
@@ -363,7 +375,13 @@ impl Solver {
                 return Err(e.in_step(step.name(), step.last_lines()));
             }
         };
-        self.remember(node, keys, &layer)?;
+        let inputs = self.inputs(id, &parent);
+        let why = self.why(id, node, &inputs, &layer).await?;
+        self.remember(node, keys, &layer, &inputs)?;
+        if let Some(why) = why {
+            self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(why.clone());
+            step.explained(why);
+        }
         self.note_step(node, keys, &layer);
         step.done();
         let tree = parent.with(layer);
@@ -420,15 +438,21 @@ impl Solver {
         found.map(|(id, content)| self.recorded(id, content, record.created)).transpose()
     }
 
-    fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer) -> Result<()> {
+    fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer, inputs: &Inputs) -> Result<()> {
         let record = Record {
             layer: Some(layer.id.clone()),
             content: Some(layer.content),
             created: layer.created,
             description: node.name.clone(),
+            inputs_json: serde_json::to_string(inputs).unwrap_or_default(),
             ..Record::default()
         };
-        self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())
+        let hints = self.place_of(node).map(|place| crate::explain::hints(&place));
+        let hints = hints.as_ref().map_or(&[][..], |hints| hints);
+        self.layers
+            .store
+            .put_record_with(keys, &record, hints)
+            .attempt(|| "failed to write to the cache".into())
     }
 
     /// Notes a result for the remote caches that are written.

@@ -12,6 +12,8 @@ use crate::{CacheError, LayerBlob, LayerId, Origin, Record, Result, Store};
 const TOC: &str = "toc";
 /// Bytes of a table of contents, unpacked.
 const MAX_TOC: u64 = 512 << 20;
+/// Characters of what is kept of a step's inputs.
+const MAX_INPUTS: usize = 100_000;
 /// Compression of tables: they are small, and read far more often than written.
 const LEVEL: i32 = 3;
 
@@ -79,7 +81,7 @@ impl Store {
             content: Some(content),
             created: record.created,
             description: record.description.chars().take(10_000).collect(),
-            inputs_json: String::new(),
+            inputs_json: record.inputs.chars().take(MAX_INPUTS).collect(),
             duration_ms: record.duration_ms,
         };
         self.put_record(&record.keys().collect::<Vec<_>>(), &adopted)?;

@@ -58,6 +58,15 @@ impl Catalog {
         Some((record, &segment.layers[record.layer]))
     }
 
+    /// The newest record of which the description fits, with its layer.
+    pub fn newest(&self, fits: impl Fn(&str) -> bool) -> Option<(&SegmentRecord, &SegmentLayer)> {
+        let all = self.segments.iter().flat_map(|segment| {
+            let usable = segment.records.iter().filter(|record| record.content().is_some());
+            usable.filter_map(|record| Some((record, segment.layers.get(record.layer)?)))
+        });
+        all.filter(|(record, _)| fits(&record.description)).max_by_key(|(record, _)| record.created)
+    }
+
     /// What is said of the layer with this diff ID.
     pub fn layers<'a>(&'a self, diff_id: &Digest) -> impl Iterator<Item = &'a SegmentLayer> + use<'a> {
         let places = self.layers.get(diff_id).map(Vec::as_slice).unwrap_or_default();
@@ -87,6 +96,7 @@ mod tests {
             created,
             description: String::new(),
             duration_ms: 0,
+            inputs: String::new(),
             root: None,
         };
         let layers = vec![SegmentLayer { diff_id, toc: None, blob: None }];

@@ -78,6 +78,9 @@ pub struct SegmentRecord {
     /// How long the step took in milliseconds.
     #[serde(default)]
     pub duration_ms: u64,
+    /// What the step was made of, as JSON, to explain a later miss.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub inputs: String,
     /// What it made of `/` itself: mode, owner, group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<[u32; 3]>,

@@ -103,6 +103,11 @@ pub(crate) struct BuildArgs {
     #[arg(long = "cache-to", value_name = "CACHE", help_heading = "Cache")]
     pub(crate) cache_to: Vec<String>,
 
+    /// Tell of each step that ran why it was not taken from the cache
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = boolean, help_heading = "Cache")]
+    pub(crate) explain: Option<bool>,
+
     /// Ask the registry for base images that are here already
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = boolean, help_heading = "Cache")]

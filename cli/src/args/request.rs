@@ -30,6 +30,8 @@ pub(crate) struct BuildPlan {
     pub(crate) debug: bool,
     /// Hand the image to a running Docker as well.
     pub(crate) load: bool,
+    /// Tell why steps ran.
+    pub(crate) explain: bool,
     /// Where the image's id goes.
     pub(crate) iidfile: Option<PathBuf>,
     /// Where the result's description goes.
@@ -127,6 +129,7 @@ impl BuildArgs {
             quiet,
             load: self.load.unwrap_or(false),
             debug: self.debug.unwrap_or(false),
+            explain: self.explain.unwrap_or(false),
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,
             warnings,

@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
-use garboard_builder::{BuildOutcome, DockerfileSource};
+use garboard_builder::{BuildOutcome, DockerfileSource, Explanation};
 use tokio::sync::Notify;
 
-use super::{Setting, ask, result_files};
+use super::{Setting, ask, explain, result_files};
 use crate::args::{BuildArgs, BuildPlan, Call, Surroundings};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
@@ -74,6 +74,10 @@ async fn build(
     warn(&plan, &ended, setting);
     if matches!(plan.progress, Mode::Plain | Mode::Tty) {
         settings.heard.tell(setting.printer);
+    }
+    if plan.explain {
+        let store = engine::store(&settings)?;
+        setting.printer.note(explain::report(&Explanation::of_last_build(&store)?).trim_end());
     }
     let outcome = result?;
     if plan.load {
