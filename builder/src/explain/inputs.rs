@@ -67,7 +67,9 @@ impl Inputs {
             }
             _ => {}
         }
-        fields.values_mut().for_each(|value| *value = short(value));
+        for value in fields.values_mut() {
+            *value = short(value);
+        }
         let stands_alone = matches!(op, Op::Copy(copy) if copy.link);
         let below = parent.layers.iter().map(|layer| {
             let digest = garboard_cache::Key(layer.content.0).to_string();

@@ -127,6 +127,8 @@ fn a_step_that_runs_gets_the_layers_below_it_only() {
     let text = machines.build("two", &[]);
     assert_eq!(cached(&text), ["RUN echo one > /one", "RUN echo tool > /tool"], "{text}");
     let got = machines.downloads().len();
+    assert!(text.contains("not cached: file /src/a changed"), "{text}");
+    assert!(text.contains("not cached: the result of [stage-2 1/4] COPY src /src changed"), "{text}");
     assert!((1..=2).contains(&got), "the layer of the first RUN, and the tool's to copy from: {got}\n{text}");
     let check = machines.run("two", &["--target", "first", "-o", "type=cacheonly"]);
     assert!(check.status.success());
