@@ -1,6 +1,7 @@
 //! Requests to a registry: with authorization, with retries, with errors that say what was attempted.
 mod clients;
 mod failure;
+mod no_proxy;
 mod retry;
 mod tls;
 mod wire;
