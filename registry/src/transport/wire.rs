@@ -33,10 +33,13 @@ pub(crate) enum Payload<'a> {
     },
 }
 
-/// An answer, and whether it came from the host that was asked.
+/// An answer, and what it says of the host that was asked.
 pub(crate) struct Answer {
     pub(crate) response: Response,
+    /// Whether it came from there.
     pub(crate) own: bool,
+    /// Whether that host took the authorization that it was shown.
+    pub(crate) accepted: bool,
 }
 
 /// Sends requests as they are.
@@ -77,6 +80,7 @@ impl Wire {
     ) -> Result<Answer, Error> {
         let mut url = call.url.clone();
         let mut own = same_origin(&url, call);
+        let mut accepted = false;
         for _ in 0..=MAX_REDIRECTS {
             let client = self.clients.get(&url, &call.endpoint.host).await?;
             let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
@@ -88,8 +92,9 @@ impl Wire {
             }
             let host = url.authority().to_owned();
             let response = self.exchange(request, call, &host).await?;
+            accepted = accepted || (own && has_looked(response.status()));
             let Some(next) = redirect(&call.method, call.action, &url, &response)? else {
-                return Ok(Answer { response, own });
+                return Ok(Answer { response, own, accepted });
             };
             own = own && next.origin() == url.origin();
             url = next;
@@ -238,6 +243,12 @@ impl Wire {
 fn same_origin(url: &Url, call: &Call<'_>) -> bool {
     Url::parse(&format!("{}://{}/", call.endpoint.scheme(), call.endpoint.api_host))
         .is_ok_and(|endpoint| endpoint.origin() == url.origin())
+}
+
+/// Whether a registry answers so only after it looked at the authorization and found it good. What is too busy, or answers
+/// in the registry's place, doesn't look.
+fn has_looked(status: StatusCode) -> bool {
+    !status.is_server_error() && status != StatusCode::UNAUTHORIZED && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 /// Where to go next, if the answer says so and the request can be repeated there.

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use garboard_registry::{
     AuthFile, BytesSource, Client, Credential, CredentialError, CredentialFuture, Credentials, Descriptor,
-    Error, Helpers, LoginStore, NoCredentials, Target, digest_of, media_type,
+    Error, Helpers, LoginStore, NoCredentials, Pushed, Target, digest_of, media_type,
 };
+
+use garboard_testkit::{Request, Response};
 
 use crate::support::{Auth, FakeRegistry, Fault, config};
 
@@ -135,6 +137,47 @@ async fn a_revoked_token_is_renewed() {
     push(&client, &registry, b"x").await.unwrap();
     registry.revoke_tokens();
     push(&client, &registry, b"y").await.unwrap();
+}
+
+#[tokio::test]
+async fn tokens_that_end_under_many_calls_are_renewed() {
+    let registry = registry(Auth::Bearer).await;
+    let client = client(user());
+    // each of these requests ends the token that all of them share
+    for (method, times) in [("HEAD", 20), ("POST", 20), ("PUT", 20)] {
+        registry.fault(method, "/blobs/", times, Fault::Expire);
+    }
+    let contents: Vec<Vec<u8>> = (0..20).map(|i| format!("layer {i}").into_bytes()).collect();
+    let pushes = contents.iter().map(async |content| {
+        let descriptor = Descriptor::new(media_type::OCI_LAYER, digest_of(content), content.len() as u64);
+        let source = BytesSource(content.clone().into());
+        client.push_blob(&registry.reference("a"), &descriptor, &source, &[], &|_| ()).await
+    });
+    for pushed in futures_util::future::join_all(pushes).await {
+        assert_eq!(pushed.unwrap(), Pushed::Uploaded);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_only_led_elsewhere_is_renewed_too() {
+    let (registry, storage) = (registry(Auth::Bearer).await, FakeRegistry::start().await);
+    let digest = storage.add_blob("a", b"x");
+    let client = client(Arc::new(NoCredentials));
+    let blob = Descriptor::new(media_type::OCI_LAYER, digest, 1);
+    // the registry itself never answers with success: its blobs lie elsewhere
+    let moved = format!("http://{}/v2/a/blobs/{}", storage.host, blob.digest);
+    let handler = move |request: &Request| {
+        let is_known = request.headers.contains_key("authorization") && request.path.contains("/blobs/");
+        is_known.then(|| Response::new(307).header("Location", moved.clone()))
+    };
+    registry.state().handler = Some(Box::new(handler));
+    for round in 0..2 {
+        if round == 1 {
+            let refused = ("WWW-Authenticate", format!("Bearer realm=\"http://{}/token\"", registry.host));
+            registry.fault("GET", "/blobs/", 1, Fault::Status(401, vec![refused], ""));
+        }
+        assert_eq!(client.blob_bytes(&registry.reference("a"), &blob, 9).await.unwrap(), b"x");
+    }
 }
 
 #[tokio::test]
