@@ -148,6 +148,11 @@ impl State {
     }
 
     fn put_manifest(&mut self, request: &Request, repository: &str, name: &str) -> Response {
+        if self.checks_parts && !self.has_parts(repository, &request.body) {
+            let body =
+                r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}"#;
+            return Response::new(400).body(body);
+        }
         let digest = digest_of(&request.body).to_string();
         let entry = (request.headers["content-type"].clone(), request.body.clone());
         let mut names = vec![name.to_owned(), digest.clone()];
@@ -167,6 +172,15 @@ impl State {
             self.manifests.insert((repository.to_owned(), name), entry.clone());
         }
         response
+    }
+
+    /// Whether all that a manifest names is there.
+    fn has_parts(&self, repository: &str, manifest: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(manifest) else { return false };
+        let digests = text.split("\"digest\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        digests
+            .map(|digest| (repository.to_owned(), digest.to_owned()))
+            .all(|key| self.blobs.contains_key(&key) || self.manifests.contains_key(&key))
     }
 
     fn list_referrers(&self, repository: &str, digest: &str) -> Response {

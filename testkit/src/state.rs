@@ -66,6 +66,8 @@ pub struct State {
     pub mounts: Mounts,
     /// How it names uploads.
     pub locations: Locations,
+    /// Whether it refuses manifests whose blobs or manifests it doesn't have, as most registries do.
+    pub checks_parts: bool,
     /// Whether it sends parts of blobs.
     pub ranges: bool,
     /// Whether it says digests of manifests.
@@ -124,6 +126,7 @@ impl Default for State {
             users: HashMap::from([("user".to_owned(), "secret".to_owned())]),
             mounts: Mounts::Done,
             locations: Locations::Relative,
+            checks_parts: false,
             ranges: true,
             digest_headers: true,
             head: true,
