@@ -70,7 +70,7 @@ impl ImageSource {
             |source| Error::Resolve { name: name.to_owned(), reference: reference.to_string(), source };
         let digest = descriptor.digest.clone();
         let mut manifest = self.manifest(name, reference, &descriptor).await?;
-        let mut depth = 0;
+        let (mut depth, mut entry) = (0, None);
         let image = loop {
             match manifest.parse().map_err(failed)? {
                 ManifestKind::Image(image) => break image,
@@ -79,10 +79,14 @@ impl ImageSource {
                     let chosen = select_platform(&index, platform).map_err(failed)?.clone();
                     manifest = self.manifest(name, reference, &chosen).await?;
                     depth += 1;
+                    entry = Some(chosen);
                 }
             }
         };
         let bytes = self.blob(name, reference, &image.config).await?;
+        if let Some(entry) = &entry {
+            self.client.compare_platforms(reference, entry, &bytes);
+        }
         let config: ImageConfig =
             serde_json::from_slice(&bytes).map_err(|e| bad(name, &format!("its config: {e}")))?;
         if config.rootfs.diff_ids.len() != image.layers.len() {
