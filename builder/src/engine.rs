@@ -164,6 +164,7 @@ impl Engine {
                 )
             }),
             push: crate::export::early_targets(&exports)?,
+            destinations: crate::export::push_targets(&exports)?,
             copy_trees: self.options.copy_trees,
         };
         let solver = Arc::new(Solver::new(

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use garboard_registry::{Client, Descriptor, Reference};
 
-pub(crate) use push::early_targets;
+pub(crate) use push::{early_targets, push_targets};
 
 pub(crate) use assemble::{Assembled, Layer, PlannedHistory, PlannedImage, assemble, format_of};
 

@@ -11,6 +11,7 @@ mod early;
 mod key;
 mod mkdir;
 mod mounts;
+mod permission;
 mod rest;
 mod run;
 
@@ -52,6 +53,8 @@ pub(crate) struct Environment {
     pub(crate) export: Option<BlobFormat>,
     /// Repositories that layers are sent to as soon as they are made.
     pub(crate) push: Vec<garboard_registry::Reference>,
+    /// One name of every repository that the image will be pushed to.
+    pub(crate) destinations: Vec<garboard_registry::Reference>,
     /// Copy trees even where overlay file systems can be mounted.
     pub(crate) copy_trees: bool,
 }
@@ -74,6 +77,7 @@ pub(crate) struct Solver {
     overlay: std::sync::OnceLock<bool>,
     background: Tasks,
     refusal: early::Refusal,
+    permission: permission::Permission,
     steps: Tasks,
     /// For each operation: whether what it reads was started already.
     ahead: Vec<AtomicBool>,
@@ -145,6 +149,7 @@ impl Solver {
             steps: Tasks::default(),
             ahead,
             refusal: early::Refusal::default(),
+            permission: permission::Permission::default(),
             vertices,
             sources,
         }
@@ -187,6 +192,7 @@ impl Solver {
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
+        self.stop_asking();
         self.background.end().await;
     }
 
@@ -323,6 +329,7 @@ impl Solver {
         if self.cancel.is_canceled() {
             return Err(Error::Canceled.into());
         }
+        self.ask_to_push();
         // A task of its own: when another step fails and nobody waits for this one any more, it still gets to its end.
         let (this, (sender, receiver)) = (self.clone(), oneshot::channel());
         self.steps.add(tokio::spawn(async move {
