@@ -14,6 +14,7 @@ use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use url::Url;
 
 use crate::credentials::{Credential, CredentialError, Credentials, Target};
+use crate::endpoint_url::without_login;
 use crate::error::Error;
 use crate::transport::{Call, Wire};
 
@@ -345,6 +346,7 @@ fn wanted(call: &Call<'_>, headers: &HeaderMap) -> Result<Option<(Scheme, Scopes
         .or_else(|_| call.url.join(realm))
         .ok()
         .filter(|realm| matches!(realm.scheme(), "http" | "https") && realm.has_host())
+        .and_then(without_login)
         .ok_or_else(|| problem("the registry names a token server that is no address"))?;
     if !call.endpoint.http && realm.scheme() != "https" {
         return Err(problem("the registry wants credentials sent to a token server without HTTPS"));

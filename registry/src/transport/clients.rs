@@ -16,6 +16,7 @@ use super::no_proxy::Exceptions;
 use super::tls;
 use crate::client::ClientConfig;
 use crate::config::{ConfigError, HostConfig, Proxies, TlsRoots};
+use crate::endpoint_url::host_of;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
@@ -60,7 +61,7 @@ impl Clients {
     }
 
     fn tls_kind(&self, url: &Url, asked: &str) -> Kind {
-        [url.authority(), asked]
+        [host_of(url), asked]
             .into_iter()
             .find(|host| self.has_tls_settings(host))
             .map_or(Kind::Tls, |host| Kind::TlsFor(host.to_owned()))

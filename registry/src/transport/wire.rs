@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::failure;
 use super::{Call, RetryPolicy};
 use crate::client::{ClientConfig, Limits};
+use crate::endpoint_url::{host_of, without_login};
 use crate::error::Error;
 use crate::push::{BlobSource, Upload};
 
@@ -90,7 +91,7 @@ impl Wire {
                     request = request.header(AUTHORIZATION, value.clone());
                 }
             }
-            let host = url.authority().to_owned();
+            let host = host_of(&url).to_owned();
             let response = self.exchange(request, call, &host).await?;
             accepted = accepted || (own && has_looked(response.status()));
             let Some(next) = redirect(&call.method, call.action, &url, &response)? else {
@@ -111,7 +112,7 @@ impl Wire {
         own: &HeaderMap,
         action: &str,
     ) -> Result<Response, Error> {
-        let asked = url.authority().to_owned();
+        let asked = host_of(url).to_owned();
         let (mut url, mut is_own) = (url.clone(), true);
         for _ in 0..=MAX_REDIRECTS {
             let client = self.clients.get(&url, &asked).await?;
@@ -120,13 +121,10 @@ impl Wire {
                 request = request.headers(own.clone());
             }
             let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
-            let response = self.outcome(sent, action, url.authority())?;
-            let Some(mut next) = redirect(&Method::GET, action, &url, &response)? else {
+            let response = self.outcome(sent, action, host_of(&url))?;
+            let Some(next) = redirect(&Method::GET, action, &url, &response)? else {
                 return Ok(response);
             };
-            // a login in the address would become a header of its own
-            let stripped = next.set_username("").and_then(|()| next.set_password(None));
-            stripped.map_err(|()| no_address(action))?;
             is_own = is_own && next.origin() == url.origin();
             url = next;
         }
@@ -161,7 +159,7 @@ impl Wire {
             request = request.body(body);
         }
         let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
-        self.outcome(sent, action, url.authority())
+        self.outcome(sent, action, host_of(url))
     }
 
     async fn exchange(
@@ -198,6 +196,11 @@ impl Wire {
                     return Err(unreadable(error));
                 }
                 match sent {
+                    // who answers before it has all of a blob can't have taken it
+                    Ok(Ok(response)) if response.status().is_success() && !upload.is_over(*length) => {
+                        let (action, host) = (call.action.to_owned(), host.to_owned());
+                        Err(Error::Broken { action, host, source: None })
+                    }
                     Ok(sent) => sent.map_err(|error| failure::from_reqwest(call.action, host, error)),
                     Err(after) => {
                         Err(Error::Stalled { action: call.action.into(), host: host.into(), after })
@@ -268,6 +271,7 @@ fn redirect(method: &Method, action: &str, from: &Url, response: &Response) -> R
     let next = location
         .and_then(|location| from.join(location).ok())
         .filter(|next| matches!(next.scheme(), "http" | "https"))
+        .and_then(without_login) // it would become a header of its own
         .ok_or_else(|| no_address(action))?;
     if from.scheme() == "https" && next.scheme() == "http" {
         let problem = "it redirects from HTTPS to plain HTTP".into();

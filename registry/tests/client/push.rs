@@ -4,6 +4,8 @@ use garboard_registry::{
     BlobSource, BytesSource, Client, Descriptor, Error, FileSource, Pushed, Reference, digest_of, media_type,
 };
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::support::{FakeRegistry, Fault, Locations, Mounts, bytes, client, config};
 
 fn layer(content: &[u8]) -> Descriptor {
@@ -137,6 +139,24 @@ async fn broken_uploads_start_over() {
     let content = bytes(300_000);
     assert_eq!(push(&client(), &registry, &content, &[]).await.unwrap(), Pushed::Uploaded);
     assert!(has(&registry, &content));
+}
+
+#[tokio::test]
+async fn an_answer_before_all_was_sent_is_no_success() {
+    let registry = FakeRegistry::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    registry.state().locations = Locations::At(format!("http://{}", listener.local_addr().unwrap()));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        drop(listener); // nobody takes that the upload is given up
+        std::future::pending::<()>().await;
+    });
+    let mut config = config();
+    config.retry.attempts = 1;
+    let error = push(&Client::new(config), &registry, &bytes(30_000_000), &[]).await.unwrap_err();
+    assert!(matches!(error, Error::Broken { .. }), "{error}");
 }
 
 #[tokio::test]
