@@ -6,7 +6,7 @@ use garboard_registry::{Client, Descriptor, Manifest, ManifestKind, Platform, Re
 use oci_spec::image::Digest;
 
 use super::BaseLayer;
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Error, Failure, Result};
 use crate::image::ImageConfig;
 
 /// Configs above this size are refused; real ones have some kilobytes.
@@ -34,7 +34,10 @@ pub(crate) struct ImageSource {
 impl ImageSource {
     /// Resolves `name` (as written in FROM) for a platform.
     pub(crate) async fn resolve(&self, name: &str, platform: &Platform) -> Result<BaseImage> {
-        let reference = Reference::from_str(name).map_err(|e| Error::Instruction(e.to_string()))?;
+        let reference = Reference::from_str(name).map_err(|e| {
+            let hint = e.hint();
+            Failure::from(Error::Instruction(e.to_string())).with_hint(hint)
+        })?;
         let failed =
             |source| Error::Resolve { name: name.to_owned(), reference: reference.to_string(), source };
         if let Some(descriptor) = self.local(&reference)? {

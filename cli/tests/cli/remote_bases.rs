@@ -1,0 +1,108 @@
+//! Builds on images of registries: layers of every kind, and indexes that don't say what the config says.
+
+use garboard_registry::media_type;
+use garboard_testkit::FakeRegistry;
+use serde_json::Value;
+
+use crate::support::TestContext;
+use crate::support::remote::{RemoteLayer, add_image, add_index, tar_of};
+
+/// Runs a command that must not fail, and gives what it said on standard error.
+fn done(context: &TestContext, args: &[&str]) -> String {
+    let output = context.output(args, b"");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{args:?}: {text}");
+    text
+}
+
+/// Media types of an image's layers in a registry.
+fn layers(context: &TestContext, name: &str) -> Vec<String> {
+    let output = context.output(&["manifest", "inspect", name], b"");
+    let manifest: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let layers = manifest["layers"].as_array().unwrap().iter();
+    layers.map(|layer| layer["mediaType"].as_str().unwrap().to_owned()).collect()
+}
+
+/// An image whose layers are compressed in every way, or not at all.
+fn mixed(context: &TestContext, registry: &FakeRegistry) {
+    let kinds = [
+        RemoteLayer::zstd(context.base_tar()),
+        RemoteLayer::plain(tar_of(&[("plain", "not compressed\n"), ("hidden", "never seen\n")])),
+        RemoteLayer::gzip(tar_of(&[("gzip", "by gzip\n"), (".wh.hidden", "")])),
+        RemoteLayer::zstd(tar_of(&[("zstd", "by zstd\n")])),
+        RemoteLayer::gzip(tar_of(&[("docker", "by gzip\n")])).called(media_type::DOCKER_LAYER_GZIP),
+        // some tools say one thing and send another
+        RemoteLayer::zstd(tar_of(&[("called", "gzip, but is zstd\n")])).called(media_type::OCI_LAYER_GZIP),
+        RemoteLayer::plain(tar_of(&[("bare", "gzip, but is tar\n")])).called(media_type::OCI_LAYER_GZIP),
+    ];
+    add_image(registry, ("mixed", "1"), "amd64", &kinds);
+}
+
+#[test]
+fn layers_compressed_in_every_way_and_not_at_all() {
+    let Some(context) = TestContext::with_base() else { return };
+    let registry = FakeRegistry::start_in_thread();
+    mixed(&context, &registry);
+    let dockerfile = format!(
+        "FROM {0}/mixed:1 AS run\n\
+         RUN [ ! -e /hidden ] && cat /plain /gzip /zstd /docker /called /bare >/all\n\
+         FROM scratch\n\
+         COPY --from=run /all /\n\
+         COPY --from={0}/mixed:1 /plain /zstd /copied/\n",
+        registry.host
+    );
+    context.write("Dockerfile", dockerfile);
+    let build = ["build", "--progress=plain", "--platform=linux/amd64"];
+    done(&context, &[&build[..], &["-o", "out", "."]].concat());
+    let read = |path: &str| std::fs::read_to_string(context.work().join("out").join(path)).unwrap();
+    assert_eq!(
+        read("all"),
+        "not compressed\nby gzip\nby zstd\nby gzip\ngzip, but is zstd\ngzip, but is tar\n"
+    );
+    assert_eq!((read("copied/plain"), read("copied/zstd")), ("not compressed\n".into(), "by zstd\n".into()));
+
+    // Pushed, the base's layers stay as they are, to the byte.
+    let name = format!("{}/app:1", registry.host);
+    done(&context, &[&build[..], &["--target=run", "--push", "-t", &name, "."]].concat());
+    let mut base = layers(&context, &format!("{}/mixed:1", registry.host));
+    base[4] = media_type::OCI_LAYER_GZIP.to_owned(); // no manifest mixes Docker's types with OCI's
+    let app = layers(&context, &name);
+    assert_eq!(app[..base.len()], base);
+    assert_eq!(app[base.len()..], [media_type::OCI_LAYER_GZIP]);
+}
+
+#[test]
+fn pulled_layers_of_every_kind_are_built_on_without_the_registry() {
+    let Some(context) = TestContext::with_base() else { return };
+    let registry = FakeRegistry::start_in_thread();
+    mixed(&context, &registry);
+    let name = format!("{}/mixed:1", registry.host);
+    done(&context, &["pull", &name]);
+    registry.take_log();
+    context.write("Dockerfile", format!("FROM {name}\nRUN cat /plain /zstd /bare >/all\n"));
+    done(&context, &["build", "--progress=plain", "-t", "app", "."]);
+    assert_eq!(registry.take_log(), Vec::<String>::new());
+}
+
+#[test]
+fn a_config_that_contradicts_the_index_is_mentioned_once() {
+    let Some(context) = TestContext::with_base() else { return };
+    let registry = FakeRegistry::start_in_thread();
+    let layers = [RemoteLayer::gzip(context.base_tar())];
+    // such images exist: the index is right, the config says what the builder was
+    let image = add_image(&registry, ("lies", "amd"), "s390x", &layers);
+    add_index(&registry, ("lies", "1"), &[("amd64", &image)]);
+    let name = format!("{}/lies:1", registry.host);
+    let remark = format!(
+        "`{name}` is for `linux/amd64` as its index has it, but its config says `linux/s390x`; the index is believed"
+    );
+    context
+        .write("Dockerfile", format!("FROM {name} AS a\nRUN echo a >/a\nFROM {name}\nCOPY --from=a /a /b\n"));
+    let build = ["build", "--progress=plain", "--platform=linux/amd64", "-o", "type=oci,dest=out.tar", "."];
+    for _ in 0..2 {
+        let text = done(&context, &build);
+        assert_eq!(text.matches(&remark).count(), 1, "{text}");
+    }
+    let text = done(&context, &["pull", "--platform=linux/amd64", &name]);
+    assert_eq!(text.matches(&remark).count(), 1, "{text}");
+}
