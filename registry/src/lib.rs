@@ -29,6 +29,7 @@ mod credentials;
 mod describe;
 mod download;
 mod download_pieces;
+mod elsewhere;
 mod endpoint_url;
 mod error;
 mod file;

@@ -96,6 +96,10 @@ pub struct State {
     pub chaos: Option<Chaos>,
     /// Blobs (`repository@digest`) that were taken, and the answer saying so was sent.
     pub confirmed: HashSet<String>,
+    /// Requests about blobs that are being answered.
+    pub(crate) serving: usize,
+    /// The most requests about blobs that were answered at once.
+    pub most_at_once: usize,
     /// Bytes sent of blobs that had been confirmed before, by `repository@digest`.
     pub sent_again: Vec<String>,
     /// Answers in the registry's place.
@@ -142,6 +146,8 @@ impl Default for State {
             chaos: None,
             confirmed: HashSet::new(),
             sent_again: Vec::new(),
+            serving: 0,
+            most_at_once: 0,
             handler: None,
             rules: Vec::new(),
             tokens: HashSet::new(),
