@@ -136,9 +136,9 @@ impl Exporter<'_> {
         Ok(exported(&assembled, &names))
     }
 
-    /// Fetches the layers that are only known by digest so far.
+    /// Fetches the layers that are only known by digest so far, but for those that aren't passed on.
     async fn fetch_all(&self, assembled: &Assembled) -> Result<()> {
-        for layer in assembled.layers() {
+        for layer in assembled.layers().filter(|layer| !layer.is_foreign()) {
             if self.layers.store.blob_size(&layer.descriptor.digest).is_none() {
                 self.layers.fetch_blob(&layer.id, &layer.descriptor.digest).await?;
             }

@@ -152,7 +152,7 @@ impl Exporter<'_> {
 
     async fn push_layer(&self, name: &Reference, layer: &super::Layer, step: &Step) -> Result<()> {
         let descriptor = &layer.descriptor;
-        if garboard_registry::media_type::is_foreign_layer(&descriptor.media_type) {
+        if layer.is_foreign() {
             return Ok(());
         }
         let origins = self.layers.info(&layer.id)?.origins;

@@ -282,6 +282,7 @@ impl Solver {
             digest: digest(&layer.digest)?,
             size: layer.size,
             annotations: layer.annotations.clone(),
+            urls: layer.urls.clone(),
             present: false,
         };
         let store = &self.layers.store;

@@ -140,6 +140,7 @@ impl Pull {
                 digest: layer.digest.clone(),
                 size: layer.size,
                 annotations: layer.annotations.clone(),
+                urls: layer.urls.clone(),
                 present: true,
             };
             let origin = Origin {

@@ -1,6 +1,6 @@
 //! Builds on images of registries: layers of every kind, and indexes that don't say what the config says.
 
-use garboard_registry::media_type;
+use garboard_registry::{digest_of, media_type};
 use garboard_testkit::FakeRegistry;
 use serde_json::Value;
 
@@ -105,4 +105,57 @@ fn a_config_that_contradicts_the_index_is_mentioned_once() {
     }
     let text = done(&context, &["pull", "--platform=linux/amd64", &name]);
     assert_eq!(text.matches(&remark).count(), 1, "{text}");
+}
+
+#[test]
+fn layers_that_registries_need_not_have() {
+    let Some(context) = TestContext::with_base() else { return };
+    let (registry, place) = (FakeRegistry::start_in_thread(), FakeRegistry::start_in_thread());
+    let foreign = RemoteLayer::gzip(tar_of(&[("licensed", "not to be passed on\n")]))
+        .called(media_type::DOCKER_LAYER_FOREIGN)
+        .at(format!("http://{}/licensed", place.host));
+    let blob = foreign.blob().to_vec();
+    let base = [foreign, RemoteLayer::gzip(context.base_tar())];
+    let descriptor = add_image(&registry, ("base", "1"), "amd64", &base);
+    let digest = digest_of(&blob).to_string();
+    registry.state().blobs.remove(&("base".to_owned(), digest.clone())).unwrap();
+    let (base, app) = (format!("{}/base:1", registry.host), format!("{}/app:1", registry.host));
+
+    // Built on without its content, and pushed without it.
+    context.write("Dockerfile", format!("FROM {base}\nENV a=b\n"));
+    let build = ["build", "--progress=plain", "--platform=linux/amd64", "--push"];
+    done(&context, &[&build[..], &["-t", &app, "."]].concat());
+    let inspect = |name: &str| {
+        let output = context.output(&["manifest", "inspect", name], b"");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["layers"][0].clone()
+    };
+    let layer = inspect(&app);
+    assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip");
+    assert_eq!((&layer["digest"], &layer["urls"]), (&digest.clone().into(), &inspect(&base)["urls"]));
+    let docker = format!("type=image,name={app},push=true,oci-mediatypes=false,force-compression=true");
+    done(&context, &["build", "--progress=plain", "--platform=linux/amd64", "-o", &docker, "."]);
+    let layer = inspect(&app);
+    assert_eq!(layer["mediaType"], media_type::DOCKER_LAYER_FOREIGN);
+    assert_eq!(layer["digest"], digest);
+    assert!(place.take_log().is_empty());
+
+    // Its content comes from where it says, without a login.
+    place.state().files.insert("/licensed".into(), (blob, Vec::new()));
+    context.write("Dockerfile", format!("FROM {base}\nRUN cat /licensed >/read\n"));
+    done(&context, &[&build[..], &["-t", &app, "."]].concat());
+    let state = registry.state();
+    assert!(!state.blobs.keys().any(|(_, own)| *own == digest), "it was passed on");
+    drop(state);
+
+    // The commands around images leave it where it is, too.
+    let other = TestContext::new();
+    let (name, copy) = (
+        format!("{}/base@{}", registry.host, descriptor["digest"].as_str().unwrap()),
+        format!("{}/copy:1", registry.host),
+    );
+    done(&other, &["pull", &base]);
+    done(&other, &["tag", &base, &copy]);
+    done(&other, &["push", &copy]);
+    done(&other, &["copy", &name, &format!("{}/copy:2", registry.host)]);
+    assert!(!registry.state().blobs.keys().any(|(_, own)| *own == digest), "it was passed on");
 }

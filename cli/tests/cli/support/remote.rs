@@ -13,31 +13,47 @@ pub(crate) struct RemoteLayer {
     media_type: &'static str,
     tar: Vec<u8>,
     blob: Vec<u8>,
+    urls: Vec<String>,
 }
 
 impl RemoteLayer {
     /// Not compressed.
     pub(crate) fn plain(tar: Vec<u8>) -> Self {
-        Self { media_type: media_type::OCI_LAYER, blob: tar.clone(), tar }
+        Self { media_type: media_type::OCI_LAYER, blob: tar.clone(), tar, urls: Vec::new() }
     }
 
     /// Compressed with gzip.
     pub(crate) fn gzip(tar: Vec<u8>) -> Self {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(&tar).unwrap();
-        Self { media_type: media_type::OCI_LAYER_GZIP, blob: encoder.finish().unwrap(), tar }
+        Self {
+            media_type: media_type::OCI_LAYER_GZIP,
+            blob: encoder.finish().unwrap(),
+            tar,
+            urls: Vec::new(),
+        }
     }
 
     /// Compressed with zstd, in two frames, as parallel encoders write it.
     pub(crate) fn zstd(tar: Vec<u8>) -> Self {
         let halves = tar.split_at(tar.len() / 2);
         let blob = [halves.0, halves.1].map(|half| zstd::encode_all(half, 3).unwrap()).concat();
-        Self { media_type: media_type::OCI_LAYER_ZSTD, blob, tar }
+        Self { media_type: media_type::OCI_LAYER_ZSTD, blob, tar, urls: Vec::new() }
     }
 
     /// The same as of another type.
     pub(crate) fn called(self, media_type: &'static str) -> Self {
         Self { media_type, ..self }
+    }
+
+    /// The same, to be had from another place too.
+    pub(crate) fn at(self, url: String) -> Self {
+        Self { urls: vec![url], ..self }
+    }
+
+    /// What is sent.
+    pub(crate) fn blob(&self) -> &[u8] {
+        &self.blob
     }
 }
 
@@ -69,11 +85,18 @@ pub(crate) fn add_image(
     });
     let config = config.to_string().into_bytes();
     let described = |media_type: &str, bytes: &[u8]| json!({ "mediaType": media_type, "digest": registry.add_blob(repository, bytes), "size": bytes.len() });
+    let described_layer = |layer: &RemoteLayer| {
+        let mut descriptor = described(layer.media_type, &layer.blob);
+        if !layer.urls.is_empty() {
+            descriptor["urls"] = json!(layer.urls);
+        }
+        descriptor
+    };
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": media_type::OCI_MANIFEST,
         "config": described(media_type::OCI_CONFIG, &config),
-        "layers": layers.iter().map(|layer| described(layer.media_type, &layer.blob)).collect::<Vec<_>>(),
+        "layers": layers.iter().map(described_layer).collect::<Vec<_>>(),
     });
     let manifest = manifest.to_string().into_bytes();
     let digest = registry.add_manifest(repository, tag, &manifest);
