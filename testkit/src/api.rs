@@ -253,7 +253,11 @@ impl State {
         self.counter += 1;
         let id = self.counter.to_string();
         self.uploads.insert(id.clone(), Vec::new());
-        self.located(Response::new(202), repository, &id, host)
+        let mut response = Response::new(202);
+        if let Some(length) = self.min_piece {
+            response = response.header("OCI-Chunk-Min-Length", length.to_string());
+        }
+        self.located(response, repository, &id, host)
     }
 
     fn patch(&mut self, request: &Request, repository: &str, id: &str, host: &str) -> Response {

@@ -76,6 +76,8 @@ pub struct State {
     pub head: bool,
     /// Whether it takes blobs in pieces.
     pub pieces: bool,
+    /// The smallest piece but the last that it takes, as it says when an upload starts.
+    pub min_piece: Option<usize>,
     /// Whether it knows the referrers API and says `OCI-Subject`.
     pub referrers: bool,
     /// Whether it takes several tags with one manifest.
@@ -135,6 +137,7 @@ impl Default for State {
             digest_headers: true,
             head: true,
             pieces: true,
+            min_piece: None,
             referrers: true,
             many_tags: false,
             one_scope: false,

@@ -1,8 +1,9 @@
 //! Where the program takes credentials from, and what it says where they don't help.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
 
-use garboard_testkit::{Auth, FakeRegistry};
+use garboard_testkit::{Auth, FakeRegistry, Request, Response};
 
 use crate::support::TestContext;
 use crate::support::remote::{RemoteLayer, add_image, tar_of};
@@ -103,4 +104,32 @@ fn helpers() {
     assert!(!went_well && text.contains("the vault is sealed"), "{text}");
     helper("echo '{\"Username\":\"user\",\"Secret\":\"secret\"}'");
     uses(&context, &registry);
+}
+
+#[test]
+fn headers_of_dockers_configuration_go_to_registries_only() {
+    let (registry, storage) = (FakeRegistry::start_in_thread(), FakeRegistry::start_in_thread());
+    let layer = RemoteLayer::gzip(tar_of(&[("a", "a")]));
+    add_image(&registry, ("base", "1"), "amd64", &[layer]);
+    let seen: Arc<Mutex<Vec<(&str, bool)>>> = Arc::default();
+    for (registry, place) in [(&registry, "registry"), (&storage, "storage")] {
+        let (seen, elsewhere) = (Arc::clone(&seen), format!("http://{}", storage.host));
+        let note = move |request: &Request| {
+            let has = request.headers.get("x-meta-team").is_some_and(|value| value == "harbour");
+            seen.lock().unwrap().push((place, has));
+            let moved = place == "registry" && request.path.contains("/blobs/");
+            moved.then(|| Response::new(307).header("Location", format!("{elsewhere}{}", request.path)))
+        };
+        registry.state().handler = Some(Box::new(note));
+    }
+    let context = TestContext::new().env("DOCKER_CONFIG", ".");
+    context.write("config.json", "{\"HttpHeaders\":{\"X-Meta-Team\":\"harbour\",\"Host\":\"x\"}}");
+    let config = registry.state().blobs.clone();
+    storage.state().blobs.extend(config);
+    let (went_well, text) =
+        run(&context, &["pull", "--platform=linux/amd64", &format!("{}/base:1", registry.host)]);
+    assert!(went_well, "{text}");
+    let seen = seen.lock().unwrap();
+    assert!(seen.iter().all(|(place, has)| *has == (*place == "registry")), "{seen:?}");
+    assert!(seen.iter().any(|(place, _)| *place == "storage"), "{seen:?}");
 }

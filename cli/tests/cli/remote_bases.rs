@@ -108,6 +108,61 @@ fn a_config_that_contradicts_the_index_is_mentioned_once() {
 }
 
 #[test]
+fn an_index_in_an_index_with_attestations_beside() {
+    let Some(context) = TestContext::with_base() else { return };
+    let registry = FakeRegistry::start_in_thread();
+    let layers = || [RemoteLayer::gzip(context.base_tar())];
+    let other = add_image(&registry, ("base", "other"), "s390x", &layers());
+    let right = add_image(&registry, ("base", "right"), "amd64", &layers());
+    let inner = add_index(&registry, ("base", "inner"), &[("s390x", &other), ("amd64", &right)]);
+    add_index(&registry, ("base", "1"), &[("unknown", &other), ("amd64", &inner)]);
+    let name = format!("{}/base:1", registry.host);
+    context.write("Dockerfile", format!("FROM {name}\nRUN echo a >/a\n"));
+    let output = "type=oci,dest=out.tar";
+    let text = done(&context, &["build", "--progress=plain", "--platform=linux/amd64", "-o", output, "."]);
+    assert!(!text.contains("as its index has it"), "{text}");
+    let log = registry.take_log();
+    let unused = format!("/manifests/{}", other["digest"].as_str().unwrap());
+    assert!(log.iter().all(|line| !line.contains(&unused)), "{log:#?}");
+}
+
+/// All media types in a document.
+fn media_types(document: &Value, found: &mut Vec<String>) {
+    match document {
+        Value::Object(map) => {
+            found.extend(map.get("mediaType").and_then(Value::as_str).map(str::to_owned));
+            map.values().for_each(|value| media_types(value, found));
+        }
+        Value::Array(list) => list.iter().for_each(|value| media_types(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_is_pushed_is_of_one_family() {
+    let Some(context) = TestContext::with_base() else { return };
+    let registry = FakeRegistry::start_in_thread();
+    let base = [
+        RemoteLayer::gzip(context.base_tar()).called(media_type::DOCKER_LAYER_GZIP),
+        RemoteLayer::plain(tar_of(&[("a", "a")])),
+    ];
+    add_image(&registry, ("base", "1"), "amd64", &base);
+    context.write("Dockerfile", format!("FROM {}/base:1\nCOPY Dockerfile /\n", registry.host));
+    for (oci, family) in [("true", "application/vnd.oci."), ("false", "application/vnd.docker.")] {
+        let output = format!("type=registry,name={}/app:{oci},oci-mediatypes={oci}", registry.host);
+        done(&context, &["build", "--progress=plain", "--platform=linux/amd64", "-o", &output, "."]);
+        let state = registry.state();
+        let (served, bytes) = &state.manifests[&("app".to_owned(), oci.to_owned())];
+        let manifest: Value = serde_json::from_slice(bytes).unwrap();
+        assert_eq!(manifest["mediaType"], **served);
+        let mut types = Vec::new();
+        media_types(&manifest, &mut types);
+        assert_eq!(types.len(), 5, "{types:?}"); // one image alone is no index
+        assert!(types.iter().all(|own| own.starts_with(family)), "{types:?}");
+    }
+}
+
+#[test]
 fn layers_that_registries_need_not_have() {
     let Some(context) = TestContext::with_base() else { return };
     let (registry, place) = (FakeRegistry::start_in_thread(), FakeRegistry::start_in_thread());

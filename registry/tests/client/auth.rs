@@ -227,6 +227,59 @@ async fn identity_tokens_go_by_post_and_else_by_get() {
 }
 
 #[tokio::test]
+async fn a_token_server_that_knows_only_forms_gets_the_password_in_one() {
+    for status in [404, 405] {
+        let registry = registry(Auth::Bearer).await;
+        let forms = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&forms);
+        let handler = move |request: &Request| match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/token") => Some(Response::new(status)),
+            ("POST", "/token") => {
+                seen.lock().unwrap().push(request.form());
+                Some(Response::new(200).body(r#"{"access_token":"given","expires_in":300}"#))
+            }
+            _ => {
+                let shown = request.headers.get("authorization");
+                shown.is_some_and(|shown| shown == "Bearer given").then(|| Response::new(404))
+            }
+        };
+        registry.state().handler = Some(Box::new(handler));
+        let error = client(user()).resolve(&registry.reference("a:1")).await.unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "the token was taken: {error}");
+        let forms = forms.lock().unwrap();
+        let field = |name: &str| forms[0].get(name).map(String::as_str);
+        assert_eq!(
+            ["grant_type", "username", "password", "service", "scope"].map(field),
+            [Some("password"), Some("user"), Some("secret"), Some("fake"), Some("repository:a:pull")]
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_token_for_both_repositories_of_a_mount() {
+    let registry = registry(Auth::Bearer).await;
+    let content = Bytes::from_static(b"x");
+    registry.add_blob("b", &content);
+    let scopes = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&scopes);
+    let handler = move |request: &Request| {
+        if request.path == "/token" {
+            let pairs = request.pairs.iter().filter(|(name, _)| name == "scope");
+            seen.lock().unwrap().push(pairs.map(|(_, scope)| scope.clone()).collect::<Vec<_>>());
+        }
+        None
+    };
+    registry.state().handler = Some(Box::new(handler));
+    let descriptor = Descriptor::new(media_type::OCI_LAYER, digest_of(&content), 1);
+    let (reference, from) = (registry.reference("a"), [registry.reference("b")]);
+    let source = BytesSource(content);
+    let pushed = client(user()).push_blob(&reference, &descriptor, &source, &from, &|_| ()).await.unwrap();
+    assert_eq!(pushed, Pushed::Mounted);
+    let both = ["repository:a:pull,push", "repository:b:pull"].map(str::to_owned).to_vec();
+    assert_eq!(scopes.lock().unwrap().last(), Some(&both));
+}
+
+#[tokio::test]
 async fn refusals_say_whether_there_were_credentials() {
     let registry = registry(Auth::Basic).await;
     let reference = registry.reference("a:1");

@@ -92,6 +92,30 @@ async fn a_broken_download_is_taken_up_where_it_broke() {
 }
 
 #[tokio::test]
+async fn what_breaks_elsewhere_starts_at_the_registry_again() {
+    let (registry, storage) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    let content = bytes(500_000);
+    let digest = storage.add_blob("a", &content);
+    // the address is good for one download
+    registry.fault("GET", "/blobs/", 2, Fault::Elsewhere(format!("http://{}", storage.host)));
+    storage.fault("GET", "/blobs/", 1, Fault::Short(200_000));
+    let descriptor = blob(digest, content.len());
+    let pulled = client().blob_bytes(&registry.reference("a"), &descriptor, 1 << 20).await.unwrap();
+    assert!(pulled == content);
+    assert_eq!((registry.take_log().len(), storage.take_log().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn manifests_that_are_served_as_plain_text() {
+    let registry = FakeRegistry::start().await;
+    registry.add_document("a", "1", "text/plain; charset=utf-8", MANIFEST);
+    let manifest = client().manifest(&registry.reference("a:1")).await.unwrap();
+    assert_eq!(manifest.descriptor.media_type, media_type::OCI_MANIFEST);
+    let resolved = client().resolve(&registry.reference("a:1")).await.unwrap();
+    assert_eq!(resolved, manifest.descriptor);
+}
+
+#[tokio::test]
 async fn a_silent_registry_is_given_up() {
     let registry = FakeRegistry::start().await;
     let digest = registry.add_blob("a", b"content");

@@ -142,6 +142,56 @@ async fn broken_uploads_start_over() {
 }
 
 #[tokio::test]
+async fn odd_answers_to_a_look_lead_to_an_upload() {
+    for status in [400, 403, 405] {
+        let registry = FakeRegistry::start().await;
+        registry.fault("HEAD", "/blobs/", 1, Fault::Status(status, vec![], ""));
+        assert_eq!(push(&client(), &registry, b"x", &[]).await.unwrap(), Pushed::Uploaded, "{status}");
+        assert!(has(&registry, b"x"));
+    }
+}
+
+#[tokio::test]
+async fn any_status_of_success_ends_an_upload() {
+    for status in [200, 201, 202, 204] {
+        let registry = FakeRegistry::start().await;
+        registry.fault("PUT", "/blobs/", 1, Fault::Status(status, vec![], ""));
+        registry.fault("PUT", "/manifests/", 1, Fault::Status(status, vec![], ""));
+        assert_eq!(push(&client(), &registry, b"x", &[]).await.unwrap(), Pushed::Uploaded, "{status}");
+        let reference = registry.reference("a:1");
+        client().push_manifest(&reference, b"{}", media_type::OCI_MANIFEST).await.unwrap();
+        assert_eq!(registry.take_log().len(), 4, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_twice_goes_on_in_pieces() {
+    let registry = FakeRegistry::start().await;
+    registry.fault("PUT", "/uploads/", 2, Fault::Cut);
+    let mut config = config();
+    config.limits.chunk_size = 80_000;
+    let content = bytes(250_000);
+    assert_eq!(push(&Client::new(config), &registry, &content, &[]).await.unwrap(), Pushed::Uploaded);
+    assert!(has(&registry, &content));
+    let log = registry.take_log();
+    assert_eq!(log.iter().filter(|line| line.starts_with("PATCH")).count(), 4, "{log:#?}");
+}
+
+#[tokio::test]
+async fn pieces_are_as_large_as_the_registry_wants_them() {
+    let registry = FakeRegistry::start().await;
+    registry.state().max_body = 100_000;
+    registry.state().min_piece = Some(90_000);
+    let mut config = config();
+    config.limits.chunk_size = 10_000;
+    let content = bytes(250_000);
+    assert_eq!(push(&Client::new(config), &registry, &content, &[]).await.unwrap(), Pushed::Uploaded);
+    assert!(has(&registry, &content));
+    let log = registry.take_log();
+    assert_eq!(log.iter().filter(|line| line.starts_with("PATCH")).count(), 3, "{log:#?}");
+}
+
+#[tokio::test]
 async fn an_answer_before_all_was_sent_is_no_success() {
     let registry = FakeRegistry::start().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -103,15 +103,21 @@ pub(crate) fn add_image(
     json!({ "mediaType": media_type::OCI_MANIFEST, "digest": digest, "size": manifest.len() })
 }
 
-/// Puts an index into a registry: descriptors, each with the architecture that the index says.
-pub(crate) fn add_index(registry: &FakeRegistry, (repository, tag): (&str, &str), images: &[(&str, &Value)]) {
+/// Puts an index into a registry: descriptors, each with the architecture that the index says. Gives its own.
+pub(crate) fn add_index(
+    registry: &FakeRegistry,
+    (repository, tag): (&str, &str),
+    images: &[(&str, &Value)],
+) -> Value {
     let entries = images.iter().map(|(architecture, descriptor)| {
         let mut entry = (*descriptor).clone();
         entry["platform"] = json!({ "architecture": architecture, "os": "linux" });
         entry
     });
     let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": entries.collect::<Vec<_>>() });
-    registry.add_document(repository, tag, media_type::OCI_INDEX, index.to_string().as_bytes());
+    let index = index.to_string().into_bytes();
+    let digest = registry.add_document(repository, tag, media_type::OCI_INDEX, &index);
+    json!({ "mediaType": media_type::OCI_INDEX, "digest": digest, "size": index.len() })
 }
 
 impl TestContext {
