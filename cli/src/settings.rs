@@ -47,6 +47,12 @@ impl Heard {
         }
     }
 
+    /// Prints what was heard while something was done, whatever came of it, and gives that back.
+    pub(crate) fn told<T>(&self, printer: &Printer, outcome: T) -> T {
+        self.tell(printer);
+        outcome
+    }
+
     /// Prints what was heard so far, as warnings.
     pub(crate) fn tell(&self, printer: &Printer) {
         let list = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

@@ -27,6 +27,7 @@ pub(crate) fn run(args: &CopyArgs, setting: &Setting<'_>) -> Result<(), Failure>
         let listener = listener(Arc::clone(&bars));
         let copied = runtime.block_on(client.copy(&from, target, wanted.as_ref(), listener));
         bars.finish();
+        settings.heard.tell(setting.printer);
         let copied = copied?;
         let digest = copied.descriptor.digest;
         lines.push(if args.quiet {
@@ -35,7 +36,6 @@ pub(crate) fn run(args: &CopyArgs, setting: &Setting<'_>) -> Result<(), Failure>
             format!("{}@{digest}: {} blobs sent", familiar(&target.to_string()), copied.sent)
         });
     }
-    settings.heard.tell(setting.printer);
     lines.iter().try_for_each(|line| setting.printer.line(line))
 }
 
@@ -64,8 +64,8 @@ pub(crate) fn digest(args: &DigestArgs, setting: &Setting<'_>) -> Result<(), Fai
     let wanted = platform(args.platform.as_deref())?;
     let settings = setting.settings()?;
     let client = engine::client(&settings, setting.env)?;
-    let digest = access::runtime()?.block_on(find(&client, &args.name, wanted.as_ref()))?;
-    settings.heard.tell(setting.printer);
+    let found = access::runtime()?.block_on(find(&client, &args.name, wanted.as_ref()));
+    let digest = settings.heard.told(setting.printer, found)?;
     setting.printer.line(digest)
 }
 

@@ -36,13 +36,14 @@ pub(crate) fn run(args: &InspectArgs, setting: &Setting<'_>) -> Result<(), Failu
         for name in &args.images {
             let reference = names::parse(name)?;
             if args.raw {
-                let manifest = runtime.block_on(remote_manifest(&client, &reference, wanted.as_ref()))?;
+                let found = runtime.block_on(remote_manifest(&client, &reference, wanted.as_ref()));
+                let manifest = settings.heard.told(setting.printer, found)?;
                 setting.printer.data(&manifest.bytes)?;
             } else {
-                list.push(describe(&runtime.block_on(remote(&client, &reference, wanted.as_ref()))?));
+                let found = runtime.block_on(remote(&client, &reference, wanted.as_ref()));
+                list.push(describe(&settings.heard.told(setting.printer, found)?));
             }
         }
-        settings.heard.tell(setting.printer);
     } else {
         let store = engine::store(&settings)?;
         for name in &args.images {

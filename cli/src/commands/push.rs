@@ -30,11 +30,11 @@ pub(crate) fn run(args: &PushArgs, setting: &Setting<'_>) -> Result<(), Failure>
             repositories(&targets)[..position].iter().filter_map(|names| names.first().cloned()).collect();
         let pushed = runtime.block_on(push(&client, &store, repository, &image, &before, &bars));
         bars.finish();
+        settings.heard.tell(setting.printer);
         let (digest, sent) = pushed?;
         let line = |name: &Reference| format!("{}@{digest}: {sent} blobs sent", familiar(&name.to_string()));
         lines.extend(repository.iter().map(|name| if args.quiet { digest.clone() } else { line(name) }));
     }
-    settings.heard.tell(setting.printer);
     if args.quiet {
         lines.truncate(1);
     }

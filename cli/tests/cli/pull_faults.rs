@@ -206,3 +206,29 @@ fn secrets_of_settings_are_in_no_output() {
     let context = context().env("DOCKER_AUTH_CONFIG", &text);
     keeps_secrets(&context, &["-vvv", "pull", &name]);
 }
+
+#[test]
+fn few_pulls_left_are_a_warning_whatever_comes_of_it() {
+    let registry = FakeRegistry::start_in_thread();
+    let context = TestContext::new();
+    let layers = [RemoteLayer::gzip(tar_of(&[("a", "a")]))];
+    add_image(&registry, ("app", "1"), "amd64", &layers);
+    let limited = [("RateLimit-Remaining", "3;w=21600".to_owned())];
+    let manifest = registry.state().manifests[&("app".to_owned(), "1".to_owned())].clone();
+    let bytes: &'static [u8] = Box::leak(manifest.1.into_boxed_slice());
+    let answer = std::str::from_utf8(bytes).unwrap();
+    let name = format!("{}/app:1", registry.host);
+    let warning = format!("`{}` allows only 3 more pulls for now; log in with", registry.host);
+    for (command, spoilt) in [("pull", false), ("pull", true), ("digest", false)] {
+        let headers = limited.iter().cloned().chain([("Content-Type", manifest.0.clone())]).collect();
+        let method = if command == "digest" { "HEAD" } else { "GET" };
+        registry.fault(method, "/manifests/", 1, Fault::Status(200, headers, answer));
+        if spoilt {
+            registry.state().blobs.clear();
+        }
+        let output = context.output(&[command, &name], b"");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(text.matches(&warning).count(), 1, "{command}: {text}");
+        assert_eq!(output.status.success(), !spoilt, "{text}");
+    }
+}
