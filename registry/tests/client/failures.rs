@@ -28,7 +28,7 @@ async fn attempts_are_limited() {
     registry.fault("HEAD", "/manifests/", 99, Fault::Status(502, vec![], ""));
     let error = client().resolve(&registry.reference("a:1")).await.unwrap_err();
     assert!(matches!(error, Error::Status { status: 502, .. }), "{error}");
-    assert_eq!(registry.take_log().len(), 8);
+    assert_eq!(registry.take_log().len(), 10);
 }
 
 #[tokio::test]
