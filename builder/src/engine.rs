@@ -75,6 +75,7 @@ impl Engine {
             encoder,
             ids: options.ids,
             threads: options.threads,
+            push: Arc::default(),
         };
         Self { options, layers }
     }
@@ -163,13 +164,12 @@ impl Engine {
                         .map_or(&ImageAttributes::default(), |e| &e.image),
                 )
             }),
-            push: crate::export::early_targets(&exports)?,
             destinations: crate::export::push_targets(&exports)?,
             copy_trees: self.options.copy_trees,
         };
         let solver = Arc::new(Solver::new(
             graph,
-            self.layers.clone(),
+            Layers { push: crate::export::early_targets(&exports)?.into(), ..self.layers.clone() },
             reporter.clone(),
             cancel.clone(),
             environment,

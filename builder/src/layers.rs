@@ -16,6 +16,7 @@ use garboard_registry::{Client, Descriptor, Reference};
 use oci_spec::image::Digest;
 
 use crate::error::{Attempt, Error, Failure, Result};
+use crate::growing_blob::GrowingBlob;
 use crate::layer_folder::LayerFolder;
 use crate::request::Compression;
 use crate::tree::Tree;
@@ -44,6 +45,8 @@ pub(crate) struct Layers {
     pub(crate) ids: Ids,
     /// Threads for reading folders.
     pub(crate) threads: usize,
+    /// Repositories that new blobs are sent to while they are made.
+    pub(crate) push: Arc<[Reference]>,
 }
 
 /// Runs blocking work on the pool for it.
@@ -280,14 +283,15 @@ impl Layers {
         format: BlobFormat,
     ) -> Result<(Written, LayerBlob)> {
         let what = || "failed to write a layer".to_owned();
-        let mut sink = self.store.blob_writer_unhashed().attempt(what)?;
+        let mut sink = GrowingBlob::new(&self.store, &self.client, &self.push).attempt(what)?;
         let compression = layer_compression(format.compression);
         let blob = BlobTarget { sink: &mut sink, compression, level: format.level, encoder: &self.encoder };
         let targets = Targets { blob: Some(blob), folder, diff_id: true, ids: self.ids };
         let written = garboard_layer::write_layer(planned, targets).attempt(what)?;
         let info = written.blob.clone().ok_or_else(|| Error::Internal("a blob was asked for".into()))?;
-        sink.commit_prehashed(&info.digest).attempt(what)?;
         let blob = made_here(format, info.digest, info.size)?;
+        let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
+        sink.commit(descriptor).attempt(what)?;
         Ok((written, blob))
     }
 

@@ -15,6 +15,7 @@ mod event;
 mod export;
 mod files;
 mod graph;
+mod growing_blob;
 mod image;
 mod layer_folder;
 mod layers;

@@ -58,7 +58,7 @@ pub use file::{Fetched, FileRequest, Validators};
 pub use notice::{Notice, Notices};
 pub use oci_spec::image::Digest;
 pub use platform::{Platform, PlatformError, select_platform};
-pub use push::{BlobSource, BytesSource, FileSource, Pushed, Sources};
+pub use push::{BlobSource, BytesSource, FileSource, GrowingFile, GrowingUpload, Pushed, Sources};
 pub use reference::{Reference, ReferenceError};
 pub use transport::RetryPolicy;
 pub use types::{Descriptor, ImageManifest, Index, Manifest, ManifestKind, media_type};

@@ -264,10 +264,12 @@ impl State {
         if !self.pieces {
             return Response::error(405, "UNSUPPORTED");
         }
-        let start: usize = request.headers["content-range"].split('-').next().unwrap().parse().unwrap();
+        // without a range it goes on where the upload ends
+        let range = request.headers.get("content-range");
+        let start = range.map(|range| range.split('-').next().unwrap().parse::<usize>().unwrap());
         let keep = self.keep_of_piece.take();
         let upload = self.uploads.get_mut(id).unwrap();
-        if upload.len() != start {
+        if start.is_some_and(|start| start != upload.len()) {
             return Response::error(416, "RANGE_INVALID");
         }
         if upload.len() + request.body.len() > self.forget_after {

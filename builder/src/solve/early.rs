@@ -46,7 +46,7 @@ impl Solver {
     /// else goes wrong may go away until then.
     async fn push_early(&self, layer: &TreeLayer, descriptor: &Descriptor) {
         let source = FileSource(self.layers.store.blob_path(&descriptor.digest));
-        for name in &self.environment.push {
+        for name in self.layers.push.iter() {
             let sent = self.layers.client.push_blob(name, descriptor, &source, &[], &|_| {}).await;
             match sent {
                 Ok(_) => note_origin(&self.layers, layer, name, descriptor),

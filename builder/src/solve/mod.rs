@@ -51,8 +51,6 @@ pub(crate) struct Environment {
     pub(crate) resources: crate::request::Resources,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,
-    /// Repositories that layers are sent to as soon as they are made.
-    pub(crate) push: Vec<garboard_registry::Reference>,
     /// One name of every repository that the image will be pushed to.
     pub(crate) destinations: Vec<garboard_registry::Reference>,
     /// Copy trees even where overlay file systems can be mounted.

@@ -1,4 +1,5 @@
 //! Pushing blobs and manifests. Always to the registry itself, never to a mirror.
+mod growing;
 mod manifest;
 mod session;
 mod source;
@@ -22,6 +23,7 @@ use crate::verify;
 use manifest::Sent;
 use session::{Mount, Session, Target};
 
+pub use growing::{GrowingFile, GrowingUpload};
 pub use manifest::Sources;
 pub use source::{BlobSource, BytesSource, FileSource};
 pub(crate) use upload::Upload;

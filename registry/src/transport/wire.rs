@@ -13,7 +13,7 @@ use super::{Call, RetryPolicy};
 use crate::client::{ClientConfig, Limits};
 use crate::endpoint_url::{host_of, without_login};
 use crate::error::Error;
-use crate::push::{BlobSource, Upload};
+use crate::push::{BlobSource, GrowingFile, Upload};
 
 const MAX_REDIRECTS: usize = 10;
 
@@ -32,6 +32,8 @@ pub(crate) enum Payload<'a> {
         /// Told the absolute position in the blob.
         progress: &'a (dyn Fn(u64) + Sync),
     },
+    /// All of a blob that is still being written, whose length nobody knows.
+    Growing(&'a GrowingFile),
 }
 
 /// An answer, and what it says of the host that was asked.
@@ -180,32 +182,30 @@ impl Wire {
                 self.outcome(tokio::time::timeout(wait, request.send()).await, call.action, host)
             }
             Payload::Blob { source, offset, length, progress } => {
-                let unreadable = |source| Error::Source { action: call.action.into(), source };
                 let upload = Arc::new(Upload::default());
-                let reader = source.open(*offset).map_err(unreadable)?;
+                let reader = source.open(*offset);
+                let reader = reader.map_err(|source| Error::Source { action: call.action.into(), source })?;
                 let body = reqwest::Body::wrap_stream(upload.stream(reader, *length));
                 let request = request.header(CONTENT_LENGTH, *length).body(body);
                 let watched =
                     upload.watch(*length, stall, self.limits.commit_timeout, |sent| progress(offset + sent));
-                let sent = tokio::select! {
-                    biased;
-                    sent = request.send() => Ok(sent),
-                    elapsed = watched => Err(elapsed),
+                let response = upload_with(request, &upload, watched, call, host).await?;
+                // who answers before it has all of a blob can't have taken it
+                if response.status().is_success() && !upload.is_over(*length) {
+                    let (action, host) = (call.action.to_owned(), host.to_owned());
+                    return Err(Error::Broken { action, host, source: None });
+                }
+                Ok(response)
+            }
+            Payload::Growing(growing) => {
+                let upload = Arc::new(Upload::default());
+                let request = request.body(reqwest::Body::wrap_stream(growing.stream(&upload)));
+                let watched = async {
+                    // until then it is not the registry that is waited for
+                    let length = growing.length().await;
+                    upload.watch(length, stall, self.limits.commit_timeout, |_| {}).await
                 };
-                if let Some(error) = upload.take_error() {
-                    return Err(unreadable(error));
-                }
-                match sent {
-                    // who answers before it has all of a blob can't have taken it
-                    Ok(Ok(response)) if response.status().is_success() && !upload.is_over(*length) => {
-                        let (action, host) = (call.action.to_owned(), host.to_owned());
-                        Err(Error::Broken { action, host, source: None })
-                    }
-                    Ok(sent) => sent.map_err(|error| failure::from_reqwest(call.action, host, error)),
-                    Err(after) => {
-                        Err(Error::Stalled { action: call.action.into(), host: host.into(), after })
-                    }
-                }
+                upload_with(request, &upload, watched, call, host).await
             }
         }
     }
@@ -239,6 +239,28 @@ impl Wire {
             Ok(Err(error)) => Err(failure::from_reqwest(action, host, error)),
             Err(_) => Err(Error::Stalled { action: action.into(), host: host.into(), after }),
         }
+    }
+}
+
+/// Sends a request with a body that `upload` streams, unless `watched` ends first: it says for how long nothing moved.
+async fn upload_with(
+    request: RequestBuilder,
+    upload: &Upload,
+    watched: impl Future<Output = Duration>,
+    call: &Call<'_>,
+    host: &str,
+) -> Result<Response, Error> {
+    let sent = tokio::select! {
+        biased;
+        sent = request.send() => Ok(sent),
+        elapsed = watched => Err(elapsed),
+    };
+    if let Some(source) = upload.take_error() {
+        return Err(Error::Source { action: call.action.into(), source });
+    }
+    match sent {
+        Ok(sent) => sent.map_err(|error| failure::from_reqwest(call.action, host, error)),
+        Err(after) => Err(Error::Stalled { action: call.action.into(), host: host.into(), after }),
     }
 }
 

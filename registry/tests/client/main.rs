@@ -11,6 +11,7 @@ mod docker_registry;
 mod failures;
 mod faults;
 mod files;
+mod growing;
 mod mirrors;
 mod pull;
 mod push;
