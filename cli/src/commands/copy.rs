@@ -21,13 +21,13 @@ pub(crate) fn run(args: &CopyArgs, setting: &Setting<'_>) -> Result<(), Failure>
     let settings = setting.settings()?;
     let client = engine::client(&settings, setting.env)?;
     let bars = Arc::new(Bars::new(args.quiet));
+    settings.heard.speak(bars.speaker(setting.printer));
     let mut lines = Vec::new();
     let runtime = access::runtime()?;
     for target in &targets {
         let listener = listener(Arc::clone(&bars));
         let copied = runtime.block_on(client.copy(&from, target, wanted.as_ref(), listener));
         bars.finish();
-        settings.heard.tell(setting.printer);
         let copied = copied?;
         let digest = copied.descriptor.digest;
         lines.push(if args.quiet {
@@ -64,8 +64,7 @@ pub(crate) fn digest(args: &DigestArgs, setting: &Setting<'_>) -> Result<(), Fai
     let wanted = platform(args.platform.as_deref())?;
     let settings = setting.settings()?;
     let client = engine::client(&settings, setting.env)?;
-    let found = access::runtime()?.block_on(find(&client, &args.name, wanted.as_ref()));
-    let digest = settings.heard.told(setting.printer, found)?;
+    let digest = access::runtime()?.block_on(find(&client, &args.name, wanted.as_ref()))?;
     setting.printer.line(digest)
 }
 

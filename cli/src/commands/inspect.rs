@@ -36,12 +36,10 @@ pub(crate) fn run(args: &InspectArgs, setting: &Setting<'_>) -> Result<(), Failu
         for name in &args.images {
             let reference = names::parse(name)?;
             if args.raw {
-                let found = runtime.block_on(remote_manifest(&client, &reference, wanted.as_ref()));
-                let manifest = settings.heard.told(setting.printer, found)?;
+                let manifest = runtime.block_on(remote_manifest(&client, &reference, wanted.as_ref()))?;
                 setting.printer.data(&manifest.bytes)?;
             } else {
-                let found = runtime.block_on(remote(&client, &reference, wanted.as_ref()));
-                list.push(describe(&settings.heard.told(setting.printer, found)?));
+                list.push(describe(&runtime.block_on(remote(&client, &reference, wanted.as_ref()))?));
             }
         }
     } else {

@@ -63,7 +63,7 @@ fn create_remote(args: &ManifestCreateArgs, setting: &Setting<'_>) -> Result<(),
     let settings = setting.settings()?;
     let client = engine::client(&settings, setting.env)?;
     let sources = args.images.iter().map(|image| names::parse(image)).collect::<Result<Vec<_>, _>>()?;
-    let pushed = access::runtime()?.block_on(async {
+    let digest = access::runtime()?.block_on(async {
         let mut entries = Vec::new();
         for source in &sources {
             entries.extend(remote_entries(&client, source, &name).await?);
@@ -71,8 +71,7 @@ fn create_remote(args: &ManifestCreateArgs, setting: &Setting<'_>) -> Result<(),
         let manifest = index(entries)?;
         let pushed = client.push_manifest(&name, &manifest.bytes, &manifest.descriptor.media_type).await?;
         Ok::<_, Failure>(pushed.digest)
-    });
-    let digest = settings.heard.told(setting.printer, pushed)?;
+    })?;
     setting.printer.line(format!("{}@{digest}", familiar(&name.to_string())))
 }
 
@@ -146,8 +145,7 @@ fn inspect(args: &ManifestInspectArgs, setting: &Setting<'_>) -> Result<(), Fail
         return setting.printer.data(manifest(&store, &descriptor)?.bytes);
     }
     let client = engine::client(&settings, setting.env)?;
-    let found = access::runtime()?.block_on(client.manifest(&reference));
-    let manifest = settings.heard.told(setting.printer, found)?;
+    let manifest = access::runtime()?.block_on(client.manifest(&reference))?;
     setting.printer.data(&manifest.bytes)
 }
 

@@ -36,9 +36,9 @@ pub(crate) fn run(args: &PullArgs, setting: &Setting<'_>) -> Result<(), Failure>
     let _lease = store.lease()?;
     let client = engine::client(&settings, setting.env)?;
     let pull = Pull { client, store, reference, bars: Bars::new(args.quiet) };
+    settings.heard.speak(pull.bars.speaker(setting.printer));
     let pulled = access::runtime()?.block_on(pull.run(platform.as_ref()));
     pull.bars.finish();
-    settings.heard.tell(setting.printer);
     let digest = pulled?.digest;
     let name = if args.quiet { String::new() } else { format!("{}@", familiar(&pull.reference.to_string())) };
     setting.printer.line(format!("{name}{digest}"))

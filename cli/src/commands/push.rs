@@ -22,6 +22,7 @@ pub(crate) fn run(args: &PushArgs, setting: &Setting<'_>) -> Result<(), Failure>
     let image = Stored::find(&store, &args.name)?;
     let client = engine::client(&settings, setting.env)?;
     let bars = Bars::new(args.quiet);
+    settings.heard.speak(bars.speaker(setting.printer));
     let runtime = access::runtime()?;
     let mut lines = Vec::new();
     for (position, repository) in repositories(&targets).iter().enumerate() {
@@ -30,7 +31,6 @@ pub(crate) fn run(args: &PushArgs, setting: &Setting<'_>) -> Result<(), Failure>
             repositories(&targets)[..position].iter().filter_map(|names| names.first().cloned()).collect();
         let pushed = runtime.block_on(push(&client, &store, repository, &image, &before, &bars));
         bars.finish();
-        settings.heard.tell(setting.printer);
         let (digest, sent) = pushed?;
         let line = |name: &Reference| format!("{}@{digest}: {sent} blobs sent", familiar(&name.to_string()));
         lines.extend(repository.iter().map(|name| if args.quiet { digest.clone() } else { line(name) }));

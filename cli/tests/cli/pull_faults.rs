@@ -1,6 +1,6 @@
 //! What users see of registries that misbehave: every fault its own message, and never a secret.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpListener;
 
 use garboard_registry::media_type;
@@ -231,4 +231,21 @@ fn few_pulls_left_are_a_warning_whatever_comes_of_it() {
         assert_eq!(text.matches(&warning).count(), 1, "{command}: {text}");
         assert_eq!(output.status.success(), !spoilt, "{text}");
     }
+}
+
+#[test]
+fn a_wait_is_mentioned_when_it_begins() {
+    let registry = FakeRegistry::start_in_thread();
+    let context = TestContext::new();
+    let name = format!("{}/app:1", registry.host);
+    registry.fault("GET", "/manifests/", 1, Fault::Status(429, vec![("Retry-After", "80".into())], ""));
+    let mut child = context.command(&["pull", &name]).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        line.contains(&format!("get the manifest of `{name}`: the registry asks to wait 80 s")),
+        "{line}"
+    );
 }
