@@ -44,9 +44,10 @@ fn uses(context: &TestContext, registry: &FakeRegistry) {
 #[test]
 fn docker_auth_config() {
     for auth in [Auth::Basic, Auth::Bearer] {
+        let Some(context) = TestContext::with_base() else { return };
         let registry = closed(auth);
         let config = format!("{{\"auths\":{{\"{}\":{{\"auth\":\"{LOGIN}\"}}}}}}", registry.host);
-        uses(&TestContext::new().env("DOCKER_AUTH_CONFIG", &config), &registry);
+        uses(&context.env("DOCKER_AUTH_CONFIG", &config), &registry);
     }
     let registry = closed(Auth::Basic);
     let name = format!("{}/team/base:1", registry.host);
@@ -63,17 +64,19 @@ fn docker_auth_config() {
 
 #[test]
 fn an_identity_token() {
+    let Some(context) = TestContext::with_base() else { return };
     let registry = closed(Auth::Bearer);
     let entry = "{\"auth\":\"MDAwMDAwMDA6\",\"identitytoken\":\"refresh\"}";
     let config = format!("{{\"auths\":{{\"{}\":{entry}}}}}", registry.host);
-    uses(&TestContext::new().env("DOCKER_AUTH_CONFIG", &config), &registry);
+    uses(&context.env("DOCKER_AUTH_CONFIG", &config), &registry);
     assert!(registry.take_log().contains(&"POST /token".to_owned()));
 }
 
 #[test]
 fn two_namespaces_of_one_registry() {
+    let Some(context) = TestContext::with_base() else { return };
     let registry = closed(Auth::Basic);
-    let context = TestContext::new().env("REGISTRY_AUTH_FILE", "auth.json");
+    let context = context.env("REGISTRY_AUTH_FILE", "auth.json");
     let text = format!(
         "{{\"auths\":{{\"{0}\":{{\"auth\":\"dXNlcjp4\"}},\"{0}/team\":{{\"auth\":\"{LOGIN}\"}}}}}}",
         registry.host
@@ -88,7 +91,7 @@ fn two_namespaces_of_one_registry() {
 fn helpers() {
     let registry = closed(Auth::Basic);
     let name = format!("{}/team/base:1", registry.host);
-    let context = TestContext::new();
+    let Some(context) = TestContext::with_base() else { return };
     let path = format!("{}:/usr/bin:/bin", context.work().display());
     let context = context.env("PATH", &path).env("DOCKER_CONFIG", ".");
     let helper = |script: &str| {
