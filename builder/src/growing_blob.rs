@@ -37,7 +37,7 @@ impl GrowingBlob {
     }
 
     /// Puts the blob into the store under its digest.
-    pub(crate) fn commit(self, descriptor: Descriptor) -> Result<(), garboard_cache::CacheError> {
+    pub(crate) fn commit(self, descriptor: &Descriptor) -> Result<(), garboard_cache::CacheError> {
         self.writer.commit_prehashed(&descriptor.digest)?;
         for upload in self.uploads {
             upload.complete(descriptor.clone());

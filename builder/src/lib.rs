@@ -19,9 +19,11 @@ mod growing_blob;
 mod image;
 mod layer_folder;
 mod layers;
+mod lost;
 mod outcome;
 mod plan;
 mod platform;
+mod remote_cache;
 mod reporter;
 mod request;
 mod solve;
@@ -37,8 +39,8 @@ pub use image::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;
 pub use request::{
-    Annotation, AnnotationLevel, BuildRequest, Compression, ContextSource, Destination, DockerfileSource,
-    Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, Resources,
-    SecretSource, SshSource, Ulimit,
+    Annotation, AnnotationLevel, BuildRequest, CacheMode, Compression, ContextSource, Destination,
+    DockerfileSource, Entitlements, Export, ExportKind, ImageAttributes, Keep, NamedContext, NetworkMode,
+    NoCache, RemoteCache, Resources, SecretSource, SshSource, Ulimit,
 };
 pub use source::GitProgram;

@@ -11,6 +11,22 @@ use crate::{LayerId, Result, Store};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 32]);
 
+impl Key {
+    /// Reads what it shows as: 64 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 64 {
+            return None;
+        }
+        let digit = |b: u8| char::from(b).to_digit(16).filter(|_| !b.is_ascii_uppercase());
+        let mut key = [0; 32];
+        for (byte, pair) in key.iter_mut().zip(bytes.chunks(2)) {
+            *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+        }
+        Some(Self(key))
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&crate::files::hex(&self.0))
@@ -86,6 +102,25 @@ impl Store {
                 require_layer(tx, layer)?;
             }
             insert_record(tx, keys, record).doing("store record")
+        })
+    }
+
+    /// All keys of the record with this key.
+    pub fn record_keys(&self, key: &Key) -> Result<Vec<Key>> {
+        let sql = "SELECT other.key FROM record_keys k JOIN record_keys other ON other.record = k.record
+            WHERE k.key = ?1 ORDER BY other.key";
+        self.inner.db.read("look up record", |db| {
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map([key.0.as_slice()], |row| row.get(0).map(Key))?;
+            rows.collect()
+        })
+    }
+
+    /// Removes all records of a layer, and what is noted of where its table of contents is. Returns how many records.
+    pub fn forget_results(&self, layer: &LayerId) -> Result<usize> {
+        self.forget_toc_source(layer)?;
+        self.inner.db.write("forget results", |tx| {
+            tx.execute("DELETE FROM records WHERE layer = ?1", [layer.as_str()]).doing("forget results")
         })
     }
 

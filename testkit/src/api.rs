@@ -101,6 +101,9 @@ impl State {
         if let Some((repository, name)) = path.split_once("/manifests/") {
             return self.manifest(request, repository, name);
         }
+        if let Some(repository) = path.strip_suffix("/tags/list") {
+            return self.tags(request, repository);
+        }
         if let Some((repository, digest)) = path.split_once("/referrers/") {
             return self.list_referrers(repository, digest);
         }

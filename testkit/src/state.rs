@@ -56,6 +56,8 @@ pub struct State {
     pub log: Vec<String>,
     /// Those of the requests that had an `Authorization`.
     pub authorized: Vec<String>,
+    /// Tags that it lists with one answer.
+    pub tags_at_once: usize,
     /// Files outside of the registry's API: content and headers.
     pub files: HashMap<String, (Vec<u8>, Headers)>,
     /// What it wants to be shown.
@@ -134,6 +136,7 @@ impl Default for State {
             locations: Locations::Relative,
             checks_parts: false,
             ranges: true,
+            tags_at_once: usize::MAX,
             digest_headers: true,
             head: true,
             pieces: true,

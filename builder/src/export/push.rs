@@ -217,7 +217,7 @@ impl Exporter<'_> {
 }
 
 /// A blob that is not here: works as long as nothing has to be sent.
-struct Missing;
+pub(crate) struct Missing;
 
 impl BlobSource for Missing {
     fn open(&self, _offset: u64) -> std::io::Result<Box<dyn tokio::io::AsyncRead + Send + Unpin>> {

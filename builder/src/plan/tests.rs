@@ -48,6 +48,8 @@ pub(super) fn request() -> BuildRequest {
         resources: crate::request::Resources::default(),
         tags: Vec::new(),
         exports: Vec::new(),
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
         resolv_conf: Vec::new(),
     }
 }

@@ -30,6 +30,7 @@ use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::graph::{Graph, ImageOp, Node, Op, OpId};
 use crate::layers::{BlobFormat, Layers, blocking};
+use crate::remote_cache::{Made, MadeStep};
 use crate::reporter::{Reporter, Step};
 use crate::request::SecretSource;
 use crate::source::{ContextTree, Remotes};
@@ -76,6 +77,8 @@ pub(crate) struct Solver {
     background: Tasks,
     refusal: early::Refusal,
     permission: permission::Permission,
+    /// What remote caches are to get.
+    pub(crate) made: Made,
     steps: Tasks,
     /// For each operation: whether what it reads was started already.
     ahead: Vec<AtomicBool>,
@@ -148,6 +151,7 @@ impl Solver {
             ahead,
             refusal: early::Refusal::default(),
             permission: permission::Permission::default(),
+            made: Made::default(),
             vertices,
             sources,
         }
@@ -262,7 +266,9 @@ impl Solver {
         let layers: Result<Vec<TreeLayer>> =
             image.layers.iter().map(|layer| self.base_layer(layer)).collect();
         step.finish(&layers);
-        Ok(Tree { layers: layers? })
+        let layers = layers?;
+        self.made.base(&layers);
+        Ok(Tree { layers })
     }
 
     fn base_layer(&self, layer: &crate::source::BaseLayer) -> Result<TreeLayer> {
@@ -301,9 +307,10 @@ impl Solver {
         let fresh_inputs = self.must_run_inputs(id);
         if !node.no_cache
             && !fresh_inputs
-            && let Some(layer) = self.lookup(&first)?
+            && let Some(layer) = self.lookup(&first).await?
         {
             self.begin(id, node).cached();
+            self.note_step(node, &[first], &layer);
             return Ok(parent.with(layer));
         }
         self.start_ahead(id);
@@ -312,17 +319,19 @@ impl Solver {
         let first = self.definition_key(id, &parent).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
-            && let Some(layer) = self.found_by_content(&second, &keys)?
+            && let Some(layer) = self.found_by_content(&second, &keys).await?
         {
             self.begin(id, node).cached();
+            self.note_step(node, &keys, &layer);
             return Ok(parent.with(layer));
         }
         // One process at a time makes the result of a key; the others wait and find it.
         let guard = self.layers.lock(format!("step-{second}")).await?;
         if !node.no_cache
-            && let Some(layer) = self.found_by_content(&second, &keys)?
+            && let Some(layer) = self.found_by_content(&second, &keys).await?
         {
             self.begin(id, node).cached();
+            self.note_step(node, &keys, &layer);
             return Ok(parent.with(layer));
         }
         if self.cancel.is_canceled() {
@@ -351,12 +360,19 @@ impl Solver {
                 step.canceled();
                 return Err(e);
             }
+            Err(e) if !self.layers.lost.is_empty() => {
+                let text = format!("{e}\nwhat it was the result of is made again\n");
+                step.log(crate::event::Stream::Stderr, text.as_bytes());
+                step.canceled();
+                return Err(e.in_step(step.name(), step.last_lines()));
+            }
             Err(e) => {
                 step.finish::<(), _>(&Err(&e));
                 return Err(e.in_step(step.name(), step.last_lines()));
             }
         };
         self.remember(node, keys, &layer)?;
+        self.note_step(node, keys, &layer);
         step.done();
         let tree = parent.with(layer);
         self.note_made(id, &tree).await?;
@@ -374,9 +390,23 @@ impl Solver {
     }
 
     /// A record under the key, as the layer that it stands for.
-    fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
-        let record = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
+    async fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
+        let record = self.find(key).await?;
         record.and_then(|r| Some(self.recorded(r.layer?, r.content?, r.created))).transpose()
+    }
+
+    /// The record under a key, of the store or of a remote cache.
+    async fn find(&self, key: &Key) -> Result<Option<Record>> {
+        let what = || "failed to look into the cache".to_owned();
+        if let Some(record) = self.layers.store.record(key).attempt(what)? {
+            return Ok(Some(record));
+        }
+        let Some((record, root)) = self.layers.remote.record(key).await else { return Ok(None) };
+        if let (Some([mode, uid, gid]), Some(content)) = (root, &record.content) {
+            let root = RootFolder { mode, uid, gid }.to_bytes();
+            self.layers.store.put_meta(ROOT, &content.to_string(), &root).attempt(what)?;
+        }
+        Ok(Some(record))
     }
 
     /// The layer of a record, with what its step made of `/`.
@@ -389,9 +419,8 @@ impl Solver {
 
     /// A record under the key by content; all keys then have it. The key by definition doesn't count here: where a source
     /// was made anew, it says nothing about what that is now.
-    fn found_by_content(&self, second: &Key, keys: &[Key]) -> Result<Option<TreeLayer>> {
-        let record = self.layers.store.record(second).attempt(|| "failed to look into the cache".into())?;
-        let Some(record) = record else { return Ok(None) };
+    async fn found_by_content(&self, second: &Key, keys: &[Key]) -> Result<Option<TreeLayer>> {
+        let Some(record) = self.find(second).await? else { return Ok(None) };
         if keys.len() > 1 {
             self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())?;
         }
@@ -408,6 +437,14 @@ impl Solver {
             ..Record::default()
         };
         self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())
+    }
+
+    /// Notes a result for the remote caches that are written.
+    fn note_step(&self, node: &Node, keys: &[Key], layer: &TreeLayer) {
+        if self.layers.remote.is_written() {
+            let (keys, layer, name) = (keys.to_vec(), layer.clone(), node.name.clone());
+            self.made.step(MadeStep { keys, layer, name, exported: node.exported });
+        }
     }
 
     fn begin(&self, id: OpId, node: &Node) -> Step {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-use garboard_builder::{BuildRequest, NetworkMode, NoCache, SshSource};
+use garboard_builder::{BuildRequest, NetworkMode, NoCache, RemoteCache, SshSource};
 use tempfile::NamedTempFile;
 
 use super::build::BuildArgs;
-use super::{ArgsError, Call, annotation, context, output, secret, ssh, values};
+use super::{ArgsError, Call, annotation, cache, context, output, secret, ssh, values};
 use crate::env::{self, Env};
 use crate::progress::Mode;
 
@@ -54,6 +54,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) proxies: ProxyArgs,
     /// Content of `/etc/resolv.conf`.
     pub(crate) resolv_conf: Vec<u8>,
+}
+
+fn caches(direction: cache::Direction, texts: &[String]) -> Result<Vec<RemoteCache>, ArgsError> {
+    texts.iter().filter_map(|text| cache::read(direction, text).transpose()).collect()
 }
 
 impl BuildArgs {
@@ -112,6 +116,8 @@ impl BuildArgs {
             ssh,
             tags: self.tags,
             exports,
+            cache_from: caches(cache::Direction::From, &self.cache_from)?,
+            cache_to: caches(cache::Direction::To, &self.cache_to)?,
             resolv_conf: around.resolv_conf,
         };
         Ok(BuildPlan {
@@ -283,8 +289,8 @@ mod tests {
                 .warnings;
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         assert_eq!(
-            plan("--cache-to type=registry,ref=x /", &[]).unwrap_err(),
-            "`--cache-to type=registry,ref=x` is not supported yet"
+            plan("--cache-to type=gha /", &[]).unwrap_err(),
+            "`--cache-to type=gha` is not supported yet"
         );
         assert!(plan("--provenance mode=max /", &[]).is_err());
     }

@@ -22,6 +22,7 @@ mod pull_faults;
 mod push_early;
 mod registry;
 mod remote_bases;
+mod remote_cache;
 mod resting;
 mod secrets;
 mod support;

@@ -148,7 +148,9 @@ async fn the_same_bytes_are_sent_once() {
     let registry = FakeRegistry::start().await;
     let client = client();
     let mut blobs = [Blob::start(&client, &registry), Blob::start(&client, &registry)];
-    blobs.iter_mut().for_each(|blob| blob.write(blob.content.len()));
+    for blob in &mut blobs {
+        blob.write(blob.content.len());
+    }
     let (content, descriptor) = (blobs[0].content.clone(), blobs[0].descriptor());
     for blob in blobs {
         blob.upload.complete(descriptor.clone());
