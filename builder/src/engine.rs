@@ -217,7 +217,7 @@ impl Engine {
             layers.clone(),
             reporter.clone(),
             cancel.clone(),
-            self.environment(round),
+            self.environment(round)?,
             round.remotes.clone(),
             wanted,
         ));
@@ -252,10 +252,10 @@ impl Engine {
         Ok((outcome, solver.has_run()))
     }
 
-    fn environment(&self, round: &Round<'_>) -> Environment {
+    fn environment(&self, round: &Round<'_>) -> Result<Environment> {
         let Round { request, exports, .. } = *round;
         let image = exports.iter().find(|e| is_image(&e.kind));
-        Environment {
+        Ok(Environment {
             secrets: request.secrets.clone(),
             agents: round.agents.clone(),
             resolv_conf: request.resolv_conf.clone(),
@@ -263,8 +263,9 @@ impl Engine {
             resources: request.resources.clone(),
             export: image.map(|export| crate::export::format_of(&export.image)),
             file: format!("{:?} {}", request.context, round.file),
+            destinations: crate::export::push_targets(exports)?,
             copy_trees: self.options.copy_trees,
-        }
+        })
     }
 
     /// Makes what took long to build safe from a crash of the machine, and holds the store's bounds. A build that came

@@ -246,7 +246,8 @@ impl Layers {
             return Ok(());
         }
         let reference = repository_reference(host, repository)?;
-        let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
+        let mut descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
+        descriptor.urls.clone_from(&blob.urls);
         let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
         let pulling = Box::pin(self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}));
         let pulled =
@@ -378,7 +379,14 @@ impl Layers {
             let (digest, size) = (made.blob.digest, made.blob.size);
             Ok((
                 made.diff_id,
-                LayerBlob { media_type, digest, size, annotations: blob.annotations, present: true },
+                LayerBlob {
+                    media_type,
+                    digest,
+                    size,
+                    annotations: blob.annotations,
+                    urls: Vec::new(),
+                    present: true,
+                },
             ))
         })
         .await
@@ -413,7 +421,7 @@ fn chosen(info: &LayerInfo, base: bool, format: BlobFormat) -> Result<Option<Lay
         match blob.annotations.get(ENCODER) {
             Some(id) => *id == encoder,
             // Somebody else's: any will do unless a level was asked for.
-            None => (base && !format.force) || (of_kind && format.level.is_none()),
+            None => (base && (!format.force || is_foreign(blob))) || (of_kind && format.level.is_none()),
         }
     };
     let mut usable = info.blobs.iter().filter(fits);
@@ -430,12 +438,18 @@ fn chosen(info: &LayerInfo, base: bool, format: BlobFormat) -> Result<Option<Lay
     }))
 }
 
+/// Whether a blob is one that registries need not have: it is named, never made or sent.
+fn is_foreign(blob: &LayerBlob) -> bool {
+    garboard_registry::media_type::is_foreign_layer(&blob.media_type)
+}
+
 fn made_here(format: BlobFormat, digest: Digest, size: u64) -> Result<LayerBlob> {
     Ok(LayerBlob {
         media_type: media_type(format.compression, false).to_owned(),
         digest,
         size,
         annotations: [(ENCODER.to_owned(), encoder_id(format)?)].into(),
+        urls: Vec::new(),
         present: true,
     })
 }
@@ -475,6 +489,17 @@ pub(crate) fn media_type(compression: Compression, docker: bool) -> &'static str
         (Compression::Uncompressed, true) => "application/vnd.docker.image.rootfs.diff.tar",
         (Compression::Gzip, true) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
         (Compression::Zstd, true) => "application/vnd.docker.image.rootfs.diff.tar.zstd",
+    }
+}
+
+/// The type of a layer in a manifest of Docker's types or OCI's. A layer that registries need not have stays one.
+pub(crate) fn type_in(blob: &LayerBlob, docker: bool) -> String {
+    let Some(compression) = compression_of(&blob.media_type) else { return blob.media_type.clone() };
+    let own = media_type(compression, docker);
+    match (is_foreign(blob), docker) {
+        (false, _) => own.to_owned(),
+        (true, false) => own.replace(".layer.v1.", ".layer.nondistributable.v1."),
+        (true, true) => own.replace(".rootfs.diff.", ".rootfs.foreign.diff."),
     }
 }
 

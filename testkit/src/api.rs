@@ -151,6 +151,11 @@ impl State {
     }
 
     fn put_manifest(&mut self, request: &Request, repository: &str, name: &str) -> Response {
+        if self.checks_parts && !self.has_parts(repository, &request.body) {
+            let body =
+                r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}"#;
+            return Response::new(400).body(body);
+        }
         let digest = digest_of(&request.body).to_string();
         let entry = (request.headers["content-type"].clone(), request.body.clone());
         let mut names = vec![name.to_owned(), digest.clone()];
@@ -170,6 +175,15 @@ impl State {
             self.manifests.insert((repository.to_owned(), name), entry.clone());
         }
         response
+    }
+
+    /// Whether all that a manifest names is there.
+    fn has_parts(&self, repository: &str, manifest: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(manifest) else { return false };
+        let digests = text.split("\"digest\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        digests
+            .map(|digest| (repository.to_owned(), digest.to_owned()))
+            .all(|key| self.blobs.contains_key(&key) || self.manifests.contains_key(&key))
     }
 
     fn list_referrers(&self, repository: &str, digest: &str) -> Response {
@@ -242,7 +256,11 @@ impl State {
         self.counter += 1;
         let id = self.counter.to_string();
         self.uploads.insert(id.clone(), Vec::new());
-        self.located(Response::new(202), repository, &id, host)
+        let mut response = Response::new(202);
+        if let Some(length) = self.min_piece {
+            response = response.header("OCI-Chunk-Min-Length", length.to_string());
+        }
+        self.located(response, repository, &id, host)
     }
 
     fn patch(&mut self, request: &Request, repository: &str, id: &str, host: &str) -> Response {

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use garboard_registry::{Client, Descriptor, Reference};
 
-pub(crate) use push::{Missing, early_targets};
+pub(crate) use push::{Missing, early_targets, push_targets};
 
 pub(crate) use assemble::{Assembled, Layer, PlannedHistory, PlannedImage, assemble, format_of};
 
@@ -134,9 +134,9 @@ impl Exporter<'_> {
         Ok(exported(&assembled, &names))
     }
 
-    /// Fetches the layers that are only known by digest so far.
+    /// Fetches the layers that are only known by digest so far, but for those that aren't passed on.
     async fn fetch_all(&self, assembled: &Assembled) -> Result<()> {
-        for layer in assembled.layers() {
+        for layer in assembled.layers().filter(|layer| !layer.is_foreign()) {
             if self.layers.store.blob_size(&layer.descriptor.digest).is_none() {
                 self.layers.fetch_blob(&layer.id, &layer.descriptor.digest).await?;
             }

@@ -90,6 +90,7 @@ pub(super) fn base(name: &str, config: &str) -> BaseImage {
         digest,
         size: 1,
         annotations: BTreeMap::new(),
+        urls: Vec::new(),
         origin: None,
     };
     BaseImage { name: name.into(), config: image, layers: vec![layer] }

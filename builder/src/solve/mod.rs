@@ -11,6 +11,7 @@ mod early;
 mod key;
 mod mkdir;
 mod mounts;
+mod permission;
 mod rest;
 mod run;
 mod why;
@@ -55,6 +56,8 @@ pub(crate) struct Environment {
     pub(crate) export: Option<BlobFormat>,
     /// What tells this Dockerfile from others, where steps are compared with earlier ones.
     pub(crate) file: String,
+    /// One name of every repository that the image will be pushed to.
+    pub(crate) destinations: Vec<garboard_registry::Reference>,
     /// Copy trees even where overlay file systems can be mounted.
     pub(crate) copy_trees: bool,
 }
@@ -79,6 +82,7 @@ pub(crate) struct Solver {
     refusal: early::Refusal,
     /// Why steps ran.
     explained: std::sync::Mutex<Vec<Explanation>>,
+    permission: permission::Permission,
     /// What remote caches are to get.
     pub(crate) made: Made,
     steps: Tasks,
@@ -153,6 +157,7 @@ impl Solver {
             ahead,
             refusal: early::Refusal::default(),
             explained: std::sync::Mutex::default(),
+            permission: permission::Permission::default(),
             made: Made::default(),
             vertices,
             sources,
@@ -196,6 +201,7 @@ impl Solver {
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
+        self.stop_asking();
         self.background.end().await;
     }
 
@@ -292,6 +298,7 @@ impl Solver {
             digest: digest(&layer.digest)?,
             size: layer.size,
             annotations: layer.annotations.clone(),
+            urls: layer.urls.clone(),
             present: false,
         };
         let store = &self.layers.store;
@@ -342,6 +349,7 @@ impl Solver {
         if self.cancel.is_canceled() {
             return Err(Error::Canceled.into());
         }
+        self.ask_to_push();
         // A task of its own: when another step fails and nobody waits for this one any more, it still gets to its end.
         let (this, (sender, receiver)) = (self.clone(), oneshot::channel());
         self.steps.add(tokio::spawn(async move {

@@ -65,6 +65,7 @@ impl Store {
             digest: blob.digest.clone(),
             size: blob.size,
             annotations: std::collections::BTreeMap::new(),
+            urls: Vec::new(),
             present: false,
         };
         let (host, repository) = (host.to_owned(), repository.to_owned());

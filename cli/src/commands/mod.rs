@@ -45,6 +45,8 @@ impl Setting<'_> {
     /// Reads the configuration.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         let settings = Settings::load(self.global, self.env)?;
+        let printer = self.printer.clone();
+        settings.heard.speak(move |text| printer.warn(text));
         if self.global.verbose > 0
             && let Some((path, _)) = &settings.file
         {

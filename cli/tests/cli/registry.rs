@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use crate::support::TestContext;
 
@@ -24,7 +25,7 @@ CMD ["/bin/sh", "-c", "export TERM=xterm && /usr/bin/app"]
 
 /// A registry on the loopback interface; it ends with the value.
 struct Registry {
-    process: Child,
+    process: Mutex<Child>,
     address: SocketAddr,
     log: PathBuf,
 }
@@ -32,15 +33,23 @@ struct Registry {
 impl Registry {
     /// Starts one that keeps its files, and a log of its own, in the folder.
     fn start(folder: &Path, log: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        Self::start_at(folder, log, address)
+        Self::start_at(folder, log, free_address())
     }
 
     fn start_at(folder: &Path, log: &str, address: SocketAddr) -> Self {
+        let registry = Self::start_with(folder, log, address, "", "");
+        while registry.get("/v2/").is_none() {
+            registry.wait();
+        }
+        registry
+    }
+
+    /// Starts one with more of a configuration, in all and of its server.
+    fn start_with(folder: &Path, log: &str, address: SocketAddr, more: &str, server: &str) -> Self {
         let (config, log) = (folder.join("registry.yml"), folder.join(log));
         let storage = folder.join("storage");
         let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n{more}http:\n  addr: \"{address}\"\n{server}",
             storage.display()
         );
         std::fs::write(&config, text).unwrap();
@@ -52,12 +61,14 @@ impl Registry {
             .stderr(output)
             .spawn()
             .unwrap();
-        let mut registry = Self { process, address, log };
-        while registry.get("/v2/").is_none() {
-            assert!(registry.process.try_wait().unwrap().is_none(), "the registry ended: {}", registry.log());
-            std::thread::yield_now();
-        }
-        registry
+        Self { process: Mutex::new(process), address, log }
+    }
+
+    /// Lets it go on, unless it has ended.
+    fn wait(&self) {
+        let ended = self.process.lock().unwrap().try_wait().unwrap();
+        assert!(ended.is_none(), "the registry ended: {}", self.log());
+        std::thread::yield_now();
     }
 
     /// The answer to a request, if there is one.
@@ -85,9 +96,15 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let process = self.process.get_mut().unwrap();
+        let _ = process.kill();
+        let _ = process.wait();
     }
+}
+
+/// An address that nobody listens at.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Whether a program is installed.
@@ -182,4 +199,65 @@ fn read_by_others(context: &TestContext, name: &str, digest: &str) {
     let config = std::fs::read(context.work().join("bundle/config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
     assert_eq!(config["process"]["args"][2], "export TERM=xterm && /usr/bin/app");
+}
+
+/// `user:secret` as `htpasswd -B` writes it.
+const PASSWORDS: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+
+#[test]
+fn behind_tls_and_a_password() {
+    if !has("docker-registry") {
+        println!("skipped: docker-registry is not installed");
+        return;
+    }
+    let Some(context) = TestContext::with_base() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../registry/testdata/tls");
+    let passwords = folder.path().join("passwords");
+    std::fs::write(&passwords, PASSWORDS).unwrap();
+    let auth = format!("auth:\n  htpasswd:\n    realm: tests\n    path: {}\n", passwords.display());
+    let of = |name: &str| certificates.join(name).display().to_string();
+    let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", of("server.cert"), of("server.key"));
+    let registry = Registry::start_with(folder.path(), "log", free_address(), &auth, &tls);
+    while TcpStream::connect(registry.address).is_err() {
+        registry.wait();
+    }
+    let host = registry.address.to_string();
+    let login = format!("{{\"auths\":{{\"{host}\":{{\"auth\":\"dXNlcjpzZWNyZXQ=\"}}}}}}");
+    let context = context.env("DOCKER_AUTH_CONFIG", &login).env("GARBOARD_CONFIG", "garboard.toml");
+    context.write("Dockerfile", "FROM base\nRUN echo a >/a\n");
+    let (name, other) = (format!("{host}/team/app:1"), format!("{host}/other/app:1"));
+
+    let build = ["build", "--progress=plain", "--build-context=base=base", "--push", "-t", &name, "."];
+    let failure = |args: &[&str]| {
+        let output = context.output(args, b"");
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    context.write("garboard.toml", format!("[registry.\"{host}\"]\nhttp = false\n"));
+    let text = failure(&["pull", &name]);
+    assert!(
+        text.contains("no secure connection") && text.contains("hint: if the registry has its own"),
+        "{text}"
+    );
+    context.write("garboard.toml", format!("[registry.\"{host}\"]\nhttp = true\n"));
+    let text = failure(&["pull", &name]);
+    assert!(
+        text.contains("speaks HTTPS, not plain HTTP") && text.contains("hint: set `http = false`"),
+        "{text}"
+    );
+
+    let trust = format!("[registry.\"{host}\"]\nhttp = false\nca = [\"{}\"]\n", of("ca.crt"));
+    context.write("garboard.toml", trust);
+    let output = context.output(&build, b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for args in [&["copy", &name, &other][..], &["pull", &other], &["push", &other], &["digest", &other]] {
+        let output = context.output(args, b"");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let context = context.env("DOCKER_AUTH_CONFIG", &login.replace("dXNlcjpzZWNyZXQ=", "dXNlcjp3cm9uZw=="));
+    context.write("Dockerfile", "FROM base\nRUN sleep 300\n");
+    let output = context.output(&build, b"");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("the stored credentials for"), "{text}");
 }

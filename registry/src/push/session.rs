@@ -9,7 +9,7 @@ use super::{BlobSource, GrowingFile};
 use crate::auth::Scopes;
 use crate::client::Limits;
 use crate::config::Endpoint;
-use crate::endpoint_url::url;
+use crate::endpoint_url::{url, without_login};
 use crate::error::Error;
 use crate::pull::{Progress, text};
 use crate::transport::{Backoff, Call, Payload, Transport};
@@ -239,10 +239,9 @@ impl Target<'_> {
                 return Err(self.problem("the registry sends the upload to plain HTTP"));
             }
         }
-        if !matches!(location.scheme(), "http" | "https") {
-            return Err(self.problem("the registry names an upload that is no address"));
-        }
-        Ok(Some(location))
+        let location = Some(location).filter(|location| matches!(location.scheme(), "http" | "https"));
+        let location = location.and_then(without_login);
+        location.map(Some).ok_or_else(|| self.problem("the registry names an upload that is no address"))
     }
 
     /// The address that ends an upload. The registry's query may be signed: it stays as it is.

@@ -62,6 +62,11 @@ impl Upload {
         }
     }
 
+    /// Whether all bytes were handed to the HTTP client.
+    pub(crate) fn is_over(&self, length: u64) -> bool {
+        self.sent.load(Ordering::Relaxed) >= length
+    }
+
     /// Why reading failed, if it did.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()

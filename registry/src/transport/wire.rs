@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::failure;
 use super::{Call, RetryPolicy};
 use crate::client::{ClientConfig, Limits};
+use crate::endpoint_url::{host_of, without_login};
 use crate::error::Error;
 use crate::push::{BlobSource, GrowingFile, Upload};
 
@@ -35,10 +36,13 @@ pub(crate) enum Payload<'a> {
     Growing(&'a GrowingFile),
 }
 
-/// An answer, and whether it came from the host that was asked.
+/// An answer, and what it says of the host that was asked.
 pub(crate) struct Answer {
     pub(crate) response: Response,
+    /// Whether it came from there.
     pub(crate) own: bool,
+    /// Whether that host took the authorization that it was shown.
+    pub(crate) accepted: bool,
 }
 
 /// Sends requests as they are.
@@ -79,6 +83,7 @@ impl Wire {
     ) -> Result<Answer, Error> {
         let mut url = call.url.clone();
         let mut own = same_origin(&url, call);
+        let mut accepted = false;
         for _ in 0..=MAX_REDIRECTS {
             let client = self.clients.get(&url, &call.endpoint.host).await?;
             let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
@@ -88,10 +93,11 @@ impl Wire {
                     request = request.header(AUTHORIZATION, value.clone());
                 }
             }
-            let host = url.authority().to_owned();
+            let host = host_of(&url).to_owned();
             let response = self.exchange(request, call, &host).await?;
+            accepted = accepted || (own && has_looked(response.status()));
             let Some(next) = redirect(&call.method, call.action, &url, &response)? else {
-                return Ok(Answer { response, own });
+                return Ok(Answer { response, own, accepted });
             };
             own = own && next.origin() == url.origin();
             url = next;
@@ -108,7 +114,7 @@ impl Wire {
         own: &HeaderMap,
         action: &str,
     ) -> Result<Response, Error> {
-        let asked = url.authority().to_owned();
+        let asked = host_of(url).to_owned();
         let (mut url, mut is_own) = (url.clone(), true);
         for _ in 0..=MAX_REDIRECTS {
             let client = self.clients.get(&url, &asked).await?;
@@ -117,13 +123,10 @@ impl Wire {
                 request = request.headers(own.clone());
             }
             let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
-            let response = self.outcome(sent, action, url.authority())?;
-            let Some(mut next) = redirect(&Method::GET, action, &url, &response)? else {
+            let response = self.outcome(sent, action, host_of(&url))?;
+            let Some(next) = redirect(&Method::GET, action, &url, &response)? else {
                 return Ok(response);
             };
-            // a login in the address would become a header of its own
-            let stripped = next.set_username("").and_then(|()| next.set_password(None));
-            stripped.map_err(|()| no_address(action))?;
             is_own = is_own && next.origin() == url.origin();
             url = next;
         }
@@ -158,7 +161,7 @@ impl Wire {
             request = request.body(body);
         }
         let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
-        self.outcome(sent, action, url.authority())
+        self.outcome(sent, action, host_of(url))
     }
 
     async fn exchange(
@@ -186,7 +189,13 @@ impl Wire {
                 let request = request.header(CONTENT_LENGTH, *length).body(body);
                 let watched =
                     upload.watch(*length, stall, self.limits.commit_timeout, |sent| progress(offset + sent));
-                upload_with(request, &upload, watched, call, host).await
+                let response = upload_with(request, &upload, watched, call, host).await?;
+                // who answers before it has all of a blob can't have taken it
+                if response.status().is_success() && !upload.is_over(*length) {
+                    let (action, host) = (call.action.to_owned(), host.to_owned());
+                    return Err(Error::Broken { action, host, source: None });
+                }
+                Ok(response)
             }
             Payload::Growing(growing) => {
                 let upload = Arc::new(Upload::default());
@@ -261,6 +270,12 @@ fn same_origin(url: &Url, call: &Call<'_>) -> bool {
         .is_ok_and(|endpoint| endpoint.origin() == url.origin())
 }
 
+/// Whether a registry answers so only after it looked at the authorization and found it good. What is too busy, or answers
+/// in the registry's place, doesn't look.
+fn has_looked(status: StatusCode) -> bool {
+    !status.is_server_error() && status != StatusCode::UNAUTHORIZED && status != StatusCode::TOO_MANY_REQUESTS
+}
+
 /// Where to go next, if the answer says so and the request can be repeated there.
 fn redirect(method: &Method, action: &str, from: &Url, response: &Response) -> Result<Option<Url>, Error> {
     let is_redirect = matches!(
@@ -278,6 +293,7 @@ fn redirect(method: &Method, action: &str, from: &Url, response: &Response) -> R
     let next = location
         .and_then(|location| from.join(location).ok())
         .filter(|next| matches!(next.scheme(), "http" | "https"))
+        .and_then(without_login) // it would become a header of its own
         .ok_or_else(|| no_address(action))?;
     if from.scheme() == "https" && next.scheme() == "http" {
         let problem = "it redirects from HTTPS to plain HTTP".into();

@@ -6,6 +6,7 @@ mod auth;
 mod chaos;
 mod clouds;
 mod copy;
+mod credentials;
 mod docker_registry;
 mod failures;
 mod faults;

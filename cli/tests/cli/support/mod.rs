@@ -3,6 +3,7 @@
 mod base;
 mod images;
 pub(crate) mod layout;
+pub(crate) mod remote;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
