@@ -13,6 +13,7 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
 
+use super::ecdsa::Parts;
 use super::message::{put, put_number};
 
 /// Larger files are no keys.
@@ -59,12 +60,22 @@ struct Curve {
     name: &'static str,
     kind: &'static str,
     algorithm: &'static EcdsaSigningAlgorithm,
+    /// Bytes of a secret number.
+    length: usize,
 }
 
-static P256: Curve =
-    Curve { name: "nistp256", kind: "ecdsa-sha2-nistp256", algorithm: &ECDSA_P256_SHA256_FIXED_SIGNING };
-static P384: Curve =
-    Curve { name: "nistp384", kind: "ecdsa-sha2-nistp384", algorithm: &ECDSA_P384_SHA384_FIXED_SIGNING };
+static P256: Curve = Curve {
+    name: "nistp256",
+    kind: "ecdsa-sha2-nistp256",
+    algorithm: &ECDSA_P256_SHA256_FIXED_SIGNING,
+    length: 32,
+};
+static P384: Curve = Curve {
+    name: "nistp384",
+    kind: "ecdsa-sha2-nistp384",
+    algorithm: &ECDSA_P384_SHA384_FIXED_SIGNING,
+    length: 48,
+};
 
 impl Key {
     /// Reads a key without passphrase, in the form of OpenSSH, PKCS#1 (RSA) or PKCS#8.
@@ -96,7 +107,7 @@ impl Key {
     }
 
     fn of_openssh(text: &[u8]) -> Result<Self, KeyError> {
-        let key = ssh_key::PrivateKey::from_openssh(text).map_err(|_| KeyError::Damaged)?;
+        let Ok(key) = ssh_key::PrivateKey::from_openssh(text) else { return Self::of_short_ecdsa(text) };
         let damaged = |_| KeyError::Damaged;
         let pair = match key.key_data() {
             KeypairData::Encrypted(_) => return Err(KeyError::Passphrase),
@@ -112,15 +123,20 @@ impl Key {
                         return Err(KeyError::Kind(pair.algorithm().to_string()));
                     }
                 };
-                let (private, public) = (pair.private_key_bytes(), pair.public_key_bytes());
-                let random = SystemRandom::new();
-                let pair =
-                    EcdsaKeyPair::from_private_key_and_public_key(curve.algorithm, private, public, &random);
-                Pair::Ecdsa { curve, pair: pair.map_err(damaged)? }
+                ecdsa(curve, pair.private_key_bytes(), pair.public_key_bytes())?
             }
             KeypairData::Rsa(pair) => Pair::Rsa(rsa(pair).ok_or(KeyError::Damaged)?),
             _ => return Err(KeyError::Kind(key.algorithm().to_string())),
         };
+        Ok(Self { public: pair.public(), pair })
+    }
+
+    fn of_short_ecdsa(text: &[u8]) -> Result<Self, KeyError> {
+        let parts = Parts::read(text).ok_or(KeyError::Damaged)?;
+        let curve = [&P256, &P384].into_iter().find(|curve| curve.kind == parts.kind);
+        let curve = curve.ok_or_else(|| KeyError::Kind(parts.kind.clone()))?;
+        let secret = parts.padded(curve.length).ok_or(KeyError::Damaged)?;
+        let pair = ecdsa(curve, &secret, &parts.public)?;
         Ok(Self { public: pair.public(), pair })
     }
 
@@ -184,6 +200,12 @@ impl Pair {
         }
         out
     }
+}
+
+fn ecdsa(curve: &'static Curve, secret: &[u8], public: &[u8]) -> Result<Pair, KeyError> {
+    let random = SystemRandom::new();
+    let pair = EcdsaKeyPair::from_private_key_and_public_key(curve.algorithm, secret, public, &random);
+    Ok(Pair::Ecdsa { curve, pair: pair.map_err(|_| KeyError::Damaged)? })
 }
 
 fn pkcs8(der: &[u8]) -> Option<Pair> {
@@ -292,6 +314,20 @@ mod tests {
                 verify(&key, b"data", &signature);
             }
             assert_eq!(key.sign(b"data", 0).is_none(), kind.starts_with("rsa"), "no SHA-1");
+        }
+    }
+
+    #[test]
+    fn secrets_may_begin_with_zeros() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ssh");
+        for name in ["short-p256", "short-p384"] {
+            let text = std::fs::read(folder.join(name)).unwrap();
+            assert!(ssh_key::PrivateKey::from_openssh(&text).is_err(), "the library reads {name} itself now");
+            let key = Key::read(&folder.join(name)).unwrap();
+            let public = std::fs::read_to_string(folder.join(format!("{name}.pub"))).unwrap();
+            let public = ssh_key::PublicKey::from_openssh(&public).unwrap();
+            assert_eq!(key.public(), public.to_bytes().unwrap(), "{name}");
+            verify(&key, b"data", &key.sign(b"data", 0).unwrap());
         }
     }
 

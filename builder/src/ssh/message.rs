@@ -48,7 +48,7 @@ impl<'a> Request<'a> {
 }
 
 /// Splits a string off, which is its length and its bytes.
-fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_be_bytes(*length) as usize)
 }

@@ -4,6 +4,7 @@
 //! are keys from files or the user's agent, of which only listing keys and signing is passed on: a step can't add, remove
 //! or lock keys. Nothing of it is part of a key of the cache, of a history or of a log.
 
+mod ecdsa;
 mod keys;
 mod message;
 mod serve;
