@@ -116,9 +116,12 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) config: ClientConfig,
     pub(crate) transport: Transport,
-    pub(crate) mirrors: DeadMirrors,
+    /// Mirrors that could not be reached; asking them again for every blob would cost more than they ever save.
+    pub(crate) mirrors: HostSet,
     pub(crate) manifests: ManifestMemo,
     pub(crate) blobs: BlobMemo,
+    /// Hosts to which no blob could be sent while it was written.
+    pub(crate) not_while_growing: HostSet,
 }
 
 impl fmt::Debug for Inner {
@@ -133,10 +136,11 @@ impl Client {
         Self {
             inner: Arc::new(Inner {
                 transport: Transport::new(&config),
-                mirrors: DeadMirrors::default(),
+                mirrors: HostSet::default(),
                 config,
                 manifests: ManifestMemo::default(),
                 blobs: BlobMemo::default(),
+                not_while_growing: HostSet::default(),
             }),
         }
     }
@@ -222,11 +226,11 @@ impl BlobMemo {
     }
 }
 
-/// Mirrors that could not be reached; asking them again for every blob would cost more than they ever save.
+/// Hosts of which something is remembered.
 #[derive(Default)]
-pub(crate) struct DeadMirrors(Mutex<HashSet<String>>);
+pub(crate) struct HostSet(Mutex<HashSet<String>>);
 
-impl DeadMirrors {
+impl HostSet {
     pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&endpoint.host)
     }

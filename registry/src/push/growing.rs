@@ -104,9 +104,15 @@ impl Client {
         let (sender, whole) = oneshot::channel();
         let (client, to) = (self.clone(), reference.clone());
         tokio::spawn(async move {
-            match client.follow(&to, &growing, whole).await {
-                Ok(()) => {}
-                Err(error) => tracing::debug!(%to, %error, "a layer could not be sent while it was made"),
+            let endpoint = client.inner.config.hosts.upstream(to.domain());
+            let refusing = &client.inner.not_while_growing;
+            if refusing.contains(&endpoint) {
+                return;
+            }
+            if let Err(error) = client.follow(&to, &growing, whole).await {
+                // Perhaps it limits requests, or wants to know their length: the next layer would be sent twice, too.
+                refusing.insert(&endpoint);
+                tracing::debug!(%to, %error, "a layer could not be sent while it was made");
             }
         });
         GrowingUpload { client: self.clone(), reference: reference.clone(), whole: sender }

@@ -116,6 +116,23 @@ async fn whatever_goes_wrong_it_is_pushed_when_it_is_whole() {
 }
 
 #[tokio::test]
+async fn a_registry_that_refuses_once_is_not_asked_again() {
+    let registry = FakeRegistry::start().await;
+    let client = client();
+    registry.fault("PATCH", "/uploads/", 1, Fault::Status(413, vec![], ""));
+    write_and_push(&client, &registry).await;
+    registry.state().blobs.clear();
+    let mut blob = Blob::start(&client, &registry);
+    blob.content.push(1);
+    blob.write(blob.content.len());
+    let descriptor = blob.descriptor();
+    blob.upload.complete(descriptor.clone());
+    let pushed = push(&client, &registry, &blob.content, &descriptor).await.unwrap();
+    assert_eq!(pushed, Pushed::Uploaded);
+    assert!(!methods(&registry).contains(&"PATCH".to_owned()));
+}
+
+#[tokio::test]
 async fn what_the_registry_has_is_not_sent_to_its_end() {
     let registry = FakeRegistry::start().await;
     let client = client();
