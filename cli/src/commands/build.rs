@@ -82,7 +82,7 @@ async fn build(
     finish(&plan, &outcome, &ended, platforms, setting)
 }
 
-/// Gives the image to Docker where one is running, which is what `--load` is for there.
+/// Gives the image to Docker or podman where one is running, which is what `--load` is for there.
 fn hand_over(
     outcome: &BuildOutcome,
     settings: &crate::settings::Settings,

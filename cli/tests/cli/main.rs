@@ -16,6 +16,7 @@ mod git;
 mod images;
 mod interrupt;
 mod move_images;
+mod other_tools;
 mod platforms;
 mod push_early;
 mod registry;
