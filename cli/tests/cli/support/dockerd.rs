@@ -70,10 +70,11 @@ impl Dockerd {
 
 impl Drop for Dockerd {
     fn drop(&mut self) {
-        // it ends containerd and takes away its mounts
+        // it ends containerd, and leaves its folder mounted on itself
         if let Some(id) = rustix::process::Pid::from_raw(self.process.id().cast_signed()) {
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
         let _ = self.process.wait();
+        let _ = Command::new("umount").arg(self.folder.join("data")).stderr(Stdio::null()).status();
     }
 }
