@@ -68,10 +68,15 @@ impl App {
             serde_json::from_str(&context.done(&["inspect", "--format", "{{json .config}}", name])).unwrap()
         };
         for name in &names {
-            assert_eq!(config(&other, name), config(&self.context, "app:1"), "{name} in {archive:?}");
+            assert_eq!(
+                config(&other, name),
+                config(&self.context, "app:1"),
+                "{name} in {}",
+                archive.display()
+            );
         }
         other.write("again", format!("FROM {}\n", names[0]));
-        assert_eq!(tree(&other), self.files, "{archive:?}");
+        assert_eq!(tree(&other), self.files, "{}", archive.display());
         assert!(other.run(&["debug", "fsck"]).contains("exit code: 0"));
         names
     }
