@@ -74,13 +74,17 @@ http: {{addr: "{self.host}"}}
     def push_base(self):
         """Pushes the base image of all scenarios and returns its reference."""
         tar = base_tar()
-        layer = self.put_blob("base", gzip.compress(tar, 6, mtime=0))
-        config = self.put_blob("base", json.dumps({
+        return self.push_layer("base", gzip.compress(tar, 6, mtime=0), hashlib.sha256(tar).hexdigest())
+
+    def push_layer(self, repository, layer, diff_id):
+        """Pushes an image with one gzip layer and returns its reference."""
+        layer = self.put_blob(repository, layer)
+        config = self.put_blob(repository, json.dumps({
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
             "os": "linux",
             "config": {"Env": [f"PATH={PATH}"], "Cmd": ["sh"]},
-            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest()]},
-            "history": [{"created": "2020-09-13T12:26:40Z", "created_by": "busybox"}],  # buildah insists
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},
+            "history": [{"created": "2020-09-13T12:26:40Z", "created_by": "base"}],  # buildah insists
         }).encode())
         manifest = json.dumps({
             "schemaVersion": 2,
@@ -88,10 +92,11 @@ http: {{addr: "{self.host}"}}
             "config": {"mediaType": OCI + "config.v1+json", **config},
             "layers": [{"mediaType": OCI + "layer.v1.tar+gzip", **layer}],
         }).encode()
-        status, _ = self.call("PUT", "/v2/base/manifests/latest", manifest, {"Content-Type": OCI + "manifest.v1+json"})
+        media_type = {"Content-Type": OCI + "manifest.v1+json"}
+        status, _ = self.call("PUT", f"/v2/{repository}/manifests/latest", manifest, media_type)
         if status != 201:
             raise Missing(f"the registry refused the base image: status {status}")
-        return f"{self.host}/base:latest"
+        return f"{self.host}/{repository}:latest"
 
     def close(self):
         self.process.terminate()

@@ -1,21 +1,34 @@
 """The scenarios: each prepares a context, says what changes between builds, and what is wanted of Garboard."""
+import gzip
+import hashlib
 import multiprocessing
 import os
 import random
+import shutil
+import subprocess
+import zlib
+
+from peers import unmount_below
+from registry import base_tar
 
 WORDS = ("let fn return match struct impl pub use crate self none some error value index length buffer "
          "reader writer path name entry layer digest size mode owner for while if else loop break").split()
 
 
+class Skipped(Exception):
+    """A scenario needs something that is not here; the message says what."""
+
+
 class Scenario:
     """One row of the table. `unit` is `s`, `ms` (per step) or `MB`; a `wanted` of `40x buildah` is a least ratio,
-    one of `1.1 s` a greatest value."""
+    one of `1.1 s` a greatest value. `takes` is what a program must be able to do."""
 
     name = about = ""
-    unit, wanted, push, runs = "s", (), True, 5
+    unit, wanted, push, runs, takes = "s", (), True, 5, "build"
 
-    def __init__(self, folder, base, small):
-        self.folder, self.base, self.small = folder, base, small
+    def __init__(self, folder, registry, opts):
+        self.folder, self.small, self.opts = folder, opts.smoke, opts
+        self.registry, self.base = registry, registry.push_base()
         os.makedirs(folder, exist_ok=True)
         self.prepare()
 
@@ -163,4 +176,55 @@ class MemoryCopy(MemoryRun):
                 out.write(os.urandom(1_000_000))
 
 
-ALL = [Noop, Noop50k, CopyOne, CopyRunOne, Runs50, Layer300, Stages, RunStep, MemoryRun, MemoryCopy]
+class Pull(Scenario):
+    """Each pull goes to an empty store, and ends with the files in a folder that a container could be started from. For
+    Garboard, one is: a step that does nothing is in its figure. No store is removed before the last pull: on ext4, making
+    files takes several times as long while others were deleted lately."""
+
+    name, about, takes = "pull", "pull a Debian of 61 MB (6,700 files) and unpack it", "pull"
+    wanted = ("2x umoci", "2x buildah", "2x podman")
+
+    def prepare(self):
+        layer, diff_id = self.debian()
+        self.reference = self.registry.push_layer("debian", layer, diff_id)
+
+    def debian(self):
+        """A layer of a Debian as gzip, and the digest of its tar. The base of the other scenarios when small."""
+        if self.small:
+            tar = base_tar()
+            return gzip_of(tar), hashlib.sha256(tar).hexdigest()
+        if self.opts.debian:
+            with open(self.opts.debian, "rb") as source:
+                layer = source.read()
+            return layer, hashlib.sha256(zlib.decompress(layer, wbits=31)).hexdigest()
+        program, root = shutil.which("debootstrap"), os.path.join(self.folder, "debian")
+        if program is None or os.geteuid() != 0:
+            raise Skipped("needs root and debootstrap, or --debian: apt-get install debootstrap")
+        # The lists of packages stay in it, as `apt-get update` leaves them.
+        made = subprocess.run([program, "--variant=minbase", "stable", root], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise Skipped("debootstrap: " + (made.stdout.strip() or made.stderr.strip()).rsplit("\n", 1)[-1])
+        tar = subprocess.run(["tar", "-c", "--numeric-owner", "--exclude=./dev/*", "--exclude=./var/cache/apt/archives/*",
+                              "-C", root, "."], check=True, capture_output=True).stdout
+        shutil.rmtree(root)
+        return gzip_of(tar), hashlib.sha256(tar).hexdigest()
+
+    def change(self, turn):
+        self.turn = turn
+
+    def measure(self, peer, reference):
+        folder = os.path.join(self.folder, f"{peer.name}-{self.turn}")
+        os.makedirs(folder)
+        try:
+            return peer.pull(self.reference, folder).seconds
+        finally:
+            unmount_below(folder)
+
+
+def gzip_of(data):
+    """The data as gzip of the usual level, the same for the same data."""
+    return gzip.compress(data, 6, mtime=0)
+
+
+ALL = [Noop, Noop50k, CopyOne, CopyRunOne, Runs50, Layer300, Stages, RunStep, MemoryRun, MemoryCopy, Pull]
