@@ -62,23 +62,36 @@ http: {{addr: "{self.host}"}}
             link.close()
 
     def put_blob(self, repository, data):
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        """Uploads bytes; returns what a descriptor says of them."""
+        return self.upload(repository, data, hashlib.sha256(data).hexdigest(), len(data))
+
+    def put_file(self, repository, path):
+        """Uploads a file, of which no more than a piece is held at a time."""
+        with open(path, "rb") as source:
+            digest = hashlib.file_digest(source, "sha256").hexdigest()
+            size = source.tell()
+            source.seek(0)
+            return self.upload(repository, source, digest, size)
+
+    def upload(self, repository, body, digest, size):
+        digest = f"sha256:{digest}"
         _, where = self.call("POST", f"/v2/{repository}/blobs/uploads/", b"")
         where = where.split(self.host, 1)[-1]
         mark = "&" if "?" in where else "?"
-        status, _ = self.call("PUT", f"{where}{mark}digest={digest}", data, {"Content-Type": "application/octet-stream"})
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        status, _ = self.call("PUT", f"{where}{mark}digest={digest}", body, headers)
         if status != 201:
             raise Missing(f"the registry refused a blob of the base image: status {status}")
-        return {"digest": digest, "size": len(data)}
+        return {"digest": digest, "size": size}
 
     def push_base(self):
         """Pushes the base image of all scenarios and returns its reference."""
         tar = base_tar()
-        return self.push_layer("base", gzip.compress(tar, 6, mtime=0), hashlib.sha256(tar).hexdigest())
+        layer = self.put_blob("base", gzip.compress(tar, 6, mtime=0))
+        return self.push_image("base", layer, hashlib.sha256(tar).hexdigest())
 
-    def push_layer(self, repository, layer, diff_id):
-        """Pushes an image with one gzip layer and returns its reference."""
-        layer = self.put_blob(repository, layer)
+    def push_image(self, repository, layer, diff_id):
+        """Pushes an image of one gzip layer that is there, and returns its reference."""
         config = self.put_blob(repository, json.dumps({
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
             "os": "linux",

@@ -84,7 +84,7 @@ def run_scenario(kind, peers, opts, work):
     figures = {}
     try:
         scenario = kind(os.path.join(work, "context"), registry, opts)
-        peers = [peer for peer in peers if hasattr(peer, kind.takes)]
+        peers = [peer for peer in peers if scenario.suits(peer)]
         runs = opts.runs or (1 if opts.smoke else scenario.runs)
         for turn in range(runs + 1):
             scenario.change(turn)
@@ -118,7 +118,7 @@ def judge(wanted, medians, unit):
 def show(value, unit):
     if value is None:
         return "-"
-    return f"{value:.3f} s" if unit == "s" and value < 1 else f"{value:.2f} s" if unit == "s" else f"{value:.1f} {unit}"
+    return f"{value:.2f}x" if unit == "x" else f"{value:.3f} s" if unit == "s" and value < 1 else f"{value:.2f} s" if unit == "s" else f"{value:.1f} {unit}"
 
 
 def table(rows, names):
