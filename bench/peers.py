@@ -1,5 +1,4 @@
 """What is measured: builders, which build a folder's Dockerfile and push the image, and programs that only pull."""
-import contextlib
 import os
 import shutil
 import subprocess
@@ -242,13 +241,6 @@ class Docker:
         if push:
             cost += run([self.binary, "push", reference], self.env, self.log)
         return cost + Cost(peak=self.peak())
-
-    def pull(self, reference, _folder):
-        """The daemon has one store: what an earlier pull left there is removed first."""
-        with contextlib.suppress(Failed):
-            run([self.binary, "rmi", "--force", reference], self.env, self.log)
-        os.sync()
-        return run([self.binary, "pull", reference], self.env, self.log)
 
     def peak(self):
         """The daemon's own peak: the work is done there, not in the client."""
