@@ -124,16 +124,18 @@ mod tests {
         assert_eq!(reader.read(&mut buffer).unwrap(), 0);
     }
 
+    /// Has no end; that it was dropped shows at the other end of its channel.
+    struct Endless(#[expect(dead_code, reason = "its end tells")] Sender<()>);
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+    }
+
     #[test]
     fn the_thread_ends_when_nobody_reads() {
         let (sender, ended) = channel::<()>();
-        /// Has no end, and says with its own that it was dropped.
-        struct Endless(#[expect(dead_code, reason = "its end tells")] Sender<()>);
-        impl Read for Endless {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                Ok(buffer.len())
-            }
-        }
         drop(ReadAhead::new(Endless(sender)).unwrap());
         assert!(ended.recv().is_err());
     }

@@ -260,8 +260,14 @@ fn docker_reads_and_is_read() {
     }
 }
 
-/// The second build adds a layer to the first: of `--load`, only that is sent.
-fn only_what_is_lacking_is_sent(context: TestContext, daemon: &Path, look: impl Fn(&TestContext, &str)) {
+/// The second build adds a layer to the first: of `--load`, only that is sent. Gives the place, which has to outlive the
+/// daemon that is in it.
+#[must_use]
+fn only_what_is_lacking_is_sent(
+    context: TestContext,
+    daemon: &Path,
+    look: impl Fn(&TestContext, &str),
+) -> TestContext {
     let socket = context.root().with_file_name("counted.sock");
     let counted = Counted::start(&socket, daemon.to_owned());
     let context = context.env("DOCKER_HOST", &format!("unix://{}", socket.display()));
@@ -275,15 +281,17 @@ fn only_what_is_lacking_is_sent(context: TestContext, daemon: &Path, look: impl 
     let rest = counted.take();
     println!("sent {all} bytes, then {rest}");
     assert!(all > 1_000_000 && rest < all / 20, "{all} bytes, then {rest}");
+    context
 }
 
 #[test]
 fn docker_is_sent_the_layers_it_lacks() {
     let Some(app) = App::new() else { return };
     let Some(daemon) = Dockerd::start(&app.context) else { return };
-    only_what_is_lacking_is_sent(app.context, &daemon.socket(), |context, name| {
+    let _place = only_what_is_lacking_is_sent(app.context, &daemon.socket(), |context, name| {
         daemon.docker(context, &["inspect", name]);
     });
+    drop(daemon);
 }
 
 #[test]
@@ -297,9 +305,10 @@ fn podman_takes_images_through_its_socket() {
     let text = context.done(&["save", "--to=podman", "app:1", "team/other:2"]);
     assert!(text.contains("docker.io/library/app:1") && text.contains("docker.io/team/other:2"), "{text}");
     podman.podman(&context, &["rmi", "--all", "--force"]);
-    only_what_is_lacking_is_sent(context, &socket, |context, name| {
+    let _place = only_what_is_lacking_is_sent(context, &socket, |context, name| {
         podman.podman(context, &["inspect", name]);
     });
+    drop(podman);
 }
 
 /// Builds one image after the other, and so writes all the time.
