@@ -305,6 +305,14 @@ fn podman_takes_images_through_its_socket() {
     let text = context.done(&["save", "--to=podman", "app:1", "team/other:2"]);
     assert!(text.contains("docker.io/library/app:1") && text.contains("docker.io/team/other:2"), "{text}");
     podman.podman(&context, &["rmi", "--all", "--force"]);
+    if have(&["skopeo"], "images whose layers podman has from other blobs") {
+        let store = format!("oci:{}:docker.io/library/app:1", context.root().display());
+        skopeo(&context, &["copy", "-q", &store, "docker-archive:plain.tar:other:1"]);
+        podman.podman(&context, &["load", "-i", "plain.tar"]);
+        context.done(&["save", "--to=podman", "app:1"]);
+        podman.podman(&context, &["inspect", "docker.io/library/app:1"]);
+        podman.podman(&context, &["rmi", "--all", "--force"]);
+    }
     let _place = only_what_is_lacking_is_sent(context, &socket, |context, name| {
         podman.podman(context, &["inspect", name]);
     });
