@@ -342,13 +342,14 @@ fn the_store_is_read_while_builds_write() {
     std::thread::scope(|scope| {
         let builders = ["one", "two"].map(|who| scope.spawn(move || build_many(context, who, BUILDS)));
         while reads == 0 || builders.iter().any(|builder| !builder.is_finished()) {
+            context.done(&["prune", "--all", "--force"]);
             let target = format!("read{reads}");
             skopeo(context, &["copy", "-q", &image("app:1"), &format!("oci:{target}:app")]);
             std::fs::remove_dir_all(context.work().join(target)).unwrap();
             reads += 1;
         }
     });
-    println!("skopeo read the image {reads} times beside {} builds", 2 * BUILDS);
+    println!("skopeo read the image {reads} times beside {} builds and {reads} prunes", 2 * BUILDS);
     for who in ["one", "two"] {
         skopeo(context, &["inspect", &image(&format!("built:{who}-{}", BUILDS - 1))]);
     }
