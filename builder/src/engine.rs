@@ -14,16 +14,23 @@ use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::export::{Built, Exported, Exporter};
 use crate::layers::{Layers, blocking};
+use crate::lost::Lost;
 use crate::outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 use crate::plan::{Plan, Planner};
+use crate::remote_cache::RemoteCaches;
 use crate::reporter::{EventSink, Reporter};
-use crate::request::{BuildRequest, DockerfileSource, Export, ExportKind, ImageAttributes, SecretSource};
+use crate::request::{
+    BuildRequest, DockerfileSource, Export, ExportKind, ImageAttributes, Keep, SecretSource,
+};
 use crate::solve::{Environment, Solver};
 use crate::source::{FetchedContext, GitProgram, ImageSource, Remotes};
 
 /// Waiting for the disk costs seconds at worst: for builds that took longer than this it is worth it, the others are
 /// made again as quickly.
 const WORTH_FLUSHING: Duration = Duration::from_secs(10);
+
+/// How often a build starts over at most because something in a registry is gone.
+const MAX_ROUNDS: u32 = 4;
 
 /// What an engine works with.
 #[derive(Clone)]
@@ -64,6 +71,20 @@ pub struct Engine {
     layers: Layers,
 }
 
+/// What one round of a build works with.
+#[derive(Clone, Copy)]
+struct Round<'a> {
+    request: &'a BuildRequest,
+    exports: &'a [Export],
+    layers: &'a Layers,
+    remotes: &'a Remotes,
+    agents: &'a Arc<crate::ssh::Agents>,
+    /// How messages call the Dockerfile.
+    file: &'a str,
+    reporter: &'a Reporter,
+    cancel: &'a Cancel,
+}
+
 impl Engine {
     /// Sets an engine up; no work is done yet.
     pub fn new(options: EngineOptions) -> Self {
@@ -75,6 +96,9 @@ impl Engine {
             encoder,
             ids: options.ids,
             threads: options.threads,
+            push: Arc::default(),
+            remote: RemoteCaches::none(&options.store),
+            lost: Lost::default(),
         };
         Self { options, layers }
     }
@@ -134,9 +158,9 @@ impl Engine {
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
+        let remote = RemoteCaches::start(request, &self.options.store, &self.options.client, reporter);
         let dockerfile = parse(file, request, reporter)?;
         let sources = self.image_source(request);
-        let exports = exports_of(request);
         let planner = Planner {
             request,
             dockerfile: &dockerfile,
@@ -147,32 +171,54 @@ impl Engine {
             platform: &self.options.platform,
             fetched: fetched.as_ref(),
         };
-        let Plan { graph, images, wanted } = unless_canceled(cancel, Box::pin(planner.plan())).await?;
-        let files_only = !exports.iter().any(|e| is_image(&e.kind));
-        let environment = Environment {
-            secrets: request.secrets.clone(),
-            agents: agents.clone(),
-            resolv_conf: request.resolv_conf.clone(),
-            host: self.options.platform.clone(),
-            resources: request.resources.clone(),
-            export: (!files_only).then(|| {
-                crate::export::format_of(
-                    exports
-                        .iter()
-                        .find(|e| is_image(&e.kind))
-                        .map_or(&ImageAttributes::default(), |e| &e.image),
-                )
-            }),
-            push: crate::export::early_targets(&exports)?,
-            copy_trees: self.options.copy_trees,
+        let exports = exports_of(request);
+        let layers = Layers {
+            push: crate::export::early_targets(&exports)?.into(),
+            remote,
+            lost: Lost::default(),
+            ..self.layers.clone()
         };
+        let mut rounds = 0;
+        let (outcome, has_run) = loop {
+            let plan = unless_canceled(cancel, Box::pin(planner.plan())).await?;
+            let round = Round {
+                request,
+                exports: &exports,
+                layers: &layers,
+                remotes,
+                agents,
+                file: &file.name,
+                reporter,
+                cancel,
+            };
+            let failure = match Box::pin(self.round(&round, plan)).await {
+                Ok(done) => break done,
+                Err(failure) => failure,
+            };
+            rounds += 1;
+            let may_help = rounds < MAX_ROUNDS && !failure.is_canceled();
+            if !may_help || !layers.lost.forget(&layers.store, &layers.remote)? {
+                return Err(failure);
+            }
+            tracing::info!(%failure, "the build starts over without what is missing");
+        };
+        if has_run {
+            unless_canceled(cancel, self.tidy(begin.elapsed())).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Solves and exports a plan. Also tells whether any step ran.
+    async fn round(&self, round: &Round<'_>, plan: Plan) -> Result<(BuildOutcome, bool)> {
+        let Round { request, exports, layers, reporter, cancel, .. } = *round;
+        let Plan { graph, images, wanted } = plan;
         let solver = Arc::new(Solver::new(
             graph,
-            self.layers.clone(),
+            layers.clone(),
             reporter.clone(),
             cancel.clone(),
-            environment,
-            remotes.clone(),
+            self.environment(round)?,
+            round.remotes.clone(),
             wanted,
         ));
         solver.ask_ahead();
@@ -182,7 +228,11 @@ impl Engine {
             trees = unless_canceled(cancel, wanted) => trees,
             refused = solver.push_refused() => Err(refused),
         };
-        if trees.is_err() {
+        if layers.lost.is_empty() {
+            let noted = crate::explain::keep(&layers.store, &solver.explanations());
+            noted.attempt(|| "failed to write to the cache".into())?;
+        }
+        if trees.is_err() && layers.lost.is_empty() {
             // Whatever else runs is of no use any more.
             cancel.cancel();
             solver.abandon().await;
@@ -191,12 +241,31 @@ impl Engine {
         solver.settle().await;
         let built: Vec<Built> =
             images.into_iter().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
-        let outcome =
-            unless_canceled(cancel, Box::pin(self.export(&exports, &built, request, reporter))).await?;
-        if solver.has_run() {
-            unless_canceled(cancel, self.tidy(begin.elapsed())).await?;
+        let export = Box::pin(self.export(exports, layers, &built, request, reporter));
+        let outcome = unless_canceled(cancel, export).await?;
+        if layers.remote.is_written() {
+            let format = solver.environment.export;
+            let format = format.unwrap_or_else(|| crate::export::format_of(&ImageAttributes::default()));
+            let written = Box::pin(layers.remote.export(&solver.made, layers, format, reporter));
+            unless_canceled(cancel, written).await?;
         }
-        Ok(outcome)
+        Ok((outcome, solver.has_run()))
+    }
+
+    fn environment(&self, round: &Round<'_>) -> Result<Environment> {
+        let Round { request, exports, .. } = *round;
+        let image = exports.iter().find(|e| is_image(&e.kind));
+        Ok(Environment {
+            secrets: request.secrets.clone(),
+            agents: round.agents.clone(),
+            resolv_conf: request.resolv_conf.clone(),
+            host: self.options.platform.clone(),
+            resources: request.resources.clone(),
+            export: image.map(|export| crate::export::format_of(&export.image)),
+            file: format!("{:?} {}", request.context, round.file),
+            destinations: crate::export::push_targets(exports)?,
+            copy_trees: self.options.copy_trees,
+        })
     }
 
     /// Makes what took long to build safe from a crash of the machine, and holds the store's bounds. A build that came
@@ -218,13 +287,14 @@ impl Engine {
     async fn export(
         &self,
         exports: &[Export],
+        layers: &Layers,
         built: &[Built],
         request: &BuildRequest,
         reporter: &Reporter,
     ) -> Result<BuildOutcome> {
         let stdout = self.options.stdout;
         let exporter = Exporter {
-            layers: &self.layers,
+            layers,
             client: &self.options.client,
             reporter,
             stdout: &move || stdout(),
@@ -265,7 +335,7 @@ pub(crate) async fn unless_canceled<T>(cancel: &Cancel, work: impl Future<Output
 fn exports_of(request: &BuildRequest) -> Vec<Export> {
     let mut exports = request.exports.clone();
     if exports.is_empty() {
-        let kind = ExportKind::Image { push: false, push_by_digest: false, store: true };
+        let kind = ExportKind::Image { push: false, push_by_digest: false, store: Keep::Yes };
         exports.push(Export { kind, names: Vec::new(), image: ImageAttributes::default() });
     }
     for export in &mut exports {

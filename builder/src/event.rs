@@ -2,10 +2,12 @@
 
 use std::time::SystemTime;
 
+use crate::explain::Explanation;
+
 /// Number of a vertex within one build, from 0.
 pub type VertexId = u32;
 
-/// One event. Events of one vertex come in the order Started, (Log | Progress)*, Cached?, Completed.
+/// One event. Events of one vertex come in the order Started, (Log | Progress | Explained)*, Cached?, Completed.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A vertex begins.
@@ -45,6 +47,13 @@ pub enum Event {
         done: bool,
         /// When.
         at: SystemTime,
+    },
+    /// Why a step was not taken from the cache.
+    Explained {
+        /// The vertex.
+        id: VertexId,
+        /// Why.
+        explanation: Explanation,
     },
     /// A vertex ended.
     Completed {

@@ -16,7 +16,10 @@ use garboard_registry::{Client, Descriptor, Reference};
 use oci_spec::image::Digest;
 
 use crate::error::{Attempt, Error, Failure, Result};
+use crate::growing_blob::GrowingBlob;
 use crate::layer_folder::LayerFolder;
+use crate::lost::Lost;
+use crate::remote_cache::RemoteCaches;
 use crate::request::Compression;
 use crate::tree::Tree;
 
@@ -44,6 +47,12 @@ pub(crate) struct Layers {
     pub(crate) ids: Ids,
     /// Threads for reading folders.
     pub(crate) threads: usize,
+    /// Repositories that new blobs are sent to while they are made.
+    pub(crate) push: Arc<[Reference]>,
+    /// Caches that may know what is in a layer.
+    pub(crate) remote: RemoteCaches,
+    /// Layers that turn out not to be there.
+    pub(crate) lost: Lost,
 }
 
 /// Runs blocking work on the pool for it.
@@ -71,6 +80,7 @@ impl Layers {
     /// The tree as its tables of contents tell it.
     pub(crate) async fn view(&self, tree: &Tree) -> Result<TreeView> {
         let mut tocs: Vec<Arc<Toc>> = Vec::with_capacity(tree.layers.len());
+        self.fetch_tocs(tree).await?;
         let _fetching = self.fetch_ahead(tree, |layers, id| Ok(layers.store.toc(id)?.is_some()));
         for layer in &tree.layers {
             let toc = self.store.toc(&layer.id).attempt(|| format!("failed to read layer {}", layer.id))?;
@@ -81,6 +91,21 @@ impl Layers {
             tocs.push(toc);
         }
         Ok(TreeView::new(tocs))
+    }
+
+    /// Fetches the tables of contents that remote caches have, so that their layers need not be.
+    async fn fetch_tocs(&self, tree: &Tree) -> Result<()> {
+        if self.remote.is_empty() {
+            return Ok(());
+        }
+        let fetches = tree.layers.iter().map(async |layer| {
+            let what = || format!("failed to read layer {}", layer.id);
+            if self.store.toc(&layer.id).attempt(what)?.is_none() {
+                self.remote.toc(&self.info(&layer.id)?).await;
+            }
+            Ok(())
+        });
+        futures_util::future::try_join_all(fetches).await.map(drop)
     }
 
     /// The folders of a tree's layers, the lowest first; layers without entries are left out.
@@ -172,11 +197,19 @@ impl Layers {
         let diff_id = reader.finish();
         match &info.diff_id {
             Some(expected) if *expected != diff_id => {
+                self.lost.note(info);
                 let reason = format!("its content has the digest {diff_id}, not {expected}");
                 return Err(Error::BadImage { what: format!("layer {}", blob.digest), reason }.into());
             }
             Some(_) => {}
             None => self.store.set_diff_id(id, &diff_id).attempt(what)?,
+        }
+        // What a remote cache said of it has decided things already.
+        if self.store.toc(id).attempt(what)?.is_some_and(|t| t.content_digest() != toc.content_digest()) {
+            self.lost.note(info);
+            self.store.attach_toc(id, toc).attempt(what)?;
+            let reason = "its table of contents in a remote cache is not that of its files".to_owned();
+            return Err(Error::BadImage { what: format!("layer {}", blob.digest), reason }.into());
         }
         // Before it has a folder, which vouches for all of the layer's blobs.
         self.store.set_verified(id, &blob.digest).attempt(what)?;
@@ -190,29 +223,36 @@ impl Layers {
         if let Some(blob) = info.blobs.iter().find(|b| b.present) {
             return Ok(blob.clone());
         }
+        let is_cached =
+            !self.remote.is_empty() && self.store.toc_source(&info.id).is_ok_and(|source| source.is_some());
         let mut last = None;
         for origin in &info.origins {
             let Some(blob) = info.blobs.iter().find(|b| b.digest == origin.digest) else { continue };
-            match self.pull(&origin.host, &origin.repository, blob).await {
+            match self.pull(&origin.host, &origin.repository, blob, is_cached).await {
                 Ok(()) => return Ok(LayerBlob { present: true, ..blob.clone() }),
                 Err(e) => last = Some(e),
             }
         }
+        self.lost.note(info);
         Err(last.unwrap_or_else(|| {
             Error::Internal(format!("no form of layer {} is left, and no place to fetch it from", info.id))
                 .into()
         }))
     }
 
-    async fn pull(&self, host: &str, repository: &str, blob: &LayerBlob) -> Result<()> {
+    /// Fetches a blob; `is_cached`: of a layer that a remote cache named.
+    async fn pull(&self, host: &str, repository: &str, blob: &LayerBlob, is_cached: bool) -> Result<()> {
         let _guard = self.lock(format!("pull-{}", blob.digest)).await?;
         if self.store.blob_size(&blob.digest).is_some() {
             return Ok(());
         }
         let reference = repository_reference(host, repository)?;
-        let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
+        let mut descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
+        descriptor.urls.clone_from(&blob.urls);
         let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
-        let pulled = self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}).await;
+        let pulling = Box::pin(self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}));
+        let pulled =
+            if is_cached { self.remote.fetch(host, repository, pulling).await } else { pulling.await };
         let sink = pulled.map_err(|source| Error::Pull {
             what: format!("layer {} of {host}/{repository}", blob.digest),
             source,
@@ -280,14 +320,15 @@ impl Layers {
         format: BlobFormat,
     ) -> Result<(Written, LayerBlob)> {
         let what = || "failed to write a layer".to_owned();
-        let mut sink = self.store.blob_writer_unhashed().attempt(what)?;
+        let mut sink = GrowingBlob::new(&self.store, &self.client, &self.push).attempt(what)?;
         let compression = layer_compression(format.compression);
         let blob = BlobTarget { sink: &mut sink, compression, level: format.level, encoder: &self.encoder };
         let targets = Targets { blob: Some(blob), folder, diff_id: true, ids: self.ids };
         let written = garboard_layer::write_layer(planned, targets).attempt(what)?;
         let info = written.blob.clone().ok_or_else(|| Error::Internal("a blob was asked for".into()))?;
-        sink.commit_prehashed(&info.digest).attempt(what)?;
         let blob = made_here(format, info.digest, info.size)?;
+        let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
+        sink.commit(&descriptor).attempt(what)?;
         Ok((written, blob))
     }
 
@@ -339,7 +380,14 @@ impl Layers {
             let (digest, size) = (made.blob.digest, made.blob.size);
             Ok((
                 made.diff_id,
-                LayerBlob { media_type, digest, size, annotations: blob.annotations, present: true },
+                LayerBlob {
+                    media_type,
+                    digest,
+                    size,
+                    annotations: blob.annotations,
+                    urls: Vec::new(),
+                    present: true,
+                },
             ))
         })
         .await
@@ -374,7 +422,7 @@ fn chosen(info: &LayerInfo, base: bool, format: BlobFormat) -> Result<Option<Lay
         match blob.annotations.get(ENCODER) {
             Some(id) => *id == encoder,
             // Somebody else's: any will do unless a level was asked for.
-            None => (base && !format.force) || (of_kind && format.level.is_none()),
+            None => (base && (!format.force || is_foreign(blob))) || (of_kind && format.level.is_none()),
         }
     };
     let mut usable = info.blobs.iter().filter(fits);
@@ -391,12 +439,18 @@ fn chosen(info: &LayerInfo, base: bool, format: BlobFormat) -> Result<Option<Lay
     }))
 }
 
+/// Whether a blob is one that registries need not have: it is named, never made or sent.
+fn is_foreign(blob: &LayerBlob) -> bool {
+    garboard_registry::media_type::is_foreign_layer(&blob.media_type)
+}
+
 fn made_here(format: BlobFormat, digest: Digest, size: u64) -> Result<LayerBlob> {
     Ok(LayerBlob {
         media_type: media_type(format.compression, false).to_owned(),
         digest,
         size,
         annotations: [(ENCODER.to_owned(), encoder_id(format)?)].into(),
+        urls: Vec::new(),
         present: true,
     })
 }
@@ -436,6 +490,17 @@ pub(crate) fn media_type(compression: Compression, docker: bool) -> &'static str
         (Compression::Uncompressed, true) => "application/vnd.docker.image.rootfs.diff.tar",
         (Compression::Gzip, true) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
         (Compression::Zstd, true) => "application/vnd.docker.image.rootfs.diff.tar.zstd",
+    }
+}
+
+/// The type of a layer in a manifest of Docker's types or OCI's. A layer that registries need not have stays one.
+pub(crate) fn type_in(blob: &LayerBlob, docker: bool) -> String {
+    let Some(compression) = compression_of(&blob.media_type) else { return blob.media_type.clone() };
+    let own = media_type(compression, docker);
+    match (is_foreign(blob), docker) {
+        (false, _) => own.to_owned(),
+        (true, false) => own.replace(".layer.v1.", ".layer.nondistributable.v1."),
+        (true, true) => own.replace(".rootfs.diff.", ".rootfs.foreign.diff."),
     }
 }
 

@@ -12,15 +12,19 @@ mod emulate;
 mod engine;
 mod error;
 mod event;
+mod explain;
 mod export;
 mod files;
 mod graph;
+mod growing_blob;
 mod image;
 mod layer_folder;
 mod layers;
+mod lost;
 mod outcome;
 mod plan;
 mod platform;
+mod remote_cache;
 mod reporter;
 mod request;
 mod solve;
@@ -32,12 +36,13 @@ pub use call::{CheckReport, Outline, OutlineArg, OutlineMount, SourceText, Targe
 pub use cancel::Cancel;
 pub use engine::{Engine, EngineOptions};
 pub use event::{Event, Outcome, Stream, Vertex, VertexId, Warning};
+pub use explain::Explanation;
 pub use image::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;
 pub use request::{
-    Annotation, AnnotationLevel, BuildRequest, Compression, ContextSource, Destination, DockerfileSource,
-    Entitlements, Export, ExportKind, ImageAttributes, NamedContext, NetworkMode, NoCache, Resources,
-    SecretSource, SshSource, Ulimit,
+    Annotation, AnnotationLevel, BuildRequest, CacheMode, Compression, ContextSource, Destination,
+    DockerfileSource, Entitlements, Export, ExportKind, ImageAttributes, Keep, NamedContext, NetworkMode,
+    NoCache, RemoteCache, Resources, SecretSource, SshSource, Ulimit,
 };
 pub use source::GitProgram;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::event::{Event, Outcome, Stream, Vertex, VertexId, Warning};
+use crate::explain::Explanation;
 
 /// Receives every event, from any thread, and must not block for long.
 pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
@@ -89,6 +90,11 @@ impl Step {
             done,
             at: SystemTime::now(),
         });
+    }
+
+    /// Says why it was not taken from the cache.
+    pub(crate) fn explained(&self, explanation: Explanation) {
+        (self.sink)(Event::Explained { id: self.id, explanation });
     }
 
     pub(crate) fn cached(&self) {

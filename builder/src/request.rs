@@ -51,8 +51,33 @@ pub struct BuildRequest {
     pub tags: Vec<String>,
     /// `--output`, `--push`, `--load`; empty: the result stays in the store.
     pub exports: Vec<Export>,
+    /// `--cache-from`, in order.
+    pub cache_from: Vec<RemoteCache>,
+    /// `--cache-to`, in order.
+    pub cache_to: Vec<RemoteCache>,
     /// Content of `/etc/resolv.conf` of this machine, for RUN steps.
     pub resolv_conf: Vec<u8>,
+}
+
+/// A cache that builds on several machines share: a name in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteCache {
+    /// `ref=`.
+    pub reference: garboard_registry::Reference,
+    /// `mode=`: what is written.
+    pub mode: CacheMode,
+    /// Whether the build goes on when nothing can be written.
+    pub ignore_error: bool,
+}
+
+/// Which steps are written to a remote cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheMode {
+    /// Those whose layers the image has.
+    Min,
+    /// All.
+    #[default]
+    Max,
 }
 
 /// Where the Dockerfile comes from.
@@ -234,8 +259,8 @@ pub enum ExportKind {
         push: bool,
         /// Push by digest only, without a tag.
         push_by_digest: bool,
-        /// Keep the name in the local store.
-        store: bool,
+        /// Whether the local store gets the name too.
+        store: Keep,
     },
     /// An OCI layout; `tar`: as one archive, else a folder.
     Oci {
@@ -269,6 +294,17 @@ pub enum ExportKind {
     },
     /// Nothing: build and keep the cache.
     CacheOnly,
+}
+
+/// Whether an image gets its name in the local store. All its layers are brought in for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// No.
+    No,
+    /// Where nothing has to be fetched for it: an image that is pushed may have layers that only registries have.
+    IfHere,
+    /// Yes.
+    Yes,
 }
 
 /// Where an archive goes.

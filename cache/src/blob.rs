@@ -53,6 +53,14 @@ impl BlobWriter {
         self.size
     }
 
+    /// Opens what is written so far for reading; it goes on growing.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(&self) -> std::io::Result<File> {
+        File::open(self.temp.path())
+    }
+
     /// Puts the blob in the store under the sha256 of what was written. Returns digest and size in bytes. Every open
     /// lease then holds it.
     pub fn commit(mut self) -> Result<(Digest, u64)> {

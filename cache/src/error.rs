@@ -18,6 +18,12 @@ pub enum CacheError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A part of a remote cache is not what it should be.
+    #[error("read a part of a remote cache: {problem}")]
+    BadSegment {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A database operation failed.
     #[error("{action} in the store's database")]
     Database {

@@ -45,6 +45,9 @@ impl std::str::FromStr for LayerId {
     }
 }
 
+/// Annotation, kept in the database only, that holds a blob's other places.
+const URLS: &str = "garboard.urls";
+
 /// One compressed form of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerBlob {
@@ -56,6 +59,8 @@ pub struct LayerBlob {
     pub size: u64,
     /// The descriptor's annotations.
     pub annotations: BTreeMap<String, String>,
+    /// The descriptor's other places to get the bytes from, of layers that registries need not have.
+    pub urls: Vec<String>,
     /// Whether the bytes are in the store. Ignored when given to the store.
     pub present: bool,
 }
@@ -275,8 +280,8 @@ impl Store {
         let rows = statement.query_map([id.as_str()], |row| {
             let (digest, size) = (digest(row, 0)?, row.get(2)?);
             let present = self.find_blob(&digest).is_some_and(|(_, meta)| meta.len() == size);
-            let annotations = serde_json::from_str(&row.get::<_, String>(3)?).unwrap_or_default();
-            Ok(LayerBlob { media_type: row.get(1)?, digest, size, annotations, present })
+            let (annotations, urls) = noted(&row.get::<_, String>(3)?);
+            Ok(LayerBlob { media_type: row.get(1)?, digest, size, annotations, urls, present })
         })?;
         rows.collect()
     }
@@ -346,7 +351,8 @@ fn same_claim(db: &Connection, diff_id: &Digest, blob: &LayerBlob) -> rusqlite::
     for row in rows {
         let (id, annotations) = row?;
         // Else somebody who doesn't even have the bytes could change what is exported with them.
-        if public(serde_json::from_str(&annotations).unwrap_or_default()) == blob.annotations {
+        let (annotations, urls) = noted(&annotations);
+        if public(annotations) == blob.annotations && urls == blob.urls {
             return Ok(Some(id));
         }
     }
@@ -357,6 +363,13 @@ fn same_claim(db: &Connection, diff_id: &Digest, blob: &LayerBlob) -> rusqlite::
 fn public(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
     annotations.retain(|key, _| !key.starts_with("garboard."));
     annotations
+}
+
+/// Annotations and other places, from the column that holds both.
+fn noted(text: &str) -> (BTreeMap<String, String>, Vec<String>) {
+    let mut annotations: BTreeMap<String, String> = serde_json::from_str(text).unwrap_or_default();
+    let urls = annotations.remove(URLS).and_then(|urls| serde_json::from_str(&urls).ok());
+    (annotations, urls.unwrap_or_default())
 }
 
 /// A layer without any form yet.
@@ -382,7 +395,11 @@ pub(crate) fn insert_blob(
     let sql = "INSERT INTO layer_blobs(layer, digest, media_type, size, annotations, verified)
         VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET media_type = excluded.media_type,
         size = excluded.size, annotations = excluded.annotations, verified = max(verified, excluded.verified)";
-    let annotations = serde_json::Value::from_iter(blob.annotations.clone()).to_string();
+    let mut annotations = blob.annotations.clone();
+    if !blob.urls.is_empty() {
+        annotations.insert(URLS.to_owned(), serde_json::Value::from_iter(blob.urls.clone()).to_string());
+    }
+    let annotations = serde_json::Value::from_iter(annotations).to_string();
     let row = (id.as_str(), blob.digest.as_ref(), &blob.media_type, blob.size, annotations, verified);
     tx.prepare_cached(sql)?.execute(row).map(drop)
 }
@@ -421,6 +438,7 @@ mod tests {
             digest: digest.clone(),
             size: 5,
             annotations: BTreeMap::new(),
+            urls: Vec::new(),
             present: false,
         }
     }

@@ -5,7 +5,9 @@
 //! at once and any of them may be killed at any moment: big things are made under `tmp/` and renamed, facts about
 //! them are in SQLite, and a process's leases vanish with the process.
 //!
-//! The crate knows nothing of Dockerfiles and registries, reads no environment and prints nothing. All calls block.
+//! [`remote`] holds caches that builds on other machines share.
+//!
+//! The crate knows nothing of Dockerfiles, reads no environment and prints nothing. All calls of the store block.
 //!
 //! ```text
 //! version                format of everything below
@@ -40,6 +42,7 @@ mod mount;
 mod process;
 mod prune;
 mod record;
+pub mod remote;
 mod remove;
 mod reserve;
 mod staging;

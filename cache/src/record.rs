@@ -11,6 +11,22 @@ use crate::{LayerId, Result, Store};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 32]);
 
+impl Key {
+    /// Reads what it shows as: 64 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 64 {
+            return None;
+        }
+        let digit = |b: u8| char::from(b).to_digit(16).filter(|_| !b.is_ascii_uppercase());
+        let mut key = [0; 32];
+        for (byte, pair) in key.iter_mut().zip(bytes.chunks(2)) {
+            *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+        }
+        Some(Self(key))
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&crate::files::hex(&self.0))
@@ -77,27 +93,52 @@ impl Store {
     /// # Errors
     /// [`crate::CacheError::LayerMissing`] if its layer is not in the store.
     pub fn put_record(&self, keys: &[Key], record: &Record) -> Result<()> {
+        self.put_record_with(keys, record, &[])
+    }
+
+    /// As [`Self::put_record`], and notes the first key as small facts of these namespaces and keys.
+    ///
+    /// # Errors
+    /// As [`Self::put_record`].
+    pub fn put_record_with(
+        &self,
+        keys: &[Key],
+        record: &Record,
+        facts: &[(&'static str, String)],
+    ) -> Result<()> {
         if let Some(layer) = &record.layer {
             self.hold_layer(layer)?;
         }
+        let now = self.now();
         let _gc = self.gc_shared()?;
         self.inner.db.write("store record", |tx| {
             if let Some(layer) = &record.layer {
                 require_layer(tx, layer)?;
             }
-            insert_record(tx, keys, record).doing("store record")
+            insert_record(tx, keys, record).doing("store record")?;
+            let Some(first) = keys.first() else { return Ok(()) };
+            let mut note = |(namespace, key): &(&str, String)| put_fact(tx, (namespace, key, &first.0), now);
+            facts.iter().try_for_each(&mut note).doing("note a fact")
         })
     }
 
-    /// The newest record with this description, to explain a miss.
-    pub fn last_record_like(&self, description: &str) -> Result<Option<Record>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM records r WHERE r.description = ?1 ORDER BY r.created DESC, r.id DESC LIMIT 1"
-        );
-        let found = self.inner.db.read("look up record", |db| {
-            db.prepare_cached(&sql)?.query_row([description], record_row).optional()
-        })?;
-        Ok(found.map(|(_, record)| record))
+    /// All keys of the record with this key.
+    pub fn record_keys(&self, key: &Key) -> Result<Vec<Key>> {
+        let sql = "SELECT other.key FROM record_keys k JOIN record_keys other ON other.record = k.record
+            WHERE k.key = ?1 ORDER BY other.key";
+        self.inner.db.read("look up record", |db| {
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map([key.0.as_slice()], |row| row.get(0).map(Key))?;
+            rows.collect()
+        })
+    }
+
+    /// Removes all records of a layer, and what is noted of where its table of contents is. Returns how many records.
+    pub fn forget_results(&self, layer: &LayerId) -> Result<usize> {
+        self.forget_toc_source(layer)?;
+        self.inner.db.write("forget results", |tx| {
+            tx.execute("DELETE FROM records WHERE layer = ?1", [layer.as_str()]).doing("forget results")
+        })
     }
 
     /// A small fact, such as what a tag resolved to or what was pushed where.
@@ -110,13 +151,10 @@ impl Store {
 
     /// Notes a small fact.
     pub fn put_meta(&self, namespace: &str, key: &str, value: &[u8]) -> Result<()> {
-        let sql = "INSERT INTO meta(namespace, key, value, updated) VALUES(?1, ?2, ?3, ?4)
-            ON CONFLICT DO UPDATE SET value = excluded.value, updated = excluded.updated";
         let now = self.now();
-        self.inner.db.write("note a fact", |tx| {
-            let row = (namespace, key, value, now);
-            tx.prepare_cached(sql).and_then(|mut s| s.execute(row)).map(drop).doing("note a fact")
-        })
+        self.inner
+            .db
+            .write("note a fact", |tx| put_fact(tx, (namespace, key, value), now).doing("note a fact"))
     }
 
     /// Forgets a small fact.
@@ -126,6 +164,16 @@ impl Store {
             .db
             .write("forget a fact", |tx| tx.execute(sql, [namespace, key]).map(drop).doing("forget a fact"))
     }
+}
+
+fn put_fact(
+    tx: &Transaction<'_>,
+    (namespace, key, value): (&str, &str, &[u8]),
+    now: i64,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO meta(namespace, key, value, updated) VALUES(?1, ?2, ?3, ?4)
+        ON CONFLICT DO UPDATE SET value = excluded.value, updated = excluded.updated";
+    tx.prepare_cached(sql)?.execute((namespace, key, value, now)).map(drop)
 }
 
 fn insert_record(tx: &Transaction<'_>, keys: &[Key], record: &Record) -> rusqlite::Result<()> {
@@ -181,9 +229,9 @@ mod tests {
         store.put_record(&[b, c], &second).unwrap();
         assert_eq!(store.record(&a).unwrap(), Some(first.clone()));
         assert_eq!(store.record(&b).unwrap().as_ref(), Some(&second));
-        assert_eq!(store.last_record_like("RUN x").unwrap(), Some(first));
-        store.put_record(&[a], &second).unwrap();
-        assert_eq!(store.last_record_like("RUN x").unwrap(), None, "a record without keys is removed");
+        store.put_record_with(&[a], &second, &[("hint", "x".into())]).unwrap();
+        assert_eq!(store.get_meta("hint", "x").unwrap().as_deref(), Some(&a.0[..]));
+        assert_eq!(store.record(&a).unwrap().as_ref(), Some(&second));
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(crate) fn layer_blob(store: &Store, bytes: &[u8]) -> LayerBlob {
         digest,
         size,
         annotations: [("a".to_owned(), "b".to_owned())].into(),
+        urls: vec!["https://elsewhere.example/blob".to_owned()],
         present: true,
     }
 }

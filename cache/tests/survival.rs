@@ -63,7 +63,14 @@ fn run_step(store: &Store, n: u64) -> Result<(), CacheError> {
     if n.is_multiple_of(3) {
         let (digest, size) = store.put_bytes(&content(n))?;
         let media_type = "application/vnd.oci.image.layer.v1.tar".to_owned();
-        let blob = LayerBlob { media_type, digest, size, annotations: BTreeMap::new(), present: true };
+        let blob = LayerBlob {
+            media_type,
+            digest,
+            size,
+            annotations: BTreeMap::new(),
+            urls: Vec::new(),
+            present: true,
+        };
         store.attach_blob(&layer, &blob)?;
     }
     store.put_record(&[key(n)], &Record { layer: Some(layer), ..Record::default() })

@@ -31,7 +31,7 @@ pub(crate) fn client(settings: &Settings, env: &Env) -> Result<Client, Failure> 
         user_agent: concat!("garboard/", env!("CARGO_PKG_VERSION")).to_owned(),
         proxies: proxies(env),
         roots: roots(env),
-        notices: Notices::new(move |notice| heard.note(notice.to_string())),
+        notices: Notices::new(move |notice| heard.note(&notice.to_string())),
         ..ClientConfig::default()
     }))
 }
@@ -86,7 +86,7 @@ pub(crate) fn hosts(settings: &Settings, env: &Env) -> Result<HostConfig, Failur
         let before = hosts.clone();
         if let Err(error) = read(&mut hosts, &text, &origin) {
             hosts = before;
-            settings.heard.note(format!("`{origin}` is passed over: {}", chain(&error).trim_end()));
+            settings.heard.note(&format!("`{origin}` is passed over: {}", chain(&error).trim_end()));
         }
     };
     for path in registries_conf(env) {

@@ -34,25 +34,68 @@ pub(crate) struct Settings {
     pub(crate) heard: Heard,
 }
 
-/// Remarks that wait until the display is done.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Heard(Arc<Mutex<Vec<String>>>);
+/// Remarks: said at once where somebody says them, else kept until the display is done.
+#[derive(Clone, Default)]
+pub(crate) struct Heard(Arc<Mutex<Remarks>>);
+
+/// Says a remark, from any thread.
+type Speaker = Arc<dyn Fn(&str) + Send + Sync>;
+
+#[derive(Default)]
+struct Remarks {
+    all: Vec<String>,
+    /// How many of them were said.
+    said: usize,
+    speaker: Option<Speaker>,
+}
+
+impl std::fmt::Debug for Heard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.remarks().all).finish()
+    }
+}
 
 impl Heard {
-    /// Keeps a remark, once.
-    pub(crate) fn note(&self, text: String) {
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !list.contains(&text) {
-            list.push(text);
-        }
+    /// Takes a remark; what was said once is not said again.
+    pub(crate) fn note(&self, text: &str) {
+        let speaker = {
+            let mut remarks = self.remarks();
+            if remarks.all.iter().any(|known| known == text) {
+                return;
+            }
+            remarks.all.push(text.to_owned());
+            let Some(speaker) = remarks.speaker.clone() else { return };
+            remarks.said = remarks.all.len();
+            speaker
+        };
+        speaker(text);
     }
 
-    /// Prints what was heard so far, as warnings.
+    /// From now on remarks are said at once: those behind a wait would be of no use after it.
+    pub(crate) fn speak(&self, speaker: impl Fn(&str) + Send + Sync + 'static) {
+        self.remarks().speaker = Some(Arc::new(speaker));
+    }
+
+    /// From now on they are kept, since there is a display on the terminal.
+    pub(crate) fn hold(&self) {
+        self.remarks().speaker = None;
+    }
+
+    /// Prints what was kept so far, as warnings.
     pub(crate) fn tell(&self, printer: &Printer) {
-        let list = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let list = {
+            let mut remarks = self.remarks();
+            let kept = remarks.all[remarks.said..].to_vec();
+            remarks.said = remarks.all.len();
+            kept
+        };
         for text in list {
             printer.warn(&text);
         }
+    }
+
+    fn remarks(&self) -> std::sync::MutexGuard<'_, Remarks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

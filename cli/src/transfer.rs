@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
+use crate::printer::Printer;
+
 /// Redraws in a second.
 const RATE: u8 = 10;
 /// Digits of a digest that a bar shows.
@@ -31,6 +33,12 @@ impl Bars {
         let bar = self.bars.add(bar);
         bar.enable_steady_tick(Duration::from_millis(250));
         bar
+    }
+
+    /// Says remarks above the bars.
+    pub(crate) fn speaker(&self, printer: &Printer) -> impl Fn(&str) + Send + Sync + 'static {
+        let (bars, printer) = (self.bars.clone(), printer.clone());
+        move |text| bars.suspend(|| printer.warn(text))
     }
 
     /// Takes the bars away.

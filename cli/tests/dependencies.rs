@@ -28,7 +28,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // Not part of the program.
-    ("garboard-robustness", &["garboard-builder", "garboard-layer", "garboard-parser", "garboard-registry"]),
+    (
+        "garboard-robustness",
+        &["garboard-builder", "garboard-cache", "garboard-layer", "garboard-parser", "garboard-registry"],
+    ),
     ("garboard-testkit", &["garboard-registry"]),
 ];
 

@@ -13,12 +13,28 @@ const PIECE: usize = 12 * 1024;
 /// What deflate can look back.
 const WINDOW: usize = 32 * 1024;
 
-/// Compresses a block with a dictionary. `last` ends the stream, else the block ends on a byte border.
-pub(crate) fn block(dictionary: &[u8], data: &[u8], level: u32, last: bool) -> Vec<u8> {
-    if level > 0 && is_unrepetitive(data, level) {
-        return deflate(&[], data, level, Strategy::HuffmanOnly, last);
+/// What is done with a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Repetitions are looked for, in the block and in the dictionary.
+    Full,
+    /// Codes for single bytes only: several times as fast.
+    SingleBytes,
+}
+
+impl Method {
+    /// The one that the data asks for.
+    pub(crate) fn of(data: &[u8], level: u32) -> Self {
+        if level > 0 && is_unrepetitive(data, level) { Self::SingleBytes } else { Self::Full }
     }
-    deflate(dictionary, data, level, Strategy::Default, last)
+}
+
+/// Compresses a block with a dictionary. `last` ends the stream, else the block ends on a byte border.
+pub(crate) fn block(method: Method, dictionary: &[u8], data: &[u8], level: u32, last: bool) -> Vec<u8> {
+    match method {
+        Method::SingleBytes => deflate(&[], data, level, Strategy::HuffmanOnly, last),
+        Method::Full => deflate(dictionary, data, level, Strategy::Default, last),
+    }
 }
 
 fn deflate(dictionary: &[u8], data: &[u8], level: u32, strategy: Strategy, last: bool) -> Vec<u8> {
@@ -124,9 +140,11 @@ mod tests {
     fn blocks_of_both_kinds_follow_each_other() {
         let noise = random(100_000);
         let text = b"all work and no play ".repeat(3000);
-        let mut stream = block(&[], &text, 6, false);
-        stream.extend(block(&text[text.len() - WINDOW..], &noise, 6, false));
-        stream.extend(block(&noise[noise.len() - WINDOW..], &text, 6, true));
+        let make =
+            |dictionary: &[u8], data: &[u8], last| block(Method::of(data, 6), dictionary, data, 6, last);
+        let mut stream = make(&[], &text, false);
+        stream.extend(make(&text[text.len() - WINDOW..], &noise, false));
+        stream.extend(make(&noise[noise.len() - WINDOW..], &text, true));
         let mut plain = Vec::new();
         flate2::read::DeflateDecoder::new(&stream[..]).read_to_end(&mut plain).unwrap();
         assert!(plain == [&text[..], &noise, &text].concat());

@@ -14,6 +14,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use crate::deflate::Method;
 use crate::sha256::HashingSink;
 use crate::tar_borders::{Borders, Piece};
 use crate::{BlockCache, ContentDigest, Encoder, LayerError};
@@ -29,7 +30,7 @@ const MIN_BLOCK: usize = 64 * 1024;
 const MIN_BEFORE_BIG: usize = 16 * 1024;
 /// What deflate can look back.
 const WINDOW: usize = 32 * 1024;
-/// Smaller blocks are compressed faster than looked up.
+/// Smaller blocks are compressed faster than looked up; as are those without repetitions.
 const MIN_CACHED: usize = 8 * 1024;
 /// Bytes of a cached value that check the rest.
 const CHECK: usize = 16;
@@ -199,15 +200,16 @@ impl Job {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.data);
         let len = self.data.len() as u64;
-        let cache = self.cache.as_ref().filter(|_| self.data.len() >= MIN_CACHED);
-        let bytes = match cache {
-            None => self.compress(),
-            Some(cache) => self.cached(cache.as_ref()),
+        let method = Method::of(&self.data, self.level);
+        let worth_it = self.data.len() >= MIN_CACHED && method == Method::Full;
+        let bytes = match self.cache.as_ref().filter(|_| worth_it) {
+            None => self.compress(method),
+            Some(cache) => self.cached(cache.as_ref(), method),
         };
         Block { bytes, crc, len }
     }
 
-    fn cached(&self, cache: &dyn BlockCache) -> Vec<u8> {
+    fn cached(&self, cache: &dyn BlockCache, method: Method) -> Vec<u8> {
         let key = self.key();
         if let Some(value) = cache.get(&key)
             && let Some(at) = value.len().checked_sub(CHECK)
@@ -217,7 +219,7 @@ impl Job {
             value.truncate(at);
             return value;
         }
-        let mut bytes = self.compress();
+        let mut bytes = self.compress(method);
         let at = bytes.len();
         bytes.extend_from_slice(&checksum(&key, &bytes));
         cache.put(&key, &bytes);
@@ -225,8 +227,8 @@ impl Job {
         bytes
     }
 
-    fn compress(&self) -> Vec<u8> {
-        crate::deflate::block(&self.dictionary, &self.data, self.level, self.last)
+    fn compress(&self, method: Method) -> Vec<u8> {
+        crate::deflate::block(method, &self.dictionary, &self.data, self.level, self.last)
     }
 
     fn key(&self) -> ContentDigest {

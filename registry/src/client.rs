@@ -141,6 +141,14 @@ impl Client {
         }
     }
 
+    /// A client that tries again otherwise. It shares nothing with this one.
+    #[must_use]
+    pub fn with_retry(&self, retry: RetryPolicy) -> Self {
+        let mut config = self.inner.config.clone();
+        config.retry = retry;
+        Self::new(config)
+    }
+
     /// A client with other settings for one host, such as for a push that was told `registry.insecure=true`.
     /// It shares nothing with this one.
     #[must_use]

@@ -73,7 +73,7 @@ impl Network {
         (bits <= width).then(|| Self { address: number(address), bits, is_v4: address.is_ipv4() })
     }
 
-    fn contains(self, address: IpAddr) -> bool {
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
         let width = if self.is_v4 { 32 } else { 128 };
         let shift = width - self.bits;
         let same = |a: u128, b: u128| shift == 128 || a >> shift == b >> shift;
@@ -123,7 +123,8 @@ pub struct Proxies {
     pub http: Option<String>,
     /// For `https://` registries (`https_proxy`).
     pub https: Option<String>,
-    /// Hosts, domain suffixes and networks not to use a proxy for (`no_proxy`). Loopback never uses one.
+    /// Hosts, domain suffixes (both also with a port) and networks not to use a proxy for (`no_proxy`). Loopback never uses
+    /// one.
     pub no_proxy: Option<String>,
 }
 

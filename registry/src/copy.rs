@@ -62,7 +62,7 @@ impl Client {
         let mut counts = (0, 0);
         let listener: Listener = Arc::new(listener);
         self.copy_parts(from, to, &manifest, &listener, &mut counts, 0).await?;
-        let descriptor = self.push_manifest(to, &manifest.bytes, &manifest.descriptor.media_type).await?;
+        let descriptor = self.copy_manifest(from, to, &manifest).await?;
         Ok(Copied { descriptor, sent: counts.0, found: counts.1 })
     }
 
@@ -87,11 +87,28 @@ impl Client {
                     let inner = self.manifest(&from.with_digest(entry.digest)).await?;
                     Box::pin(self.copy_parts(from, to, &inner, listener, counts, depth + 1)).await?;
                     let target = to.with_digest(inner.descriptor.digest.clone());
-                    self.push_manifest(&target, &inner.bytes, &inner.descriptor.media_type).await?;
+                    self.copy_manifest(from, &target, &inner).await?;
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Pushes a manifest whose parts were copied; should the registry lack some of them, they are copied again.
+    async fn copy_manifest(
+        &self,
+        from: &Reference,
+        to: &Reference,
+        manifest: &Manifest,
+    ) -> Result<Descriptor, Error> {
+        let sources = |blob: &Descriptor| {
+            let source = RemoteSource { client: self.clone(), from: from.clone(), blob: blob.clone() };
+            let is_blob =
+                !media_type::is_index(&blob.media_type) && !media_type::is_manifest(&blob.media_type);
+            is_blob.then(|| Box::new(source) as Box<dyn BlobSource>)
+        };
+        let media_type = &manifest.descriptor.media_type;
+        self.push_tags(std::slice::from_ref(to), &manifest.bytes, media_type, &sources).await
     }
 
     async fn copy_blobs(

@@ -27,3 +27,15 @@ fn parse(text: &str, endpoint: &Endpoint) -> Result<Url, ConfigError> {
     Url::parse(text)
         .map_err(|error| ConfigError::Host { text: endpoint.host.clone(), problem: error.to_string() })
 }
+
+/// Host and port of an address, without the login that may stand before them.
+pub(crate) fn host_of(url: &Url) -> &str {
+    let authority = url.authority();
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
+/// The address without a login, which would be sent along; `None` for addresses that can't have one.
+pub(crate) fn without_login(mut url: Url) -> Option<Url> {
+    url.set_username("").and_then(|()| url.set_password(None)).ok()?;
+    Some(url)
+}

@@ -256,6 +256,9 @@ impl Error {
                 format!("no credentials are known for `{host}`; log in with `garboard login {host}`")
             }
             Self::Denied { .. } => "check that the account may read, or push to, this repository".into(),
+            error if error.lacks_parts() => {
+                "the registry doesn't find what was pushed to it before; push again".into()
+            }
             Self::NotFound { .. } => "check the spelling of the repository and the tag".into(),
             Self::RateLimited { host, .. } => {
                 format!("log in with `garboard login {host}` for a higher limit, or set a mirror for it")
@@ -290,6 +293,17 @@ impl Error {
             Self::Reference(error) => return error.hint(),
             _ => return None,
         })
+    }
+
+    /// Whether a registry says of a manifest that its blobs, or an index's manifests, are not there.
+    pub(crate) fn lacks_parts(&self) -> bool {
+        match self {
+            Self::NotFound { action, message } | Self::Status { status: 400, action, message, .. } => {
+                let words = ["blob_unknown", "blob unknown", "unknown blob", "manifest_unknown"];
+                action.starts_with("push ") && words.iter().any(|words| message.contains(words))
+            }
+            _ => false,
+        }
     }
 
     /// Whether another try, or another mirror, might answer differently without anyone changing anything.

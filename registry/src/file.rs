@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::client::Client;
 use crate::config::ConfigError;
+use crate::endpoint_url::host_of;
 use crate::error::Error;
 use crate::transport::{Backoff, Direction, Transport, retry_after};
 
@@ -93,7 +94,7 @@ impl Client {
             own.insert(AUTHORIZATION, value);
         }
         let transport = &self.inner.transport;
-        let _slot = transport.slot(url.authority(), Direction::Down).await;
+        let _slot = transport.slot(host_of(&url), Direction::Down).await;
         let part = Part::default();
         FileFetch { request, url, own, action, transport, new_sink, progress, part }.run().await
     }
@@ -204,7 +205,7 @@ impl<S: AsyncWrite + Send + Unpin, N: FnMut() -> io::Result<S> + Send> FileFetch
     }
 
     fn status(&self, response: &Response) -> Error {
-        let (action, host) = (self.action.clone(), self.url.authority().to_owned());
+        let (action, host) = (self.action.clone(), host_of(&self.url).to_owned());
         let message = String::new();
         match response.status() {
             StatusCode::TOO_MANY_REQUESTS => {
@@ -245,7 +246,7 @@ impl<S: AsyncWrite + Send + Unpin, N: FnMut() -> io::Result<S> + Send> FileFetch
         if total.is_some_and(|total| total > limit) {
             return Err(Error::TooLarge { action: self.action.clone(), limit });
         }
-        let host = self.url.authority().to_owned();
+        let host = host_of(&self.url).to_owned();
         while let Some(chunk) = self.transport.wire.chunk(&self.action, &host, response).await? {
             let done = self.part.done + chunk.len() as u64;
             if done > limit {

@@ -2,6 +2,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::client::Client;
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::types::Descriptor;
+
 /// Something a registry said that its users should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,6 +19,15 @@ pub enum Notice {
         remaining: u64,
         /// Whether it knows who asks.
         had_credentials: bool,
+    },
+    /// The config of an image names another platform than the index that it was chosen from, which is believed.
+    OtherPlatform {
+        /// The image.
+        image: String,
+        /// What the index says.
+        index: Box<Platform>,
+        /// What the config says.
+        config: Box<Platform>,
     },
     /// A request is sent again after a wait that is worth mentioning.
     Waiting {
@@ -35,7 +49,25 @@ impl fmt::Display for Notice {
                     write!(f, "log in with `garboard login {host}`, or set a mirror for it")
                 }
             }
+            Self::OtherPlatform { image, index, config } => write!(
+                f,
+                "`{image}` is for `{index}` as its index has it, but its config says `{config}`; the index is believed"
+            ),
             Self::Waiting { action, seconds } => write!(f, "{action}: the registry asks to wait {seconds} s"),
+        }
+    }
+}
+
+impl Client {
+    /// Tells where the config of an image names another platform than its entry in the index that it was chosen from: some
+    /// images are built like that, and the index is right more often.
+    pub fn compare_platforms(&self, reference: &Reference, entry: &Descriptor, config: &[u8]) {
+        let own = serde_json::from_slice::<Platform>(config).ok();
+        let (Some(index), Some(own)) = (&entry.platform, own) else { return };
+        if index.contradicts(&own) {
+            let (index, config) = (Box::new(index.normalized()), Box::new(own.normalized()));
+            let image = reference.to_string();
+            self.inner.config.notices.tell(Notice::OtherPlatform { image, index, config });
         }
     }
 }

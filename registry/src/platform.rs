@@ -74,6 +74,17 @@ impl Platform {
         }
     }
 
+    /// Whether the platform in an image's config can't be that of its entry in an index. Configs may leave out the
+    /// variant, or everything.
+    pub fn contradicts(&self, config: &Self) -> bool {
+        let (entry, own) = (self.normalized(), config.normalized());
+        let differ = |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
+        let says_variant = config.variant.as_ref().is_some_and(|variant| !variant.is_empty());
+        differ(&entry.os, &own.os)
+            || differ(&entry.architecture, &own.architecture)
+            || (says_variant && self.variant.is_some() && entry.variant != own.variant)
+    }
+
     /// Whether this is the `unknown/unknown` that marks attestations.
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" || self.architecture == "unknown"
@@ -338,6 +349,28 @@ mod tests {
         );
         assert!(select(&["linux/arm/v7"], "linux/arm/v6").is_err());
         assert!(select(&["linux/amd64/v3"], "linux/amd64").is_err());
+    }
+
+    #[test]
+    fn configs_that_lie() {
+        for (entry, config, lies) in [
+            ("linux/amd64", "linux/amd64", false),
+            ("linux/arm64", "linux/amd64", true),
+            ("linux/amd64", "windows/amd64", true),
+            ("linux/arm64/v8", "linux/arm64", false),
+            ("linux/arm64", "linux/aarch64/v8", false),
+            ("linux/arm/v5", "linux/arm", false), // common, and not wrong
+            ("linux/arm/v5", "linux/arm/v7", true),
+            ("linux/arm", "linux/arm/v7", false),
+            ("linux/arm64", "/", false),
+        ] {
+            let raw = |text: &str| {
+                let mut parts = text.split('/').map(str::to_owned);
+                let (os, architecture) = (parts.next().unwrap(), parts.next().unwrap());
+                Platform { os, architecture, variant: parts.next(), ..Platform::default() }
+            };
+            assert_eq!(raw(entry).contradicts(&raw(config)), lies, "{entry}, {config}");
+        }
     }
 
     #[test]

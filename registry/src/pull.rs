@@ -139,6 +139,12 @@ impl Client {
                 {
                     wrong = Some(error);
                 }
+                Err(error) if media_type::is_foreign_layer(&descriptor.media_type) => {
+                    return match self.pull_elsewhere(descriptor, &mut new_sink, progress).await {
+                        Some(sink) => Ok(sink),
+                        None => Err(error),
+                    };
+                }
                 Err(error) => return Err(telling_blob(error, wrong)),
             }
         }

@@ -18,6 +18,7 @@ mod made_tar;
 mod mount;
 mod notation;
 mod reference;
+mod segment;
 mod table;
 mod unpack;
 
@@ -43,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "address", check: address::check },
     Target { name: "mount", check: mount::check },
     Target { name: "notation", check: notation::check },
+    Target { name: "segment", check: segment::check },
 ];
 
 /// Checks one target's properties.

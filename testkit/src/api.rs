@@ -101,6 +101,9 @@ impl State {
         if let Some((repository, name)) = path.split_once("/manifests/") {
             return self.manifest(request, repository, name);
         }
+        if let Some(repository) = path.strip_suffix("/tags/list") {
+            return self.tags(request, repository);
+        }
         if let Some((repository, digest)) = path.split_once("/referrers/") {
             return self.list_referrers(repository, digest);
         }
@@ -148,6 +151,11 @@ impl State {
     }
 
     fn put_manifest(&mut self, request: &Request, repository: &str, name: &str) -> Response {
+        if self.checks_parts && !self.has_parts(repository, &request.body) {
+            let body =
+                r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}"#;
+            return Response::new(400).body(body);
+        }
         let digest = digest_of(&request.body).to_string();
         let entry = (request.headers["content-type"].clone(), request.body.clone());
         let mut names = vec![name.to_owned(), digest.clone()];
@@ -167,6 +175,15 @@ impl State {
             self.manifests.insert((repository.to_owned(), name), entry.clone());
         }
         response
+    }
+
+    /// Whether all that a manifest names is there.
+    fn has_parts(&self, repository: &str, manifest: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(manifest) else { return false };
+        let digests = text.split("\"digest\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        digests
+            .map(|digest| (repository.to_owned(), digest.to_owned()))
+            .all(|key| self.blobs.contains_key(&key) || self.manifests.contains_key(&key))
     }
 
     fn list_referrers(&self, repository: &str, digest: &str) -> Response {
@@ -239,17 +256,23 @@ impl State {
         self.counter += 1;
         let id = self.counter.to_string();
         self.uploads.insert(id.clone(), Vec::new());
-        self.located(Response::new(202), repository, &id, host)
+        let mut response = Response::new(202);
+        if let Some(length) = self.min_piece {
+            response = response.header("OCI-Chunk-Min-Length", length.to_string());
+        }
+        self.located(response, repository, &id, host)
     }
 
     fn patch(&mut self, request: &Request, repository: &str, id: &str, host: &str) -> Response {
         if !self.pieces {
             return Response::error(405, "UNSUPPORTED");
         }
-        let start: usize = request.headers["content-range"].split('-').next().unwrap().parse().unwrap();
+        // without a range it goes on where the upload ends
+        let range = request.headers.get("content-range");
+        let start = range.map(|range| range.split('-').next().unwrap().parse::<usize>().unwrap());
         let keep = self.keep_of_piece.take();
         let upload = self.uploads.get_mut(id).unwrap();
-        if upload.len() != start {
+        if start.is_some_and(|start| start != upload.len()) {
             return Response::error(416, "RANGE_INVALID");
         }
         if upload.len() + request.body.len() > self.forget_after {

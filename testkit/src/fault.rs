@@ -16,7 +16,7 @@ pub enum Fault {
     Overlong(Vec<u8>),
     /// The proper answer, one bit of its body another.
     Damaged,
-    /// The proper answer, so many bytes at a time with a pause before each.
+    /// The proper answer, so many bytes of its body at a time with a pause before each, and one before the answer.
     Drip(usize, Duration),
     /// Nothing, for ever.
     Silence,

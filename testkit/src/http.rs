@@ -64,8 +64,26 @@ impl Request {
 
     /// Reads the body.
     pub(crate) async fn read_body(&mut self, stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<()> {
+        if self.headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked") {
+            return self.read_chunks(stream).await;
+        }
         self.body = vec![0; self.length()];
         stream.read_exact(&mut self.body).await.map(|_| ())
+    }
+
+    async fn read_chunks(&mut self, stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<()> {
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await?;
+            let length = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+            let start = self.body.len();
+            self.body.resize(start + length + 2, 0);
+            stream.read_exact(&mut self.body[start..]).await?;
+            self.body.truncate(start + length);
+            if length == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// The fields of a form in the body.

@@ -24,6 +24,7 @@ mod fault;
 mod http;
 mod server;
 mod state;
+mod tags;
 
 pub use chaos::Chaos;
 pub use fault::{Fault, Rule};

@@ -11,6 +11,29 @@ use crate::fault::{Fault, Rule};
 use crate::http::{Request, Response};
 use crate::state::State;
 
+/// Counts a request about a blob for as long as it is answered.
+struct Serving<'a>(Option<&'a FakeRegistry>);
+
+impl<'a> Serving<'a> {
+    fn begin(registry: &'a FakeRegistry, request: &Request) -> Self {
+        if !request.path.contains("/blobs/") {
+            return Self(None);
+        }
+        let mut state = registry.state();
+        state.serving += 1;
+        state.most_at_once = state.most_at_once.max(state.serving);
+        Self(Some(registry))
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if let Some(registry) = self.0 {
+            registry.state().serving -= 1;
+        }
+    }
+}
+
 /// The registry's handle. It ends with the runtime it was started in.
 #[derive(Clone, Debug)]
 pub struct FakeRegistry {
@@ -123,6 +146,7 @@ impl FakeRegistry {
         let mut stream = BufReader::new(stream);
         while let Some(mut request) = Request::read_head(&mut stream).await? {
             let fault = self.fault_for(&request);
+            let _serving = Serving::begin(self, &request);
             if matches!(fault, Some(Fault::Cut)) {
                 let mut half = vec![0; request.length() / 2];
                 stream.read_exact(&mut half).await?;
@@ -140,6 +164,7 @@ impl FakeRegistry {
                     let middle = response.body.len() / 2;
                     response.body.get_mut(middle).into_iter().for_each(|byte| *byte ^= 1);
                 }
+                Some(Fault::Drip(_, pause)) => tokio::time::sleep(*pause).await,
                 Some(Fault::Without(name)) => response.headers.retain(|(own, _)| own != name),
                 _ => {}
             }

@@ -56,6 +56,8 @@ pub struct State {
     pub log: Vec<String>,
     /// Those of the requests that had an `Authorization`.
     pub authorized: Vec<String>,
+    /// Tags that it lists with one answer.
+    pub tags_at_once: usize,
     /// Files outside of the registry's API: content and headers.
     pub files: HashMap<String, (Vec<u8>, Headers)>,
     /// What it wants to be shown.
@@ -66,6 +68,8 @@ pub struct State {
     pub mounts: Mounts,
     /// How it names uploads.
     pub locations: Locations,
+    /// Whether it refuses manifests whose blobs or manifests it doesn't have, as most registries do.
+    pub checks_parts: bool,
     /// Whether it sends parts of blobs.
     pub ranges: bool,
     /// Whether it says digests of manifests.
@@ -74,6 +78,8 @@ pub struct State {
     pub head: bool,
     /// Whether it takes blobs in pieces.
     pub pieces: bool,
+    /// The smallest piece but the last that it takes, as it says when an upload starts.
+    pub min_piece: Option<usize>,
     /// Whether it knows the referrers API and says `OCI-Subject`.
     pub referrers: bool,
     /// Whether it takes several tags with one manifest.
@@ -94,6 +100,10 @@ pub struct State {
     pub chaos: Option<Chaos>,
     /// Blobs (`repository@digest`) that were taken, and the answer saying so was sent.
     pub confirmed: HashSet<String>,
+    /// Requests about blobs that are being answered.
+    pub(crate) serving: usize,
+    /// The most requests about blobs that were answered at once.
+    pub most_at_once: usize,
     /// Bytes sent of blobs that had been confirmed before, by `repository@digest`.
     pub sent_again: Vec<String>,
     /// Answers in the registry's place.
@@ -124,10 +134,13 @@ impl Default for State {
             users: HashMap::from([("user".to_owned(), "secret".to_owned())]),
             mounts: Mounts::Done,
             locations: Locations::Relative,
+            checks_parts: false,
             ranges: true,
+            tags_at_once: usize::MAX,
             digest_headers: true,
             head: true,
             pieces: true,
+            min_piece: None,
             referrers: true,
             many_tags: false,
             one_scope: false,
@@ -139,6 +152,8 @@ impl Default for State {
             chaos: None,
             confirmed: HashSet::new(),
             sent_again: Vec::new(),
+            serving: 0,
+            most_at_once: 0,
             handler: None,
             rules: Vec::new(),
             tokens: HashSet::new(),

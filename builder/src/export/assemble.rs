@@ -10,7 +10,7 @@ use super::Built;
 use crate::error::{Attempt, Error, Result};
 use crate::graph::OpId;
 use crate::image::{History, ImageConfig};
-use crate::layers::{BlobFormat, Layers, compression_of, media_type};
+use crate::layers::{BlobFormat, Layers, type_in};
 use crate::request::{Annotation, AnnotationLevel, Export, ImageAttributes};
 use crate::tree::Tree;
 
@@ -43,6 +43,13 @@ pub(crate) struct PlannedHistory {
 pub(crate) struct Layer {
     pub(crate) id: LayerId,
     pub(crate) descriptor: Descriptor,
+}
+
+impl Layer {
+    /// Whether it is named only: a licence keeps it where it is.
+    pub(super) fn is_foreign(&self) -> bool {
+        garboard_registry::media_type::is_foreign_layer(&self.descriptor.media_type)
+    }
 }
 
 /// One image, ready: its documents are in the store.
@@ -135,9 +142,8 @@ async fn assemble_image(
             blob.annotations.insert(REWRITTEN.to_owned(), epoch.to_string());
         }
         diff_ids.push(diff_id.to_string());
-        let kind =
-            compression_of(&blob.media_type).map_or(blob.media_type.as_str(), |c| media_type(c, docker));
-        let mut descriptor = Descriptor::new(kind, blob.digest, blob.size);
+        let mut descriptor = Descriptor::new(type_in(&blob, docker), blob.digest, blob.size);
+        descriptor.urls = blob.urls;
         if !docker {
             descriptor.annotations = blob.annotations;
         }

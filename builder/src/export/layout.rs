@@ -90,7 +90,7 @@ fn blob_name(digest: &Digest) -> String {
 fn blobs_of(assembled: &Assembled) -> Vec<Descriptor> {
     let mut all: Vec<Descriptor> = Vec::new();
     for image in &assembled.images {
-        all.extend(image.layers.iter().map(|l| l.descriptor.clone()));
+        all.extend(image.layers.iter().filter(|l| !l.is_foreign()).map(|l| l.descriptor.clone()));
         all.push(image.config.clone());
         all.push(image.manifest.clone());
     }

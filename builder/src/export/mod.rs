@@ -11,14 +11,14 @@ use std::path::Path;
 
 use garboard_registry::{Client, Descriptor, Reference};
 
-pub(crate) use push::early_targets;
+pub(crate) use push::{Missing, early_targets, push_targets};
 
 pub(crate) use assemble::{Assembled, Layer, PlannedHistory, PlannedImage, assemble, format_of};
 
 use crate::error::{Attempt, Error, Result};
 use crate::layers::Layers;
 use crate::reporter::Reporter;
-use crate::request::{Destination, Export, ExportKind};
+use crate::request::{Destination, Export, ExportKind, Keep};
 use crate::tree::Tree;
 
 /// A finished image before it is exported: what the plan says of it, and its files.
@@ -89,15 +89,13 @@ impl Exporter<'_> {
         built: &[Built],
         push: bool,
         by_digest: bool,
-        store: bool,
+        store: Keep,
         step: &crate::reporter::Step,
     ) -> Result<Exported> {
         let names = references(&export.names)?;
         let assembled = assemble(self.layers, export, built, self.force_index).await?;
         step.progress(&format!("exporting manifest {}", assembled.root.digest), 1, 1, true);
-        if store {
-            self.store(&assembled, &names).await?;
-        }
+        self.keep(&assembled, &names, store).await?;
         if push {
             if names.is_empty() {
                 return Err(Error::Request(
@@ -136,9 +134,9 @@ impl Exporter<'_> {
         Ok(exported(&assembled, &names))
     }
 
-    /// Fetches the layers that are only known by digest so far.
+    /// Fetches the layers that are only known by digest so far, but for those that aren't passed on.
     async fn fetch_all(&self, assembled: &Assembled) -> Result<()> {
-        for layer in assembled.layers() {
+        for layer in assembled.layers().filter(|layer| !layer.is_foreign()) {
             if self.layers.store.blob_size(&layer.descriptor.digest).is_none() {
                 self.layers.fetch_blob(&layer.id, &layer.descriptor.digest).await?;
             }

@@ -25,6 +25,19 @@ pub(crate) fn early_targets(exports: &[Export]) -> Result<Vec<Reference>> {
     Ok(repositories.into_iter().filter_map(|list| list.into_iter().next()?.into_iter().next()).collect())
 }
 
+/// One name of each repository that something is pushed to.
+pub(crate) fn push_targets(exports: &[Export]) -> Result<Vec<Reference>> {
+    let mut targets: Names = Vec::new();
+    for export in exports.iter().filter(|e| matches!(e.kind, ExportKind::Image { push: true, .. })) {
+        for name in super::references(&export.names)? {
+            if !targets.iter().any(|other| other.name() == name.name()) {
+                targets.push(name);
+            }
+        }
+    }
+    Ok(targets)
+}
+
 /// The names of each repository, the repositories of each registry.
 fn by_registry(names: &[Reference]) -> Vec<Vec<Names>> {
     let mut registries: Vec<Vec<Names>> = Vec::new();
@@ -96,7 +109,9 @@ impl Exporter<'_> {
         }
         let what = || format!("failed to read {}", assembled.root.digest);
         let bytes = self.layers.store.read_blob(&assembled.root.digest, 4 << 20).attempt(what)?;
-        self.client.push_tags(&targets, &bytes, &assembled.root.media_type).await.map_err(failed)?;
+        let sources = |blob: &Descriptor| self.source(blob);
+        let pushed = self.client.push_tags(&targets, &bytes, &assembled.root.media_type, &sources).await;
+        pushed.map_err(failed)?;
         targets.iter().for_each(done);
         Ok(())
     }
@@ -137,7 +152,7 @@ impl Exporter<'_> {
 
     async fn push_layer(&self, name: &Reference, layer: &super::Layer, step: &Step) -> Result<()> {
         let descriptor = &layer.descriptor;
-        if garboard_registry::media_type::is_foreign_layer(&descriptor.media_type) {
+        if layer.is_foreign() {
             return Ok(());
         }
         let origins = self.layers.info(&layer.id)?.origins;
@@ -187,13 +202,22 @@ impl Exporter<'_> {
     async fn push_manifest(&self, reference: &Reference, descriptor: &Descriptor) -> Result<()> {
         let what = || format!("failed to read {}", descriptor.digest);
         let bytes = self.layers.store.read_blob(&descriptor.digest, 4 << 20).attempt(what)?;
-        let pushed = self.client.push_manifest(reference, &bytes, &descriptor.media_type).await;
+        let (targets, sources) = ([reference.clone()], |blob: &Descriptor| self.source(blob));
+        let pushed = self.client.push_tags(&targets, &bytes, &descriptor.media_type, &sources).await;
         pushed.map(|_| ()).map_err(|source| Error::Push { name: reference.to_string(), source }.into())
     }
 }
 
+impl Exporter<'_> {
+    /// Where a blob or manifest is, for a registry that lost it; `None` if only other registries have it.
+    fn source(&self, descriptor: &Descriptor) -> Option<Box<dyn BlobSource>> {
+        self.layers.store.blob_size(&descriptor.digest)?;
+        Some(Box::new(FileSource(self.layers.store.blob_path(&descriptor.digest))))
+    }
+}
+
 /// A blob that is not here: works as long as nothing has to be sent.
-struct Missing;
+pub(crate) struct Missing;
 
 impl BlobSource for Missing {
     fn open(&self, _offset: u64) -> std::io::Result<Box<dyn tokio::io::AsyncRead + Send + Unpin>> {

@@ -48,6 +48,8 @@ pub(super) fn request() -> BuildRequest {
         resources: crate::request::Resources::default(),
         tags: Vec::new(),
         exports: Vec::new(),
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
         resolv_conf: Vec::new(),
     }
 }
@@ -88,6 +90,7 @@ pub(super) fn base(name: &str, config: &str) -> BaseImage {
         digest,
         size: 1,
         annotations: BTreeMap::new(),
+        urls: Vec::new(),
         origin: None,
     };
     BaseImage { name: name.into(), config: image, layers: vec![layer] }

@@ -21,7 +21,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn note(&self, failure: Failure) {
+    pub(super) fn note(&self, failure: Failure) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
         self.known.notify_one();
     }
@@ -46,7 +46,7 @@ impl Solver {
     /// else goes wrong may go away until then.
     async fn push_early(&self, layer: &TreeLayer, descriptor: &Descriptor) {
         let source = FileSource(self.layers.store.blob_path(&descriptor.digest));
-        for name in &self.environment.push {
+        for name in self.layers.push.iter() {
             let sent = self.layers.client.push_blob(name, descriptor, &source, &[], &|_| {}).await;
             match sent {
                 Ok(_) => note_origin(&self.layers, layer, name, descriptor),

@@ -83,11 +83,14 @@ impl Solver {
     /// or its record was lost) leads nobody to what was copied from the old one.
     async fn current(self: &Arc<Self>, id: OpId) -> Result<Key> {
         let definition = self.definition(id).await?;
-        let made = self.made(&definition)?;
+        let mut made = self.last_made(&definition)?;
+        if made.is_none() {
+            made = self.layers.remote.made(&definition).await.map(|content| content.0.to_vec());
+        }
         Ok(KeyBuilder::new("current").part(&definition.0).part(&made.unwrap_or_default()).finish())
     }
 
-    fn made(&self, definition: &Key) -> Result<Option<Vec<u8>>> {
+    fn last_made(&self, definition: &Key) -> Result<Option<Vec<u8>>> {
         let found = self.layers.store.get_meta(MADE, &definition.to_string());
         found.attempt(|| "failed to look into the cache".into())
     }
@@ -96,7 +99,8 @@ impl Solver {
     pub(super) async fn note_made(self: &Arc<Self>, id: OpId, tree: &Tree) -> Result<()> {
         let definition = self.definition(id).await?;
         let content = tree.content().0;
-        if self.made(&definition)?.is_some_and(|known| known == content) {
+        self.made.definition(definition, ContentDigest(content));
+        if self.last_made(&definition)?.is_some_and(|known| known == content) {
             return Ok(());
         }
         let noted = self.layers.store.put_meta(MADE, &definition.to_string(), &content);

@@ -11,8 +11,10 @@ mod early;
 mod key;
 mod mkdir;
 mod mounts;
+mod permission;
 mod rest;
 mod run;
+mod why;
 
 pub(crate) use copy::operation as copy_operation;
 
@@ -27,8 +29,10 @@ use tokio::task::JoinHandle;
 
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
+use crate::explain::{Explanation, Inputs};
 use crate::graph::{Graph, ImageOp, Node, Op, OpId};
 use crate::layers::{BlobFormat, Layers, blocking};
+use crate::remote_cache::{Made, MadeStep};
 use crate::reporter::{Reporter, Step};
 use crate::request::SecretSource;
 use crate::source::{ContextTree, Remotes};
@@ -50,8 +54,10 @@ pub(crate) struct Environment {
     pub(crate) resources: crate::request::Resources,
     /// The form in which layers will be exported, if they will.
     pub(crate) export: Option<BlobFormat>,
-    /// Repositories that layers are sent to as soon as they are made.
-    pub(crate) push: Vec<garboard_registry::Reference>,
+    /// What tells this Dockerfile from others, where steps are compared with earlier ones.
+    pub(crate) file: String,
+    /// One name of every repository that the image will be pushed to.
+    pub(crate) destinations: Vec<garboard_registry::Reference>,
     /// Copy trees even where overlay file systems can be mounted.
     pub(crate) copy_trees: bool,
 }
@@ -74,6 +80,11 @@ pub(crate) struct Solver {
     overlay: std::sync::OnceLock<bool>,
     background: Tasks,
     refusal: early::Refusal,
+    /// Why steps ran.
+    explained: std::sync::Mutex<Vec<Explanation>>,
+    permission: permission::Permission,
+    /// What remote caches are to get.
+    pub(crate) made: Made,
     steps: Tasks,
     /// For each operation: whether what it reads was started already.
     ahead: Vec<AtomicBool>,
@@ -145,6 +156,9 @@ impl Solver {
             steps: Tasks::default(),
             ahead,
             refusal: early::Refusal::default(),
+            explained: std::sync::Mutex::default(),
+            permission: permission::Permission::default(),
+            made: Made::default(),
             vertices,
             sources,
         }
@@ -187,7 +201,13 @@ impl Solver {
 
     /// Waits for what still runs in the background. Its failures show where its results are needed.
     pub(crate) async fn settle(&self) {
+        self.stop_asking();
         self.background.end().await;
+    }
+
+    /// Why steps ran, in the order in which they ended.
+    pub(crate) fn explanations(&self) -> Vec<Explanation> {
+        self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Whether any step didn't come from the cache.
@@ -258,7 +278,9 @@ impl Solver {
         let layers: Result<Vec<TreeLayer>> =
             image.layers.iter().map(|layer| self.base_layer(layer)).collect();
         step.finish(&layers);
-        Ok(Tree { layers: layers? })
+        let layers = layers?;
+        self.made.base(&layers);
+        Ok(Tree { layers })
     }
 
     fn base_layer(&self, layer: &crate::source::BaseLayer) -> Result<TreeLayer> {
@@ -276,6 +298,7 @@ impl Solver {
             digest: digest(&layer.digest)?,
             size: layer.size,
             annotations: layer.annotations.clone(),
+            urls: layer.urls.clone(),
             present: false,
         };
         let store = &self.layers.store;
@@ -296,9 +319,10 @@ impl Solver {
         let fresh_inputs = self.must_run_inputs(id);
         if !node.no_cache
             && !fresh_inputs
-            && let Some(layer) = self.lookup(&first)?
+            && let Some(layer) = self.lookup(&first).await?
         {
             self.begin(id, node).cached();
+            self.note_step(node, &[first], &layer);
             return Ok(parent.with(layer));
         }
         self.start_ahead(id);
@@ -307,22 +331,25 @@ impl Solver {
         let first = self.definition_key(id, &parent).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
-            && let Some(layer) = self.found_by_content(&second, &keys)?
+            && let Some(layer) = self.found_by_content(&second, &keys).await?
         {
             self.begin(id, node).cached();
+            self.note_step(node, &keys, &layer);
             return Ok(parent.with(layer));
         }
         // One process at a time makes the result of a key; the others wait and find it.
         let guard = self.layers.lock(format!("step-{second}")).await?;
         if !node.no_cache
-            && let Some(layer) = self.found_by_content(&second, &keys)?
+            && let Some(layer) = self.found_by_content(&second, &keys).await?
         {
             self.begin(id, node).cached();
+            self.note_step(node, &keys, &layer);
             return Ok(parent.with(layer));
         }
         if self.cancel.is_canceled() {
             return Err(Error::Canceled.into());
         }
+        self.ask_to_push();
         // A task of its own: when another step fails and nobody waits for this one any more, it still gets to its end.
         let (this, (sender, receiver)) = (self.clone(), oneshot::channel());
         self.steps.add(tokio::spawn(async move {
@@ -345,12 +372,25 @@ impl Solver {
                 step.canceled();
                 return Err(e);
             }
+            Err(e) if !self.layers.lost.is_empty() => {
+                let text = format!("{e}\nwhat it was the result of is made again\n");
+                step.log(crate::event::Stream::Stderr, text.as_bytes());
+                step.canceled();
+                return Err(e.in_step(step.name(), step.last_lines()));
+            }
             Err(e) => {
                 step.finish::<(), _>(&Err(&e));
                 return Err(e.in_step(step.name(), step.last_lines()));
             }
         };
-        self.remember(node, keys, &layer)?;
+        let inputs = self.inputs(id, &parent);
+        let why = self.why(id, node, &inputs, &layer).await?;
+        self.remember(node, keys, &layer, &inputs)?;
+        if let Some(why) = why {
+            self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(why.clone());
+            step.explained(why);
+        }
+        self.note_step(node, keys, &layer);
         step.done();
         let tree = parent.with(layer);
         self.note_made(id, &tree).await?;
@@ -368,9 +408,23 @@ impl Solver {
     }
 
     /// A record under the key, as the layer that it stands for.
-    fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
-        let record = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
+    async fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
+        let record = self.find(key).await?;
         record.and_then(|r| Some(self.recorded(r.layer?, r.content?, r.created))).transpose()
+    }
+
+    /// The record under a key, of the store or of a remote cache.
+    async fn find(&self, key: &Key) -> Result<Option<Record>> {
+        let what = || "failed to look into the cache".to_owned();
+        if let Some(record) = self.layers.store.record(key).attempt(what)? {
+            return Ok(Some(record));
+        }
+        let Some((record, root)) = self.layers.remote.record(key).await else { return Ok(None) };
+        if let (Some([mode, uid, gid]), Some(content)) = (root, &record.content) {
+            let root = RootFolder { mode, uid, gid }.to_bytes();
+            self.layers.store.put_meta(ROOT, &content.to_string(), &root).attempt(what)?;
+        }
+        Ok(Some(record))
     }
 
     /// The layer of a record, with what its step made of `/`.
@@ -383,9 +437,8 @@ impl Solver {
 
     /// A record under the key by content; all keys then have it. The key by definition doesn't count here: where a source
     /// was made anew, it says nothing about what that is now.
-    fn found_by_content(&self, second: &Key, keys: &[Key]) -> Result<Option<TreeLayer>> {
-        let record = self.layers.store.record(second).attempt(|| "failed to look into the cache".into())?;
-        let Some(record) = record else { return Ok(None) };
+    async fn found_by_content(&self, second: &Key, keys: &[Key]) -> Result<Option<TreeLayer>> {
+        let Some(record) = self.find(second).await? else { return Ok(None) };
         if keys.len() > 1 {
             self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())?;
         }
@@ -393,15 +446,29 @@ impl Solver {
         found.map(|(id, content)| self.recorded(id, content, record.created)).transpose()
     }
 
-    fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer) -> Result<()> {
+    fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer, inputs: &Inputs) -> Result<()> {
         let record = Record {
             layer: Some(layer.id.clone()),
             content: Some(layer.content),
             created: layer.created,
             description: node.name.clone(),
+            inputs_json: serde_json::to_string(inputs).unwrap_or_default(),
             ..Record::default()
         };
-        self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())
+        let hints = self.place_of(node).map(|place| crate::explain::hints(&place));
+        let hints = hints.as_ref().map_or(&[][..], |hints| hints);
+        self.layers
+            .store
+            .put_record_with(keys, &record, hints)
+            .attempt(|| "failed to write to the cache".into())
+    }
+
+    /// Notes a result for the remote caches that are written.
+    fn note_step(&self, node: &Node, keys: &[Key], layer: &TreeLayer) {
+        if self.layers.remote.is_written() {
+            let (keys, layer, name) = (keys.to_vec(), layer.clone(), node.name.clone());
+            self.made.step(MadeStep { keys, layer, name, exported: node.exported });
+        }
     }
 
     fn begin(&self, id: OpId, node: &Node) -> Step {

@@ -6,7 +6,7 @@ use garboard_registry::{Client, Descriptor, Manifest, ManifestKind, Platform, Re
 use oci_spec::image::Digest;
 
 use super::BaseLayer;
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Error, Failure, Result};
 use crate::image::ImageConfig;
 
 /// Configs above this size are refused; real ones have some kilobytes.
@@ -34,7 +34,10 @@ pub(crate) struct ImageSource {
 impl ImageSource {
     /// Resolves `name` (as written in FROM) for a platform.
     pub(crate) async fn resolve(&self, name: &str, platform: &Platform) -> Result<BaseImage> {
-        let reference = Reference::from_str(name).map_err(|e| Error::Instruction(e.to_string()))?;
+        let reference = Reference::from_str(name).map_err(|e| {
+            let hint = e.hint();
+            Failure::from(Error::Instruction(e.to_string())).with_hint(hint)
+        })?;
         let failed =
             |source| Error::Resolve { name: name.to_owned(), reference: reference.to_string(), source };
         if let Some(descriptor) = self.local(&reference)? {
@@ -70,7 +73,7 @@ impl ImageSource {
             |source| Error::Resolve { name: name.to_owned(), reference: reference.to_string(), source };
         let digest = descriptor.digest.clone();
         let mut manifest = self.manifest(name, reference, &descriptor).await?;
-        let mut depth = 0;
+        let (mut depth, mut entry) = (0, None);
         let image = loop {
             match manifest.parse().map_err(failed)? {
                 ManifestKind::Image(image) => break image,
@@ -79,10 +82,14 @@ impl ImageSource {
                     let chosen = select_platform(&index, platform).map_err(failed)?.clone();
                     manifest = self.manifest(name, reference, &chosen).await?;
                     depth += 1;
+                    entry = Some(chosen);
                 }
             }
         };
         let bytes = self.blob(name, reference, &image.config).await?;
+        if let Some(entry) = &entry {
+            self.client.compare_platforms(reference, entry, &bytes);
+        }
         let config: ImageConfig =
             serde_json::from_slice(&bytes).map_err(|e| bad(name, &format!("its config: {e}")))?;
         if config.rootfs.diff_ids.len() != image.layers.len() {

@@ -27,6 +27,9 @@ pub(crate) struct BaseLayer {
     pub(crate) digest: String,
     pub(crate) size: u64,
     pub(crate) annotations: BTreeMap<String, String>,
+    /// Other places to get it from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) urls: Vec<String>,
     /// Host and repository to fetch it from; `None`: it is in the store.
     pub(crate) origin: Option<(String, String)>,
 }
@@ -39,6 +42,7 @@ impl BaseLayer {
             digest: descriptor.digest.to_string(),
             size: descriptor.size,
             annotations: descriptor.annotations.clone(),
+            urls: descriptor.urls.clone(),
             origin,
         }
     }

@@ -96,6 +96,19 @@ pub(crate) struct BuildArgs {
     #[arg(long = "no-cache-filter", value_name = "STAGE", help_heading = "Cache")]
     pub(crate) no_cache_filters: Vec<String>,
 
+    /// A cache to read, beside the local store: `type=registry,ref=NAME`
+    #[arg(long = "cache-from", value_name = "CACHE", help_heading = "Cache")]
+    pub(crate) cache_from: Vec<String>,
+
+    /// A cache to write what was built to: `type=registry,ref=NAME[,mode=min|max]`
+    #[arg(long = "cache-to", value_name = "CACHE", help_heading = "Cache")]
+    pub(crate) cache_to: Vec<String>,
+
+    /// Tell of each step that ran why it was not taken from the cache
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = boolean, help_heading = "Cache")]
+    pub(crate) explain: Option<bool>,
+
     /// Ask the registry for base images that are here already
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = boolean, help_heading = "Cache")]

@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Digest(DigestArgs),
     Inspect(InspectArgs),
     History(HistoryArgs),
+    Explain(ExplainArgs),
     /// Make, look at and push indexes of images for several platforms
     #[command(subcommand)]
     Manifest(ManifestCommand),
@@ -184,6 +185,14 @@ pub(crate) struct InspectArgs {
     /// `json`, or a text with fields in it: `{{.digest}}`, `{{.config.config.Env}}`, `{{json .layers}}`
     #[arg(long, value_name = "FORMAT", conflicts_with = "raw")]
     pub(crate) format: Option<String>,
+}
+
+/// Tell why the steps of the last build were not taken from the cache
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "table", hide_default_value = true)]
+    pub(crate) format: TableFormat,
 }
 
 /// Print the steps that an image was made with

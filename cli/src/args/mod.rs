@@ -2,6 +2,7 @@
 
 mod annotation;
 mod build;
+mod cache;
 mod call;
 mod commands;
 mod context;
@@ -19,9 +20,9 @@ mod values;
 pub(crate) use build::BuildArgs;
 pub(crate) use call::{Ask, Call, Question};
 pub(crate) use commands::{
-    Cli, Command, CompletionArgs, DebugCommand, DuArgs, ExpandArgs, GlobalArgs, HistoryArgs, IgnoreArgs,
-    ImagesArgs, InspectArgs, LoginArgs, LogoutArgs, ParseArgs, PruneArgs, PullArgs, PushArgs, RmiArgs,
-    TableFormat, TagArgs, VersionArgs,
+    Cli, Command, CompletionArgs, DebugCommand, DuArgs, ExpandArgs, ExplainArgs, GlobalArgs, HistoryArgs,
+    IgnoreArgs, ImagesArgs, InspectArgs, LoginArgs, LogoutArgs, ParseArgs, PruneArgs, PullArgs, PushArgs,
+    RmiArgs, TableFormat, TagArgs, VersionArgs,
 };
 pub(crate) use error::ArgsError;
 pub(crate) use image_commands::{

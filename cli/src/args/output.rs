@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use garboard_builder::{Compression, Destination, Export, ExportKind, ImageAttributes};
+use garboard_builder::{Compression, Destination, Export, ExportKind, ImageAttributes, Keep};
 
 use super::values::boolean_of;
 use super::{ArgsError, annotation, csv};
@@ -76,8 +76,7 @@ pub(crate) fn exports(wanted: &Wanted<'_>) -> Result<Vec<Export>, ArgsError> {
     if wanted.push && !push_existing(&mut list) {
         list.push(image_export(true, wanted.tags));
     }
-    let stored = |export: &Export| matches!(export.kind, ExportKind::Image { store: true, .. });
-    if wanted.load && !list.iter().any(stored) {
+    if wanted.load && !keep_existing(&mut list) {
         list.push(image_export(false, wanted.tags));
     }
     let pushes = |export: &&Export| matches!(export.kind, ExportKind::Image { push: true, .. });
@@ -99,9 +98,26 @@ fn push_existing(list: &mut [Export]) -> bool {
     found
 }
 
+/// Whether an image is kept here if nothing is said about it.
+fn usually(push: bool) -> Keep {
+    if push { Keep::IfHere } else { Keep::Yes }
+}
+
+/// `--load` beside an image that is pushed keeps that one. Whether there was one.
+fn keep_existing(list: &mut [Export]) -> bool {
+    let mut found = false;
+    for export in list {
+        if let ExportKind::Image { store: store @ (Keep::Yes | Keep::IfHere), .. } = &mut export.kind {
+            *store = Keep::Yes;
+            found = true;
+        }
+    }
+    found
+}
+
 fn image_export(push: bool, tags: &[String]) -> Export {
     Export {
-        kind: ExportKind::Image { push, push_by_digest: false, store: true },
+        kind: ExportKind::Image { push, push_by_digest: false, store: usually(push) },
         names: tags.to_vec(),
         image: ImageAttributes::default(),
     }
@@ -242,10 +258,15 @@ impl Attributes {
     }
 
     fn image(&self, registry: bool) -> Result<ExportKind, ArgsError> {
+        let push = registry || self.flag("push")?.unwrap_or(false);
         Ok(ExportKind::Image {
-            push: registry || self.flag("push")?.unwrap_or(false),
+            push,
             push_by_digest: self.flag("push-by-digest")?.unwrap_or(false),
-            store: self.flag("store")?.unwrap_or(true),
+            store: match self.flag("store")? {
+                Some(true) => Keep::Yes,
+                Some(false) => Keep::No,
+                None => usually(push),
+            },
         })
     }
 
@@ -260,7 +281,7 @@ impl Attributes {
     fn docker(&self) -> Result<ExportKind, ArgsError> {
         let tar = self.flag("tar")?.unwrap_or(true);
         let Some(dest) = self.destination()? else {
-            return Ok(ExportKind::Image { push: false, push_by_digest: false, store: true });
+            return Ok(ExportKind::Image { push: false, push_by_digest: false, store: Keep::Yes });
         };
         check_folder(&dest, tar)?;
         Ok(ExportKind::Docker { dest, tar })
@@ -375,7 +396,7 @@ mod tests {
     }
 
     fn image(push: bool) -> ExportKind {
-        ExportKind::Image { push, push_by_digest: false, store: true }
+        ExportKind::Image { push, push_by_digest: false, store: usually(push) }
     }
 
     #[test]
@@ -410,8 +431,10 @@ mod tests {
     fn push_and_load_join_what_is_there() {
         assert_eq!(kinds(&[], true, false, &["a"]), [image(true)]);
         assert_eq!(kinds(&[], false, true, &["a"]), [image(false)]);
-        assert_eq!(kinds(&[], true, true, &["a"]), [image(true)]);
-        assert_eq!(kinds(&["type=image,name=b"], true, false, &[]), [image(true)]);
+        let kept = ExportKind::Image { push: true, push_by_digest: false, store: Keep::Yes };
+        assert_eq!(kinds(&[], true, true, &["a"]), std::slice::from_ref(&kept));
+        assert_eq!(kinds(&["type=image,name=b"], true, false, &[]), [kept]);
+        assert_eq!(kinds(&["type=image,push=true"], false, false, &["a"]), [image(true)]);
         assert_eq!(kinds(&["type=cacheonly"], true, false, &["a"]), [ExportKind::CacheOnly, image(true)]);
         assert_eq!(kinds(&["type=image"], false, true, &["a"]), [image(false)]);
         assert!(read(&[], true, false, &[]).unwrap_err().contains("without a name"));

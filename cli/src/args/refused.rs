@@ -23,7 +23,6 @@ struct Ignored {
 }
 
 const OFF: &[&str] = &["false", "0", "f", "F", "False", "FALSE", "disabled=true", ""];
-const CACHE_HINT: &str = "the local store is the cache; keep its root folder between builds";
 const LEGACY: &str = "it means nothing to this builder";
 
 const REFUSED: &[Refused] = &[
@@ -39,8 +38,6 @@ const REFUSED: &[Refused] = &[
         harmless: &["", "default"],
         hint: Some("leave it out: there are no builder instances"),
     },
-    Refused { long: "cache-from", value: true, harmless: &[""], hint: Some(CACHE_HINT) },
-    Refused { long: "cache-to", value: true, harmless: &[""], hint: Some(CACHE_HINT) },
     Refused { long: "policy", value: true, harmless: &[], hint: None },
     Refused {
         long: "provenance",

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-use garboard_builder::{BuildRequest, NetworkMode, NoCache, SshSource};
+use garboard_builder::{BuildRequest, NetworkMode, NoCache, RemoteCache, SshSource};
 use tempfile::NamedTempFile;
 
 use super::build::BuildArgs;
-use super::{ArgsError, Call, annotation, context, output, secret, ssh, values};
+use super::{ArgsError, Call, annotation, cache, context, output, secret, ssh, values};
 use crate::env::{self, Env};
 use crate::progress::Mode;
 
@@ -30,6 +30,8 @@ pub(crate) struct BuildPlan {
     pub(crate) debug: bool,
     /// Hand the image to a running Docker as well.
     pub(crate) load: bool,
+    /// Tell why steps ran.
+    pub(crate) explain: bool,
     /// Where the image's id goes.
     pub(crate) iidfile: Option<PathBuf>,
     /// Where the result's description goes.
@@ -54,6 +56,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) proxies: ProxyArgs,
     /// Content of `/etc/resolv.conf`.
     pub(crate) resolv_conf: Vec<u8>,
+}
+
+fn caches(direction: cache::Direction, texts: &[String]) -> Result<Vec<RemoteCache>, ArgsError> {
+    texts.iter().filter_map(|text| cache::read(direction, text).transpose()).collect()
 }
 
 impl BuildArgs {
@@ -112,6 +118,8 @@ impl BuildArgs {
             ssh,
             tags: self.tags,
             exports,
+            cache_from: caches(cache::Direction::From, &self.cache_from)?,
+            cache_to: caches(cache::Direction::To, &self.cache_to)?,
             resolv_conf: around.resolv_conf,
         };
         Ok(BuildPlan {
@@ -121,6 +129,7 @@ impl BuildArgs {
             quiet,
             load: self.load.unwrap_or(false),
             debug: self.debug.unwrap_or(false),
+            explain: self.explain.unwrap_or(false),
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,
             warnings,
@@ -283,8 +292,8 @@ mod tests {
                 .warnings;
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         assert_eq!(
-            plan("--cache-to type=registry,ref=x /", &[]).unwrap_err(),
-            "`--cache-to type=registry,ref=x` is not supported yet"
+            plan("--cache-to type=gha /", &[]).unwrap_err(),
+            "`--cache-to type=gha` is not supported yet"
         );
         assert!(plan("--provenance mode=max /", &[]).is_err());
     }

@@ -18,9 +18,12 @@ pub(super) fn run(plan: &BuildPlan, ask: Ask, setting: &Setting<'_>) -> Result<(
         Question::Describe => (answer::describe(), None),
         question => {
             let settings = setting.settings()?;
+            settings.heard.hold();
             let identity = engine::enter_or_stay(setting.env, setting.printer);
             let engine = engine::make(&settings, setting.env, &identity)?;
-            build::in_runtime(answer(plan, question, &engine, setting))?
+            let answered = build::in_runtime(answer(plan, question, &engine, setting));
+            build::tell(plan, &settings, setting);
+            answered?
         }
     };
     if let Some(path) = &plan.metadata_file {

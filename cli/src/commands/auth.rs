@@ -40,7 +40,6 @@ fn check(args: &AuthCheckArgs, setting: &Setting<'_>) -> Result<(), Failure> {
         Ok(said) => (said, None),
         Err(error) => (chain(&error), Some(Failure::from(error))),
     };
-    settings.heard.tell(setting.printer);
     match args.format {
         TableFormat::Json => {
             setting.printer.json(&json!({ "registry": host, "places": places, "answer": said }))?;
@@ -128,7 +127,6 @@ fn show(args: &ConfigShowArgs, setting: &Setting<'_>) -> Result<(), Failure> {
     let report = hosts
         .describe(&host, &repository)
         .map_err(|error| Failure::because(format_args!("can't reach `{host}`"), &error))?;
-    settings.heard.tell(setting.printer);
     if args.format == TableFormat::Json {
         return setting.printer.json(&report);
     }

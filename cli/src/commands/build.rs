@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use garboard_builder::{BuildOutcome, DockerfileSource};
+use garboard_builder::{BuildOutcome, DockerfileSource, Explanation};
 use tokio::sync::Notify;
 
-use super::{Setting, ask, result_files};
+use super::{Setting, ask, explain, result_files};
 use crate::args::{BuildArgs, BuildPlan, Call, Surroundings};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
@@ -38,6 +38,7 @@ pub(crate) fn run(args: BuildArgs, setting: &Setting<'_>) -> Result<(), Failure>
         return ask::run(&plan, ask, setting);
     }
     let settings = setting.settings()?;
+    settings.heard.hold();
     let identity = engine::enter(setting.env, setting.printer)?;
     in_runtime(build(plan, settings, setting, &identity))
 }
@@ -77,8 +78,10 @@ async fn build(
     let result = engine::build(plan.request.clone(), &settings, setting.env, identity, sink, canceled).await;
     let ended = progress.finish();
     warn(&plan, &ended, setting);
-    if matches!(plan.progress, Mode::Plain | Mode::Tty) {
-        settings.heard.tell(setting.printer);
+    tell(&plan, &settings, setting);
+    if plan.explain {
+        let store = engine::store(&settings)?;
+        setting.printer.note(explain::report(&Explanation::of_last_build(&store)?).trim_end());
     }
     let outcome = result?;
     if plan.load {
@@ -118,6 +121,13 @@ pub(super) fn warn(plan: &BuildPlan, ended: &Ended, setting: &Setting<'_>) {
     let source = if plan.debug { text_of(&plan.request.dockerfile) } else { None };
     let summary = report::summary(&ended.warnings, source.as_deref(), setting.printer.palette());
     setting.printer.error(&summary);
+}
+
+/// Says what was heard behind the progress.
+pub(super) fn tell(plan: &BuildPlan, settings: &crate::settings::Settings, setting: &Setting<'_>) {
+    if matches!(plan.progress, Mode::Plain | Mode::Tty) {
+        settings.heard.tell(setting.printer);
+    }
 }
 
 /// Writes the files and prints the id that were asked for.

@@ -21,6 +21,7 @@ pub(crate) fn run(args: &CopyArgs, setting: &Setting<'_>) -> Result<(), Failure>
     let settings = setting.settings()?;
     let client = engine::client(&settings, setting.env)?;
     let bars = Arc::new(Bars::new(args.quiet));
+    settings.heard.speak(bars.speaker(setting.printer));
     let mut lines = Vec::new();
     let runtime = access::runtime()?;
     for target in &targets {
@@ -35,7 +36,6 @@ pub(crate) fn run(args: &CopyArgs, setting: &Setting<'_>) -> Result<(), Failure>
             format!("{}@{digest}: {} blobs sent", familiar(&target.to_string()), copied.sent)
         });
     }
-    settings.heard.tell(setting.printer);
     lines.iter().try_for_each(|line| setting.printer.line(line))
 }
 
@@ -65,7 +65,6 @@ pub(crate) fn digest(args: &DigestArgs, setting: &Setting<'_>) -> Result<(), Fai
     let settings = setting.settings()?;
     let client = engine::client(&settings, setting.env)?;
     let digest = access::runtime()?.block_on(find(&client, &args.name, wanted.as_ref()))?;
-    settings.heard.tell(setting.printer);
     setting.printer.line(digest)
 }
 

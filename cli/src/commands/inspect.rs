@@ -42,7 +42,6 @@ pub(crate) fn run(args: &InspectArgs, setting: &Setting<'_>) -> Result<(), Failu
                 list.push(describe(&runtime.block_on(remote(&client, &reference, wanted.as_ref()))?));
             }
         }
-        settings.heard.tell(setting.printer);
     } else {
         let store = engine::store(&settings)?;
         for name in &args.images {

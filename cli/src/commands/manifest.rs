@@ -72,7 +72,6 @@ fn create_remote(args: &ManifestCreateArgs, setting: &Setting<'_>) -> Result<(),
         let pushed = client.push_manifest(&name, &manifest.bytes, &manifest.descriptor.media_type).await?;
         Ok::<_, Failure>(pushed.digest)
     })?;
-    settings.heard.tell(setting.printer);
     setting.printer.line(format!("{}@{digest}", familiar(&name.to_string())))
 }
 
@@ -147,7 +146,6 @@ fn inspect(args: &ManifestInspectArgs, setting: &Setting<'_>) -> Result<(), Fail
     }
     let client = engine::client(&settings, setting.env)?;
     let manifest = access::runtime()?.block_on(client.manifest(&reference))?;
-    settings.heard.tell(setting.printer);
     setting.printer.data(&manifest.bytes)
 }
 

@@ -7,6 +7,7 @@ mod completion;
 mod copy;
 mod debug;
 mod du;
+mod explain;
 mod history;
 mod images;
 mod inspect;
@@ -44,6 +45,8 @@ impl Setting<'_> {
     /// Reads the configuration.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         let settings = Settings::load(self.global, self.env)?;
+        let printer = self.printer.clone();
+        settings.heard.speak(move |text| printer.warn(text));
         if self.global.verbose > 0
             && let Some((path, _)) = &settings.file
         {
@@ -74,6 +77,7 @@ pub(crate) fn run(cli: Cli, env: &Env, printer: &Printer) -> Result<(), Failure>
         Command::Auth(command) => auth::run(&command, &setting),
         Command::Config(command) => auth::config(&command, &setting),
         Command::Inspect(args) => inspect::run(&args, &setting),
+        Command::Explain(args) => explain::run(&args, &setting),
         Command::History(args) => history::run(&args, &setting),
         Command::Prune(args) => prune::run(&args, &setting),
         Command::Du(args) => du::run(&args, &setting),

@@ -36,9 +36,9 @@ pub(crate) fn run(args: &PullArgs, setting: &Setting<'_>) -> Result<(), Failure>
     let _lease = store.lease()?;
     let client = engine::client(&settings, setting.env)?;
     let pull = Pull { client, store, reference, bars: Bars::new(args.quiet) };
+    settings.heard.speak(pull.bars.speaker(setting.printer));
     let pulled = access::runtime()?.block_on(pull.run(platform.as_ref()));
     pull.bars.finish();
-    settings.heard.tell(setting.printer);
     let digest = pulled?.digest;
     let name = if args.quiet { String::new() } else { format!("{}@", familiar(&pull.reference.to_string())) };
     setting.printer.line(format!("{name}{digest}"))
@@ -53,29 +53,36 @@ struct Pull {
 
 impl Pull {
     async fn run(&self, platform: Option<&Platform>) -> Result<Descriptor, Failure> {
-        let mut manifest = self.client.manifest(&self.reference).await?;
+        let (mut manifest, mut entry) = (self.client.manifest(&self.reference).await?, None);
         if let (Some(platform), ManifestKind::Index(index)) = (platform, manifest.parse()?) {
             let chosen = select_platform(&index, platform)?.clone();
-            manifest = self.client.manifest(&self.reference.with_digest(chosen.digest)).await?;
+            manifest = self.client.manifest(&self.reference.with_digest(chosen.digest.clone())).await?;
+            entry = Some(chosen);
         }
-        self.fetch(&manifest, 0).await?;
+        self.fetch(&manifest, entry.as_ref(), 0).await?;
         let json = serde_json::to_value(&manifest.descriptor)
             .map_err(|error| Failure::because("can't write the descriptor", &error))?;
         self.store.tag(&self.reference.to_string(), &json)?;
         Ok(manifest.descriptor)
     }
 
-    /// Fetches all that a manifest refers to, and keeps it.
-    async fn fetch(&self, manifest: &Manifest, depth: usize) -> Result<(), Failure> {
+    /// Fetches all that a manifest refers to, and keeps it. `entry`: its place in an index.
+    async fn fetch(
+        &self,
+        manifest: &Manifest,
+        entry: Option<&Descriptor>,
+        depth: usize,
+    ) -> Result<(), Failure> {
         match manifest.parse()? {
-            ManifestKind::Image(image) => self.fetch_image(&image).await?,
+            ManifestKind::Image(image) => self.fetch_image(&image, entry).await?,
             ManifestKind::Index(_) if depth >= DEEPEST => {
                 return Err(Failure::message("indexes are nested too deeply"));
             }
             ManifestKind::Index(index) => {
                 for entry in index.manifests {
-                    let inner = self.client.manifest(&self.reference.with_digest(entry.digest)).await?;
-                    Box::pin(self.fetch(&inner, depth + 1)).await?;
+                    let wanted = self.reference.with_digest(entry.digest.clone());
+                    let inner = self.client.manifest(&wanted).await?;
+                    Box::pin(self.fetch(&inner, Some(&entry), depth + 1)).await?;
                 }
             }
         }
@@ -83,8 +90,11 @@ impl Pull {
         Ok(())
     }
 
-    async fn fetch_image(&self, image: &ImageManifest) -> Result<(), Failure> {
+    async fn fetch_image(&self, image: &ImageManifest, entry: Option<&Descriptor>) -> Result<(), Failure> {
         let config = self.client.blob_bytes(&self.reference, &image.config, CONFIG_LIMIT).await?;
+        if let Some(entry) = entry.filter(|entry| !entry.is_attestation()) {
+            self.client.compare_platforms(&self.reference, entry, &config);
+        }
         self.store.put_bytes(&config)?;
         let mut layers: Vec<Descriptor> = image.layers.clone();
         layers.retain(|layer| !media_type::is_foreign_layer(&layer.media_type));
@@ -130,6 +140,7 @@ impl Pull {
                 digest: layer.digest.clone(),
                 size: layer.size,
                 annotations: layer.annotations.clone(),
+                urls: layer.urls.clone(),
                 present: true,
             };
             let origin = Origin {

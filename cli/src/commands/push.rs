@@ -1,7 +1,7 @@
 //! `push`.
 
 use garboard_cache::Store;
-use garboard_registry::{Client, Descriptor, FileSource, Pushed, Reference};
+use garboard_registry::{BlobSource, Client, Descriptor, FileSource, Pushed, Reference};
 use tokio::task::JoinSet;
 
 use super::Setting;
@@ -22,6 +22,7 @@ pub(crate) fn run(args: &PushArgs, setting: &Setting<'_>) -> Result<(), Failure>
     let image = Stored::find(&store, &args.name)?;
     let client = engine::client(&settings, setting.env)?;
     let bars = Bars::new(args.quiet);
+    settings.heard.speak(bars.speaker(setting.printer));
     let runtime = access::runtime()?;
     let mut lines = Vec::new();
     for (position, repository) in repositories(&targets).iter().enumerate() {
@@ -34,7 +35,6 @@ pub(crate) fn run(args: &PushArgs, setting: &Setting<'_>) -> Result<(), Failure>
         let line = |name: &Reference| format!("{}@{digest}: {sent} blobs sent", familiar(&name.to_string()));
         lines.extend(repository.iter().map(|name| if args.quiet { digest.clone() } else { line(name) }));
     }
-    settings.heard.tell(setting.printer);
     if args.quiet {
         lines.truncate(1);
     }
@@ -86,12 +86,17 @@ async fn push(
         let done = done.map_err(|error| Failure::because("a push was given up", &error))?;
         sent += usize::from(done? == Pushed::Uploaded);
     }
+    let sources = |blob: &Descriptor| {
+        let source = FileSource(store.blob_path(&blob.digest));
+        store.blob_size(&blob.digest).map(|_| Box::new(source) as Box<dyn BlobSource>)
+    };
     let (top, inner) =
         parts.manifests.split_last().ok_or_else(|| Failure::message("there is nothing to push"))?;
     for manifest in inner {
         let by_digest = reference.with_digest(manifest.descriptor.digest.clone());
-        client.push_manifest(&by_digest, &manifest.bytes, &manifest.descriptor.media_type).await?;
+        let targets = [by_digest];
+        client.push_tags(&targets, &manifest.bytes, &manifest.descriptor.media_type, &sources).await?;
     }
-    let pushed = client.push_tags(names, &top.bytes, &top.descriptor.media_type).await?;
+    let pushed = client.push_tags(names, &top.bytes, &top.descriptor.media_type, &sources).await?;
     Ok((pushed.digest.to_string(), sent))
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use garboard_builder::{Event, Outcome, VertexId};
+use garboard_builder::{Event, Explanation, Outcome, VertexId};
 
 use super::Display;
 use super::model::{LineBuffer, amount, elapsed};
@@ -126,6 +126,13 @@ impl Plain {
     }
 }
 
+/// Why a step ran, in half a line; nothing for one that is new.
+fn in_short(explanation: &Explanation) -> Option<String> {
+    let (first, more) = explanation.causes.split_first()?;
+    let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+    Some(format!("not cached: {first}{more}"))
+}
+
 /// The last line of a step.
 fn closing(outcome: &Outcome, cached: bool, took: Duration, palette: &Palette) -> String {
     match outcome {
@@ -212,6 +219,12 @@ impl Display for Plain {
             Event::Progress { id, name, current, total, done, at } => {
                 if let Some(step) = self.step(*id) {
                     step.progress(name, (*current, *total, *done), *at);
+                }
+            }
+            Event::Explained { id, explanation } => {
+                if let (Some(step), Some(text)) = (self.step(*id), in_short(explanation)) {
+                    let since = step.started;
+                    step.say(text.into_bytes(), since);
                 }
             }
             Event::Completed { id, outcome, at } => {

@@ -148,6 +148,7 @@ impl RawJson {
                     completed: done.then(|| stamp(*at)),
                 });
             }
+            Event::Explained { .. } => {} // BuildKit's form has no place for it
             Event::Warning(warning) => line.warnings.push(warning_line(warning)),
         }
         // the types have neither maps with odd keys nor failing serialisers

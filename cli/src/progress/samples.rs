@@ -114,6 +114,6 @@ pub(super) fn time_of(event: &Event) -> Option<SystemTime> {
         | Event::Log { at, .. }
         | Event::Progress { at, .. }
         | Event::Completed { at, .. } => Some(*at),
-        Event::Cached { .. } | Event::Warning(_) => None,
+        Event::Cached { .. } | Event::Explained { .. } | Event::Warning(_) => None,
     }
 }

@@ -249,7 +249,7 @@ impl Display for Tty {
             | Event::Log { id, .. }
             | Event::Progress { id, .. }
             | Event::Completed { id, .. } => id,
-            Event::Started { .. } | Event::Warning(_) => return,
+            Event::Started { .. } | Event::Explained { .. } | Event::Warning(_) => return,
         };
         let Some(step) = self.index.get(id).map(|at| &mut self.steps[*at]) else { return };
         match event {
@@ -259,7 +259,7 @@ impl Display for Tty {
                 step.progress(name, (*current, *total, *done), *at);
             }
             Event::Completed { outcome, at, .. } => step.end(outcome, *at, keep),
-            Event::Started { .. } | Event::Warning(_) => {}
+            Event::Started { .. } | Event::Explained { .. } | Event::Warning(_) => {}
         }
     }
 

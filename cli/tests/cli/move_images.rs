@@ -143,6 +143,25 @@ fn to_a_registry_and_from_there_to_another() {
 }
 
 #[test]
+fn what_others_refer_to_is_pushed_first() {
+    let registry = FakeRegistry::start_in_thread();
+    let context = filled();
+    let name = format!("{}/app:1", registry.host);
+    done(&context, &["tag", "app:1", &name]);
+    done(&context, &["push", &name]);
+    let log = registry.take_log();
+    let puts = log.iter().filter(|line| line.starts_with("PUT "));
+    let kinds: Vec<&str> = puts
+        .map(|line| match line {
+            line if line.contains("/blobs/") => "blob",
+            line if line.contains("/manifests/sha256:") => "manifest",
+            _ => "tag",
+        })
+        .collect();
+    assert_eq!(kinds, ["blob", "blob", "blob", "manifest", "manifest", "tag"], "{log:#?}");
+}
+
+#[test]
 fn indexes() {
     let registry = FakeRegistry::start_in_thread();
     let context = filled();

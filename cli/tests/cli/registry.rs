@@ -1,10 +1,11 @@
 //! `build --push` against a real registry, read by other tools.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::TestContext;
-use crate::support::registry::Registry;
+use crate::support::registry::{Registry, free_address};
 use crate::support::tools::{has, skopeo, tool};
 
 const BASE: &str = r#"FROM scratch
@@ -96,4 +97,65 @@ fn read_by_others(context: &TestContext, name: &str, digest: &str) {
     let config = std::fs::read(context.work().join("bundle/config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
     assert_eq!(config["process"]["args"][2], "export TERM=xterm && /usr/bin/app");
+}
+
+/// `user:secret` as `htpasswd -B` writes it.
+const PASSWORDS: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+
+#[test]
+fn behind_tls_and_a_password() {
+    if !has("docker-registry") {
+        println!("skipped: docker-registry is not installed");
+        return;
+    }
+    let Some(context) = TestContext::with_base() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../registry/testdata/tls");
+    let passwords = folder.path().join("passwords");
+    std::fs::write(&passwords, PASSWORDS).unwrap();
+    let auth = format!("auth:\n  htpasswd:\n    realm: tests\n    path: {}\n", passwords.display());
+    let of = |name: &str| certificates.join(name).display().to_string();
+    let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", of("server.cert"), of("server.key"));
+    let registry = Registry::start_with(folder.path(), "log", free_address(), &auth, &tls);
+    while TcpStream::connect(registry.address).is_err() {
+        registry.wait();
+    }
+    let host = registry.address.to_string();
+    let login = format!("{{\"auths\":{{\"{host}\":{{\"auth\":\"dXNlcjpzZWNyZXQ=\"}}}}}}");
+    let context = context.env("DOCKER_AUTH_CONFIG", &login).env("GARBOARD_CONFIG", "garboard.toml");
+    context.write("Dockerfile", "FROM base\nRUN echo a >/a\n");
+    let (name, other) = (format!("{host}/team/app:1"), format!("{host}/other/app:1"));
+
+    let build = ["build", "--progress=plain", "--build-context=base=base", "--push", "-t", &name, "."];
+    let failure = |args: &[&str]| {
+        let output = context.output(args, b"");
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    context.write("garboard.toml", format!("[registry.\"{host}\"]\nhttp = false\n"));
+    let text = failure(&["pull", &name]);
+    assert!(
+        text.contains("no secure connection") && text.contains("hint: if the registry has its own"),
+        "{text}"
+    );
+    context.write("garboard.toml", format!("[registry.\"{host}\"]\nhttp = true\n"));
+    let text = failure(&["pull", &name]);
+    assert!(
+        text.contains("speaks HTTPS, not plain HTTP") && text.contains("hint: set `http = false`"),
+        "{text}"
+    );
+
+    let trust = format!("[registry.\"{host}\"]\nhttp = false\nca = [\"{}\"]\n", of("ca.crt"));
+    context.write("garboard.toml", trust);
+    let output = context.output(&build, b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for args in [&["copy", &name, &other][..], &["pull", &other], &["push", &other], &["digest", &other]] {
+        let output = context.output(args, b"");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let context = context.env("DOCKER_AUTH_CONFIG", &login.replace("dXNlcjpzZWNyZXQ=", "dXNlcjp3cm9uZw=="));
+    context.write("Dockerfile", "FROM base\nRUN sleep 300\n");
+    let output = context.output(&build, b"");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("the stored credentials for"), "{text}");
 }

@@ -55,14 +55,14 @@ fn unknown_flag() {
 
 #[test]
 fn flag_that_is_not_supported() {
-    insta::assert_snapshot!(TestContext::new().run(&["build", "--cache-to", "type=registry,ref=x", "."]), @r"
-    $ garboard build --cache-to type=registry,ref=x .
+    insta::assert_snapshot!(TestContext::new().run(&["build", "--cache-to", "type=gha", "."]), @r"
+    $ garboard build --cache-to type=gha .
     exit code: 2
     ----- stdout -----
 
     ----- stderr -----
-    error: `--cache-to type=registry,ref=x` is not supported yet
-    hint: the local store is the cache; keep its root folder between builds
+    error: `--cache-to type=gha` is not supported yet
+    hint: `type=registry,ref=NAME` is; the store of this machine is used in any case
 
     For more information, try '--help'.
     ");

@@ -14,11 +14,17 @@ use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use url::Url;
 
 use crate::credentials::{Credential, CredentialError, Credentials, Target};
+use crate::endpoint_url::without_login;
 use crate::error::Error;
 use crate::transport::{Call, Wire};
 
 pub(crate) use scope::Scopes;
 use token::{Token, TokenServer};
+
+/// More than any registry needs: the challenge, a stale secret, and tokens that end while others beside use them.
+const MAX_REFUSALS: u32 = 10;
+/// So many tokens that never worked are enough.
+const UNTRIED: u32 = 2;
 
 /// What a host wants to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +39,16 @@ pub(crate) struct Grant {
     /// Whether it comes from credentials rather than being anonymous.
     pub(crate) had_credentials: bool,
     scheme: Option<Scheme>,
-    /// Whether the token was made for this very call.
-    new_token: bool,
     /// Whether the secret was looked up for this very call.
     new_secret: bool,
-    /// Whether it is a token that calls beside this one use too.
-    is_shared: bool,
+}
+
+/// What a call was refused so far.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    all: u32,
+    /// Those of tokens that no call had used with success before.
+    untried: u32,
 }
 
 /// All that is known of one host.
@@ -58,7 +68,17 @@ struct Known {
     wider: HashMap<Scopes, Scopes>,
     secrets: HashMap<String, Option<Credential>>,
     failures: HashMap<String, CredentialError>,
-    tokens: Vec<(String, Scopes, Token)>,
+    tokens: Vec<KeptToken>,
+}
+
+/// A token, for whom it was made and what it allows.
+struct KeptToken {
+    /// Tokens stay with the repository whose credentials made them.
+    repository: String,
+    scopes: Scopes,
+    token: Token,
+    /// Whether the host took it at least once: refused after that, it has ended; refused before, it may never be taken.
+    works: bool,
 }
 
 /// Authorization for all hosts.
@@ -76,14 +96,8 @@ impl Auth {
     pub(crate) async fn grant(&self, wire: &Wire, call: &Call<'_>) -> Result<Grant, Error> {
         let state = self.state(call);
         let scheme = state.known().scheme.clone();
-        let mut grant = Grant {
-            header: None,
-            had_credentials: false,
-            scheme: scheme.clone(),
-            new_token: true,
-            new_secret: true,
-            is_shared: false,
-        };
+        let mut grant =
+            Grant { header: None, had_credentials: false, scheme: scheme.clone(), new_secret: true };
         match scheme {
             None => {}
             Some(Scheme::Basic) => {
@@ -99,17 +113,29 @@ impl Auth {
         Ok(grant)
     }
 
-    /// Learns from the 401 that ended a round of the call. Says whether to try again, because something changed or can be
-    /// renewed.
+    /// Notes that the host took what it was shown.
+    pub(crate) fn accepted(&self, call: &Call<'_>, grant: &Grant) {
+        let (Some(Scheme::Bearer(_)), Some(header)) = (&grant.scheme, &grant.header) else { return };
+        let state = self.state(call);
+        if let Some(kept) = state.known().tokens.iter_mut().find(|kept| kept.token.header == *header) {
+            kept.works = true;
+        }
+    }
+
+    /// Learns from a 401. Says whether to try again, because something changed or can be renewed.
     pub(crate) fn refused(
         &self,
         call: &Call<'_>,
         grant: &Grant,
         headers: &HeaderMap,
-        round: u32,
+        refusals: &mut Refusals,
     ) -> Result<bool, Error> {
         let state = self.state(call);
         let mut known = state.known();
+        refusals.all += 1;
+        if refusals.all >= MAX_REFUSALS {
+            return Ok(false);
+        }
         let mut changed = false;
         if let Some((scheme, scopes)) = wanted(call, headers)? {
             changed = grant.scheme.as_ref() != Some(&scheme);
@@ -121,22 +147,8 @@ impl Auth {
                 changed = true;
             }
         }
-        if changed || grant.header.is_none() {
-            return Ok(changed);
-        }
-        let is_kept = known.tokens.iter().any(|(_, _, token)| Some(&token.header) == grant.header.as_ref());
-        if !grant.new_token || (grant.is_shared && (!is_kept || (grant.had_credentials && round <= 2))) {
-            // expired before its time, or revoked; calls beside this one may have used it before and found out
-            known.tokens.retain(|(_, _, token)| Some(&token.header) != grant.header.as_ref());
-            return Ok(true);
-        }
-        if !grant.new_secret && grant.had_credentials {
-            // secrets that helpers make expire too
-            known.secrets.remove(&call.repository);
-            known.tokens.retain(|(repository, ..)| repository != &call.repository);
-            return Ok(true);
-        }
-        Ok(false)
+        let Some(header) = &grant.header else { return Ok(changed) };
+        Ok(changed || known.renewed(call, grant, header, refusals))
     }
 
     /// Why there were no credentials for `call`, if looking them up failed.
@@ -192,20 +204,19 @@ impl Auth {
         grant: &mut Grant,
     ) -> Result<(), Error> {
         let scopes = state.known().wider.get(&call.scopes).unwrap_or(&call.scopes).clone();
-        if let Some(token) = state.token(&call.repository, &scopes) {
-            grant.had_credentials = state.has_secret(&call.repository);
-            grant.header = Some(token.header);
-            grant.new_token = false;
-            grant.new_secret = false;
-            return Ok(());
-        }
         let flight = state.flight(&scopes);
-        let _one = flight.lock().await;
-        if let Some(token) = state.token(&call.repository, &scopes) {
-            grant.had_credentials = state.has_secret(&call.repository);
-            grant.header = Some(token.header); // another call's, made this moment
-            grant.is_shared = true;
-            return Ok(());
+        let mut one = None; // flight at a time, where there is no token yet
+        loop {
+            if let Some(token) = state.token(&call.repository, &scopes) {
+                grant.had_credentials = state.has_secret(&call.repository);
+                grant.header = Some(token.header);
+                grant.new_secret = false;
+                return Ok(());
+            }
+            if one.is_some() {
+                break;
+            }
+            one = Some(flight.lock().await);
         }
         let (mut secret, mut new) = self.secret(state, call).await;
         if let Some(Credential::RegistryToken(text)) = &secret {
@@ -230,7 +241,6 @@ impl Auth {
         grant.had_credentials = secret.is_some();
         grant.new_secret = new;
         grant.header = Some(token.header.clone());
-        grant.is_shared = true;
         state.keep(&call.repository, scopes, token);
         Ok(())
     }
@@ -241,24 +251,23 @@ impl HostState {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A token that allows at least `scopes` and is still good. Tokens stay with the repository whose credentials
-    /// made them.
+    /// A token that allows at least `scopes` and is still good.
     fn token(&self, repository: &str, scopes: &Scopes) -> Option<Token> {
         let now = Instant::now();
         let known = self.known();
-        let fits = |(own, covered, token): &&(String, Scopes, Token)| {
-            own == repository && covered.covers(scopes) && token.good_until > now
+        let fits = |kept: &&KeptToken| {
+            kept.repository == repository && kept.scopes.covers(scopes) && kept.token.good_until > now
         };
-        known.tokens.iter().find(fits).map(|(_, _, token)| token.clone())
+        known.tokens.iter().find(fits).map(|kept| kept.token.clone())
     }
 
     fn keep(&self, repository: &str, scopes: Scopes, token: Token) {
         let now = Instant::now();
         let mut known = self.known();
-        known.tokens.retain(|(own, covered, token)| {
-            token.good_until > now && !(own == repository && *covered == scopes)
+        known.tokens.retain(|kept| {
+            kept.token.good_until > now && !(kept.repository == repository && kept.scopes == scopes)
         });
-        known.tokens.push((repository.to_owned(), scopes, token));
+        known.tokens.push(KeptToken { repository: repository.to_owned(), scopes, token, works: false });
     }
 
     fn has_secret(&self, repository: &str) -> bool {
@@ -268,6 +277,45 @@ impl HostState {
     fn flight(&self, scopes: &Scopes) -> Arc<tokio::sync::Mutex<()>> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(flights.entry(scopes.clone()).or_default())
+    }
+}
+
+impl Known {
+    /// After a refusal of what the call showed: whether it may have ended, and something else can be shown.
+    fn renewed(
+        &mut self,
+        call: &Call<'_>,
+        grant: &Grant,
+        header: &HeaderValue,
+        refusals: &mut Refusals,
+    ) -> bool {
+        if matches!(grant.scheme, Some(Scheme::Bearer(_))) {
+            let kept = self.tokens.iter().find(|kept| kept.token.header == *header);
+            // gone: a call beside this one found out
+            let had_worked = kept.is_none_or(|kept| kept.works);
+            let is_registry_token = kept.is_none() && self.shows_own_token(call);
+            self.tokens.retain(|kept| kept.token.header != *header);
+            if had_worked && !is_registry_token {
+                return true;
+            }
+            refusals.untried += 1;
+            // It may have worked for a call whose answer was lost, and then ended.
+            if !is_registry_token && grant.had_credentials && refusals.untried < UNTRIED {
+                return true;
+            }
+        }
+        if grant.new_secret || !grant.had_credentials {
+            return false;
+        }
+        // secrets that helpers make expire too
+        self.secrets.remove(&call.repository);
+        self.tokens.retain(|kept| kept.repository != call.repository);
+        true
+    }
+
+    /// Whether the token shown is the credential itself.
+    fn shows_own_token(&self, call: &Call<'_>) -> bool {
+        matches!(self.secrets.get(&call.repository), Some(Some(Credential::RegistryToken(_))))
     }
 }
 
@@ -298,6 +346,7 @@ fn wanted(call: &Call<'_>, headers: &HeaderMap) -> Result<Option<(Scheme, Scopes
         .or_else(|_| call.url.join(realm))
         .ok()
         .filter(|realm| matches!(realm.scheme(), "http" | "https") && realm.has_host())
+        .and_then(without_login)
         .ok_or_else(|| problem("the registry names a token server that is no address"))?;
     if !call.endpoint.http && realm.scheme() != "https" {
         return Err(problem("the registry wants credentials sent to a token server without HTTPS"));

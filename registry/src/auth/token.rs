@@ -14,6 +14,7 @@ use url::Url;
 
 use super::scope::Scopes;
 use crate::credentials::Credential;
+use crate::endpoint_url::host_of;
 use crate::error::Error;
 use crate::transport::{Backoff, Call, Wire, printable, read_bounded};
 
@@ -99,7 +100,7 @@ impl Question<'_> {
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }
-        let host = self.server.realm.authority();
+        let host = host_of(&self.server.realm);
         let action = format!("{}: get a token", self.call.action);
         let bytes = read_bounded(self.wire, &action, host, &mut response, MAX_ANSWER).await?;
         let problem = |problem: &str| Error::Protocol {
@@ -170,7 +171,7 @@ impl Question<'_> {
     /// The error for a token server's refusal.
     async fn refusal(&self, mut response: Response) -> Error {
         let status = response.status();
-        let host = self.server.realm.authority();
+        let host = host_of(&self.server.realm);
         let retry_after = crate::transport::retry_after(response.headers());
         let body = read_bounded(self.wire, self.call.action, host, &mut response, 64 << 10)
             .await

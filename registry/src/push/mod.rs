@@ -1,4 +1,6 @@
 //! Pushing blobs and manifests. Always to the registry itself, never to a mirror.
+mod growing;
+mod manifest;
 mod session;
 mod source;
 mod upload;
@@ -9,19 +11,20 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use oci_spec::image::{Digest, DigestAlgorithm};
-
 use crate::auth::Scopes;
 use crate::client::{BlobMemo, Client};
 use crate::endpoint_url::url;
 use crate::error::Error;
-use crate::pull::{CONTENT_DIGEST, Progress, text};
+use crate::pull::Progress;
 use crate::reference::Reference;
 use crate::transport::{Backoff, Call, Direction, Payload};
 use crate::types::{Descriptor, Manifest};
 use crate::verify;
+use manifest::Sent;
 use session::{Mount, Session, Target};
 
+pub use growing::{GrowingFile, GrowingUpload};
+pub use manifest::Sources;
 pub use source::{BlobSource, BytesSource, FileSource};
 pub(crate) use upload::Upload;
 
@@ -32,8 +35,6 @@ const SUBJECT_NOTED: HeaderName = HeaderName::from_static("oci-subject");
 
 /// More repositories are not asked for a blob: each costs a round trip.
 const MAX_MOUNTS: usize = 2;
-/// How often a manifest is sent that the registry finds incomplete.
-const MANIFEST_ATTEMPTS: u32 = 4;
 
 /// How a blob got where it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Client {
     }
 
     /// Pushes a manifest or index under the tag of `reference`, or under its digest when it has no tag. All it
-    /// refers to must be there. Answers with its descriptor.
+    /// refers to must be there: see [`Self::push_tags`] for registries that don't find it. Answers with its descriptor.
     ///
     /// # Errors
     /// [`Error::DigestMismatch`] when `reference` has another digest than the bytes; else what the registry answers.
@@ -93,11 +94,12 @@ impl Client {
         bytes: &[u8],
         media_type: &str,
     ) -> Result<Descriptor, Error> {
-        self.put(reference, &[], bytes, media_type).await.map(|(descriptor, _)| descriptor)
+        self.put(reference, &[], bytes, media_type, &|_| None).await.map(|(descriptor, _)| descriptor)
     }
 
     /// Pushes a manifest or index under the tags of several references of one repository: with one request where the
-    /// registry knows how, else with one for each.
+    /// registry knows how, else with one for each. What the manifest refers to must be there; should the registry say that
+    /// it isn't, it is asked for each part, and `sources` for those that it then really lacks.
     ///
     /// # Errors
     /// As [`Self::push_manifest`].
@@ -106,13 +108,14 @@ impl Client {
         references: &[Reference],
         bytes: &[u8],
         media_type: &str,
+        sources: Sources<'_>,
     ) -> Result<Descriptor, Error> {
         let digest = verify::digest_of(bytes);
         let mut left: Vec<&Reference> = references.iter().collect();
         if let [first, _, ..] = references {
             let tags: Vec<&str> = references.iter().filter_map(Reference::tag).collect();
             let by_digest = first.with_digest(digest.clone());
-            let (_, headers) = self.put(&by_digest, &tags, bytes, media_type).await?;
+            let (_, headers) = self.put(&by_digest, &tags, bytes, media_type, sources).await?;
             let taken: Vec<&str> = headers
                 .get_all(TAGS_TAKEN)
                 .iter()
@@ -123,7 +126,7 @@ impl Client {
             left.retain(|reference| reference.tag().is_none_or(|tag| !taken.contains(&tag)));
         }
         for reference in left {
-            self.put(reference, &[], bytes, media_type).await?;
+            self.put(reference, &[], bytes, media_type, sources).await?;
         }
         Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
     }
@@ -135,7 +138,7 @@ impl Client {
         bytes: &[u8],
         media_type: &str,
     ) -> Result<bool, Error> {
-        let (_, headers) = self.put(reference, &[], bytes, media_type).await?;
+        let (_, headers) = self.put(reference, &[], bytes, media_type, &|_| None).await?;
         Ok(headers.contains_key(SUBJECT_NOTED))
     }
 
@@ -145,6 +148,7 @@ impl Client {
         more_tags: &[&str],
         bytes: &[u8],
         media_type: &str,
+        sources: Sources<'_>,
     ) -> Result<(Descriptor, HeaderMap), Error> {
         let action = format!("push `{reference}`");
         if let Some(digest) = reference.digest() {
@@ -175,9 +179,9 @@ impl Client {
             action: &action,
             attempts: self.inner.config.retry.attempts,
         };
-        let headers = self.put_manifest(&call, &digest).await?;
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         let manifest = Manifest { descriptor: descriptor.clone(), bytes: bytes.to_vec() };
+        let headers = self.put_manifest(&call, &Sent { reference, manifest: &manifest, sources }).await?;
         self.inner.manifests.put(reference.name(), &manifest);
         Ok((descriptor, headers))
     }
@@ -194,39 +198,6 @@ impl Client {
         let session = target.start(self.inner.config.retry.attempts).await?;
         target.abandon(session).await;
         Ok(())
-    }
-
-    /// Sends a manifest. Right after an upload some registries don't find its blobs yet (GHCR does so), so that
-    /// complaint is given time to go away.
-    async fn put_manifest(&self, call: &Call<'_>, digest: &Digest) -> Result<HeaderMap, Error> {
-        let mut backoff = Backoff::new(self.inner.config.retry.clone(), MANIFEST_ATTEMPTS);
-        let response = loop {
-            let error = match self.inner.transport.send(call).await {
-                Ok(response) => break response,
-                Err(error) => error,
-            };
-            if !lacks_blob(&error) {
-                return Err(error);
-            }
-            self.inner.blobs.forget(call.endpoint, &call.repository);
-            let incomplete =
-                Error::Broken { action: call.action.into(), host: call.endpoint.host.clone(), source: None };
-            match backoff.next(&incomplete, None) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(error),
-            }
-        };
-        let said = text(&response, &CONTENT_DIGEST).and_then(|said| said.parse::<Digest>().ok());
-        match said {
-            Some(said) if *said.algorithm() == DigestAlgorithm::Sha256 && said != *digest => {
-                Err(Error::DigestMismatch {
-                    action: call.action.into(),
-                    expected: digest.clone(),
-                    actual: said,
-                })
-            }
-            _ => Ok(response.headers().clone()),
-        }
     }
 
     fn target<'a>(&'a self, reference: &'a Reference, descriptor: &'a Descriptor) -> Target<'a> {
@@ -350,16 +321,6 @@ fn is_refusal_of_pieces(error: &Error) -> bool {
     match error {
         Error::Status { status, message, .. } => {
             matches!(status, 405 | 501) || (*status == 400 && message.contains("unsupported"))
-        }
-        _ => false,
-    }
-}
-
-/// Whether a registry says that a manifest's blobs, or an index's manifests, are not there.
-fn lacks_blob(error: &Error) -> bool {
-    match error {
-        Error::NotFound { message, .. } | Error::Status { status: 400, message, .. } => {
-            message.contains("blob_unknown") || message.contains("blob unknown")
         }
         _ => false,
     }

@@ -5,11 +5,11 @@ use url::Url;
 
 use bytes::Bytes;
 
-use super::BlobSource;
+use super::{BlobSource, GrowingFile};
 use crate::auth::Scopes;
 use crate::client::Limits;
 use crate::config::Endpoint;
-use crate::endpoint_url::url;
+use crate::endpoint_url::{url, without_login};
 use crate::error::Error;
 use crate::pull::{Progress, text};
 use crate::transport::{Backoff, Call, Payload, Transport};
@@ -142,8 +142,23 @@ impl Target<'_> {
                 }
             }
         }
-        let mut call = self.call(Method::PUT, "", policy.attempts)?;
-        call.url = self.finishing(&session.location);
+        self.finish(&session.location).await
+    }
+
+    /// Sends a blob that is still being written, with one request. Answers where the upload is to be ended.
+    pub(super) async fn send_growing(&self, session: &Session, growing: &GrowingFile) -> Result<Url, Error> {
+        let mut call = self.call(Method::PATCH, "", 1)?;
+        call.url = session.location.clone();
+        call.headers.insert(CONTENT_TYPE, OCTETS);
+        call.payload = Payload::Growing(growing);
+        let response = self.transport.send(&call).await?;
+        Ok(self.location(&call.url, &response)?.unwrap_or(call.url))
+    }
+
+    /// Ends an upload whose bytes the registry has.
+    pub(super) async fn finish(&self, location: &Url) -> Result<(), Error> {
+        let mut call = self.call(Method::PUT, "", self.transport.wire.retry.attempts)?;
+        call.url = self.finishing(location);
         call.payload = Payload::Bytes(Bytes::new());
         self.transport.send(&call).await.map(|_| ())
     }
@@ -224,10 +239,9 @@ impl Target<'_> {
                 return Err(self.problem("the registry sends the upload to plain HTTP"));
             }
         }
-        if !matches!(location.scheme(), "http" | "https") {
-            return Err(self.problem("the registry names an upload that is no address"));
-        }
-        Ok(Some(location))
+        let location = Some(location).filter(|location| matches!(location.scheme(), "http" | "https"));
+        let location = location.and_then(without_login);
+        location.map(Some).ok_or_else(|| self.problem("the registry names an upload that is no address"))
     }
 
     /// The address that ends an upload. The registry's query may be signed: it stays as it is.

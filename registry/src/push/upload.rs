@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::Notify;
 
 /// Bytes read at once.
-const PIECE: usize = 512 << 10;
+pub(super) const PIECE: usize = 512 << 10;
 
 /// What the stream, which the HTTP client owns, and the watcher beside it share.
 #[derive(Default)]
@@ -38,8 +38,7 @@ impl Upload {
                 let error = io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than its size says");
                 return Err(upload.fail(error));
             }
-            upload.sent.fetch_add(read as u64, Ordering::Relaxed);
-            upload.moved.notify_one();
+            upload.took(read);
             Ok(Some((piece.freeze(), (upload, reader, left - read as u64))))
         })
     }
@@ -63,13 +62,24 @@ impl Upload {
         }
     }
 
+    /// Whether all bytes were handed to the HTTP client.
+    pub(crate) fn is_over(&self, length: u64) -> bool {
+        self.sent.load(Ordering::Relaxed) >= length
+    }
+
     /// Why reading failed, if it did.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Notes that the HTTP client took so many bytes.
+    pub(super) fn took(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.moved.notify_one();
+    }
+
     /// Keeps the error and makes another for the HTTP client.
-    fn fail(&self, error: io::Error) -> io::Error {
+    pub(super) fn fail(&self, error: io::Error) -> io::Error {
         let kind = error.kind();
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         kind.into()

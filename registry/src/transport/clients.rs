@@ -7,17 +7,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Client, NoProxy, Proxy};
+use reqwest::{Client, Proxy};
 use rustls::RootCertStore;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use super::no_proxy::Exceptions;
 use super::tls;
 use crate::client::ClientConfig;
 use crate::config::{ConfigError, HostConfig, Proxies, TlsRoots};
-
-/// Loopback and the metadata services of clouds never go through a proxy.
-const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,metadata.google.internal";
+use crate::endpoint_url::host_of;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
@@ -62,7 +61,7 @@ impl Clients {
     }
 
     fn tls_kind(&self, url: &Url, asked: &str) -> Kind {
-        [url.authority(), asked]
+        [host_of(url), asked]
             .into_iter()
             .find(|host| self.has_tls_settings(host))
             .map_or(Kind::Tls, |host| Kind::TlsFor(host.to_owned()))
@@ -105,7 +104,7 @@ impl Clients {
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(Duration::from_secs(30))
             .no_proxy(); // the environment is the caller's to read
-        for proxy in self.proxies()? {
+        if let Some(proxy) = self.proxy()? {
             builder = builder.proxy(proxy);
         }
         builder.build().map_err(|error| problem(error.without_url().to_string()))
@@ -119,33 +118,21 @@ impl Clients {
         self.trusted.get_or_try_init(load).await.cloned()
     }
 
-    fn proxies(&self) -> Result<Vec<Proxy>, ConfigError> {
-        let except = self.proxies.no_proxy.as_deref().unwrap_or_default();
-        let except: Vec<&str> = except
-            .split(',')
-            .map(|entry| without_port(entry.trim()))
-            .filter(|entry| !entry.is_empty())
-            .collect();
-        let except = NoProxy::from_string(&format!("{NEVER_PROXIED},{}", except.join(",")));
-        let mut list = Vec::new();
-        let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-        if let Some(address) = given(&self.proxies.http) {
-            let proxy = Proxy::http(&address).map_err(|_| bad_proxy(&address))?;
-            list.push(proxy.no_proxy(except.clone()));
+    fn proxy(&self) -> Result<Option<Proxy>, ConfigError> {
+        let given = |value: &Option<String>| match value.clone().filter(|value| !value.is_empty()) {
+            Some(address) if Proxy::all(&address).is_err() => Err(bad_proxy(&address)),
+            address => Ok(address),
+        };
+        let (http, https) = (given(&self.proxies.http)?, given(&self.proxies.https)?);
+        if http.is_none() && https.is_none() {
+            return Ok(None);
         }
-        if let Some(address) = given(&self.proxies.https) {
-            let proxy = Proxy::https(&address).map_err(|_| bad_proxy(&address))?;
-            list.push(proxy.no_proxy(except));
-        }
-        Ok(list)
-    }
-}
-
-/// `host:port` in a list of exceptions counts for the whole host.
-fn without_port(entry: &str) -> &str {
-    match entry.split_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => entry,
+        let except = Exceptions::parse(self.proxies.no_proxy.as_deref().unwrap_or_default());
+        let choose = move |url: &Url| {
+            let proxy = if url.scheme() == "http" { &http } else { &https };
+            proxy.clone().filter(|_| !except.hold(url))
+        };
+        Ok(Some(Proxy::custom(choose)))
     }
 }
 

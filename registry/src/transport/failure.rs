@@ -22,7 +22,7 @@ const WANTS_HTTPS: &[&str] =
 /// The error for an answer that is not success. Where a registry redirected to has no say: a storage's words may hold
 /// the signed address, and whoever the registry names could show the user any.
 pub(super) async fn from_response(call: &Call<'_>, had_credentials: bool, answer: Answer) -> Error {
-    let Answer { response, own } = answer;
+    let Answer { response, own, .. } = answer;
     let status = response.status();
     let retry_after = super::retry::retry_after(response.headers());
     let is_html = response

@@ -1,6 +1,7 @@
 //! Requests to a registry: with authorization, with retries, with errors that say what was attempted.
 mod clients;
 mod failure;
+mod no_proxy;
 mod retry;
 mod tls;
 mod wire;
@@ -14,7 +15,7 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use crate::auth::{Auth, Scopes};
+use crate::auth::{Auth, Refusals, Scopes};
 use crate::client::{ClientConfig, Limits};
 use crate::config::Endpoint;
 use crate::error::Error;
@@ -24,9 +25,6 @@ pub(crate) use failure::{message, printable, read_bounded};
 pub use retry::RetryPolicy;
 pub(crate) use retry::{Backoff, retry_after};
 pub(crate) use wire::{Payload, Wire};
-
-/// More rounds than any registry needs: the challenge, a stale token, one that ends meanwhile, a stale secret.
-const AUTH_ROUNDS: u32 = 5;
 
 /// So few pulls left are worth a warning.
 const FEW_PULLS: u64 = 10;
@@ -138,7 +136,7 @@ impl Transport {
         &self,
         call: &Call<'_>,
     ) -> Result<Result<Response, (Error, Option<Duration>)>, Error> {
-        let mut rounds = 0;
+        let mut refusals = Refusals::default();
         loop {
             let grant = match self.auth.grant(&self.wire, call).await {
                 Ok(grant) => grant,
@@ -149,16 +147,19 @@ impl Transport {
                 Ok(answer) => answer,
                 Err(error) => return Ok(Err((error, None))),
             };
-            if answer.response.status().is_success() {
+            let status = answer.response.status();
+            let is_refused = status == StatusCode::UNAUTHORIZED;
+            if answer.accepted {
+                self.auth.accepted(call, &grant);
+            }
+            if status.is_success() {
                 self.warn_of_rate_limit(call, &answer.response, grant.had_credentials);
                 return Ok(Ok(answer.response));
             }
-            rounds += 1;
             // a challenge counts only from the host that was asked, not from where it redirected to
-            if answer.response.status() == StatusCode::UNAUTHORIZED
+            if is_refused
                 && answer.own
-                && rounds < AUTH_ROUNDS
-                && self.auth.refused(call, &grant, answer.response.headers(), rounds)?
+                && self.auth.refused(call, &grant, answer.response.headers(), &mut refusals)?
             {
                 continue;
             }

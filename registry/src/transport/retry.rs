@@ -22,7 +22,7 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: 8, // one request of five failing still leaves a failed push in 20,000
+            attempts: 10, // one request of five failing still leaves a failed push of 20 layers in 100,000
             base: Duration::from_millis(500),
             cap: Duration::from_secs(8),
             retry_after_cap: Duration::from_secs(90),

@@ -161,3 +161,19 @@ impl ServerCertVerifier for AcceptAny {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mozillas_authorities_are_part_of_the_program() {
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/tls/ca.crt").into();
+        let count = |embedded| {
+            let roots = TlsRoots { files: vec![std::path::PathBuf::clone(&own)], embedded };
+            trusted(&roots).unwrap().len()
+        };
+        assert_eq!(count(false), 1);
+        assert!(count(true) > 100);
+    }
+}

@@ -11,8 +11,9 @@ use super::clients::Clients;
 use super::failure;
 use super::{Call, RetryPolicy};
 use crate::client::{ClientConfig, Limits};
+use crate::endpoint_url::{host_of, without_login};
 use crate::error::Error;
-use crate::push::{BlobSource, Upload};
+use crate::push::{BlobSource, GrowingFile, Upload};
 
 const MAX_REDIRECTS: usize = 10;
 
@@ -31,12 +32,17 @@ pub(crate) enum Payload<'a> {
         /// Told the absolute position in the blob.
         progress: &'a (dyn Fn(u64) + Sync),
     },
+    /// All of a blob that is still being written, whose length nobody knows.
+    Growing(&'a GrowingFile),
 }
 
-/// An answer, and whether it came from the host that was asked.
+/// An answer, and what it says of the host that was asked.
 pub(crate) struct Answer {
     pub(crate) response: Response,
+    /// Whether it came from there.
     pub(crate) own: bool,
+    /// Whether that host took the authorization that it was shown.
+    pub(crate) accepted: bool,
 }
 
 /// Sends requests as they are.
@@ -77,6 +83,7 @@ impl Wire {
     ) -> Result<Answer, Error> {
         let mut url = call.url.clone();
         let mut own = same_origin(&url, call);
+        let mut accepted = false;
         for _ in 0..=MAX_REDIRECTS {
             let client = self.clients.get(&url, &call.endpoint.host).await?;
             let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
@@ -86,10 +93,11 @@ impl Wire {
                     request = request.header(AUTHORIZATION, value.clone());
                 }
             }
-            let host = url.authority().to_owned();
+            let host = host_of(&url).to_owned();
             let response = self.exchange(request, call, &host).await?;
+            accepted = accepted || (own && has_looked(response.status()));
             let Some(next) = redirect(&call.method, call.action, &url, &response)? else {
-                return Ok(Answer { response, own });
+                return Ok(Answer { response, own, accepted });
             };
             own = own && next.origin() == url.origin();
             url = next;
@@ -106,7 +114,7 @@ impl Wire {
         own: &HeaderMap,
         action: &str,
     ) -> Result<Response, Error> {
-        let asked = url.authority().to_owned();
+        let asked = host_of(url).to_owned();
         let (mut url, mut is_own) = (url.clone(), true);
         for _ in 0..=MAX_REDIRECTS {
             let client = self.clients.get(&url, &asked).await?;
@@ -115,13 +123,10 @@ impl Wire {
                 request = request.headers(own.clone());
             }
             let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
-            let response = self.outcome(sent, action, url.authority())?;
-            let Some(mut next) = redirect(&Method::GET, action, &url, &response)? else {
+            let response = self.outcome(sent, action, host_of(&url))?;
+            let Some(next) = redirect(&Method::GET, action, &url, &response)? else {
                 return Ok(response);
             };
-            // a login in the address would become a header of its own
-            let stripped = next.set_username("").and_then(|()| next.set_password(None));
-            stripped.map_err(|()| no_address(action))?;
             is_own = is_own && next.origin() == url.origin();
             url = next;
         }
@@ -156,7 +161,7 @@ impl Wire {
             request = request.body(body);
         }
         let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
-        self.outcome(sent, action, url.authority())
+        self.outcome(sent, action, host_of(url))
     }
 
     async fn exchange(
@@ -177,27 +182,30 @@ impl Wire {
                 self.outcome(tokio::time::timeout(wait, request.send()).await, call.action, host)
             }
             Payload::Blob { source, offset, length, progress } => {
-                let unreadable = |source| Error::Source { action: call.action.into(), source };
                 let upload = Arc::new(Upload::default());
-                let reader = source.open(*offset).map_err(unreadable)?;
+                let reader = source.open(*offset);
+                let reader = reader.map_err(|source| Error::Source { action: call.action.into(), source })?;
                 let body = reqwest::Body::wrap_stream(upload.stream(reader, *length));
                 let request = request.header(CONTENT_LENGTH, *length).body(body);
                 let watched =
                     upload.watch(*length, stall, self.limits.commit_timeout, |sent| progress(offset + sent));
-                let sent = tokio::select! {
-                    biased;
-                    sent = request.send() => Ok(sent),
-                    elapsed = watched => Err(elapsed),
+                let response = upload_with(request, &upload, watched, call, host).await?;
+                // who answers before it has all of a blob can't have taken it
+                if response.status().is_success() && !upload.is_over(*length) {
+                    let (action, host) = (call.action.to_owned(), host.to_owned());
+                    return Err(Error::Broken { action, host, source: None });
+                }
+                Ok(response)
+            }
+            Payload::Growing(growing) => {
+                let upload = Arc::new(Upload::default());
+                let request = request.body(reqwest::Body::wrap_stream(growing.stream(&upload)));
+                let watched = async {
+                    // until then it is not the registry that is waited for
+                    let length = growing.length().await;
+                    upload.watch(length, stall, self.limits.commit_timeout, |_| {}).await
                 };
-                if let Some(error) = upload.take_error() {
-                    return Err(unreadable(error));
-                }
-                match sent {
-                    Ok(sent) => sent.map_err(|error| failure::from_reqwest(call.action, host, error)),
-                    Err(after) => {
-                        Err(Error::Stalled { action: call.action.into(), host: host.into(), after })
-                    }
-                }
+                upload_with(request, &upload, watched, call, host).await
             }
         }
     }
@@ -234,10 +242,38 @@ impl Wire {
     }
 }
 
+/// Sends a request with a body that `upload` streams, unless `watched` ends first: it says for how long nothing moved.
+async fn upload_with(
+    request: RequestBuilder,
+    upload: &Upload,
+    watched: impl Future<Output = Duration>,
+    call: &Call<'_>,
+    host: &str,
+) -> Result<Response, Error> {
+    let sent = tokio::select! {
+        biased;
+        sent = request.send() => Ok(sent),
+        elapsed = watched => Err(elapsed),
+    };
+    if let Some(source) = upload.take_error() {
+        return Err(Error::Source { action: call.action.into(), source });
+    }
+    match sent {
+        Ok(sent) => sent.map_err(|error| failure::from_reqwest(call.action, host, error)),
+        Err(after) => Err(Error::Stalled { action: call.action.into(), host: host.into(), after }),
+    }
+}
+
 /// Whether `url` is of the very endpoint that is called: an upload may have been sent elsewhere.
 fn same_origin(url: &Url, call: &Call<'_>) -> bool {
     Url::parse(&format!("{}://{}/", call.endpoint.scheme(), call.endpoint.api_host))
         .is_ok_and(|endpoint| endpoint.origin() == url.origin())
+}
+
+/// Whether a registry answers so only after it looked at the authorization and found it good. What is too busy, or answers
+/// in the registry's place, doesn't look.
+fn has_looked(status: StatusCode) -> bool {
+    !status.is_server_error() && status != StatusCode::UNAUTHORIZED && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 /// Where to go next, if the answer says so and the request can be repeated there.
@@ -257,6 +293,7 @@ fn redirect(method: &Method, action: &str, from: &Url, response: &Response) -> R
     let next = location
         .and_then(|location| from.join(location).ok())
         .filter(|next| matches!(next.scheme(), "http" | "https"))
+        .and_then(without_login) // it would become a header of its own
         .ok_or_else(|| no_address(action))?;
     if from.scheme() == "https" && next.scheme() == "http" {
         let problem = "it redirects from HTTPS to plain HTTP".into();

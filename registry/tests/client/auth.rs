@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use garboard_registry::{
     AuthFile, BytesSource, Client, Credential, CredentialError, CredentialFuture, Credentials, Descriptor,
-    Error, Helpers, LoginStore, NoCredentials, Target, digest_of, media_type,
+    Error, Helpers, LoginStore, NoCredentials, Pushed, Target, digest_of, media_type,
 };
+
+use garboard_testkit::{Request, Response};
 
 use crate::support::{Auth, FakeRegistry, Fault, config};
 
@@ -138,6 +140,47 @@ async fn a_revoked_token_is_renewed() {
 }
 
 #[tokio::test]
+async fn tokens_that_end_under_many_calls_are_renewed() {
+    let registry = registry(Auth::Bearer).await;
+    let client = client(user());
+    // each of these requests ends the token that all of them share
+    for (method, times) in [("HEAD", 20), ("POST", 20), ("PUT", 20)] {
+        registry.fault(method, "/blobs/", times, Fault::Expire);
+    }
+    let contents: Vec<Vec<u8>> = (0..20).map(|i| format!("layer {i}").into_bytes()).collect();
+    let pushes = contents.iter().map(async |content| {
+        let descriptor = Descriptor::new(media_type::OCI_LAYER, digest_of(content), content.len() as u64);
+        let source = BytesSource(content.clone().into());
+        client.push_blob(&registry.reference("a"), &descriptor, &source, &[], &|_| ()).await
+    });
+    for pushed in futures_util::future::join_all(pushes).await {
+        assert_eq!(pushed.unwrap(), Pushed::Uploaded);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_only_led_elsewhere_is_renewed_too() {
+    let (registry, storage) = (registry(Auth::Bearer).await, FakeRegistry::start().await);
+    let digest = storage.add_blob("a", b"x");
+    let client = client(Arc::new(NoCredentials));
+    let blob = Descriptor::new(media_type::OCI_LAYER, digest, 1);
+    // the registry itself never answers with success: its blobs lie elsewhere
+    let moved = format!("http://{}/v2/a/blobs/{}", storage.host, blob.digest);
+    let handler = move |request: &Request| {
+        let is_known = request.headers.contains_key("authorization") && request.path.contains("/blobs/");
+        is_known.then(|| Response::new(307).header("Location", moved.clone()))
+    };
+    registry.state().handler = Some(Box::new(handler));
+    for round in 0..2 {
+        if round == 1 {
+            let refused = ("WWW-Authenticate", format!("Bearer realm=\"http://{}/token\"", registry.host));
+            registry.fault("GET", "/blobs/", 1, Fault::Status(401, vec![refused], ""));
+        }
+        assert_eq!(client.blob_bytes(&registry.reference("a"), &blob, 9).await.unwrap(), b"x");
+    }
+}
+
+#[tokio::test]
 async fn short_lived_tokens_are_renewed_before_they_end() {
     let registry = registry(Auth::Bearer).await;
     registry.state().expires_in = Some(0);
@@ -181,6 +224,59 @@ async fn identity_tokens_go_by_post_and_else_by_get() {
     identity("secret").resolve(&registry.reference("a:1")).await.unwrap();
     let log = registry.take_log();
     assert_eq!(log[1..3], ["POST /token", "GET /token?scope=repository:a:pull&service=fake"]);
+}
+
+#[tokio::test]
+async fn a_token_server_that_knows_only_forms_gets_the_password_in_one() {
+    for status in [404, 405] {
+        let registry = registry(Auth::Bearer).await;
+        let forms = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&forms);
+        let handler = move |request: &Request| match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/token") => Some(Response::new(status)),
+            ("POST", "/token") => {
+                seen.lock().unwrap().push(request.form());
+                Some(Response::new(200).body(r#"{"access_token":"given","expires_in":300}"#))
+            }
+            _ => {
+                let shown = request.headers.get("authorization");
+                shown.is_some_and(|shown| shown == "Bearer given").then(|| Response::new(404))
+            }
+        };
+        registry.state().handler = Some(Box::new(handler));
+        let error = client(user()).resolve(&registry.reference("a:1")).await.unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "the token was taken: {error}");
+        let forms = forms.lock().unwrap();
+        let field = |name: &str| forms[0].get(name).map(String::as_str);
+        assert_eq!(
+            ["grant_type", "username", "password", "service", "scope"].map(field),
+            [Some("password"), Some("user"), Some("secret"), Some("fake"), Some("repository:a:pull")]
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_token_for_both_repositories_of_a_mount() {
+    let registry = registry(Auth::Bearer).await;
+    let content = Bytes::from_static(b"x");
+    registry.add_blob("b", &content);
+    let scopes = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&scopes);
+    let handler = move |request: &Request| {
+        if request.path == "/token" {
+            let pairs = request.pairs.iter().filter(|(name, _)| name == "scope");
+            seen.lock().unwrap().push(pairs.map(|(_, scope)| scope.clone()).collect::<Vec<_>>());
+        }
+        None
+    };
+    registry.state().handler = Some(Box::new(handler));
+    let descriptor = Descriptor::new(media_type::OCI_LAYER, digest_of(&content), 1);
+    let (reference, from) = (registry.reference("a"), [registry.reference("b")]);
+    let source = BytesSource(content);
+    let pushed = client(user()).push_blob(&reference, &descriptor, &source, &from, &|_| ()).await.unwrap();
+    assert_eq!(pushed, Pushed::Mounted);
+    let both = ["repository:a:pull,push", "repository:b:pull"].map(str::to_owned).to_vec();
+    assert_eq!(scopes.lock().unwrap().last(), Some(&both));
 }
 
 #[tokio::test]

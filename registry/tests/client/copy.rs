@@ -102,7 +102,7 @@ async fn several_tags_with_one_request_where_that_is_known() {
     let registry = FakeRegistry::start().await;
     let tags: Vec<_> = ["a:1", "a:2", "a:3"].map(|name| registry.reference(name)).into();
     let bytes = br#"{"schemaVersion":2,"manifests":[]}"#;
-    let digest = client().push_tags(&tags, bytes, media_type::OCI_INDEX).await.unwrap().digest;
+    let digest = client().push_tags(&tags, bytes, media_type::OCI_INDEX, &|_| None).await.unwrap().digest;
     assert_eq!(
         registry.take_log(),
         [
@@ -114,10 +114,10 @@ async fn several_tags_with_one_request_where_that_is_known() {
     );
     registry.state().many_tags = true;
     registry.state().manifests.clear();
-    client().push_tags(&tags, bytes, media_type::OCI_INDEX).await.unwrap();
+    client().push_tags(&tags, bytes, media_type::OCI_INDEX, &|_| None).await.unwrap();
     assert_eq!(registry.take_log().len(), 1);
     assert_eq!(registry.state().manifests.len(), 4);
-    client().push_tags(&tags[..1], bytes, media_type::OCI_INDEX).await.unwrap();
+    client().push_tags(&tags[..1], bytes, media_type::OCI_INDEX, &|_| None).await.unwrap();
     assert_eq!(registry.take_log(), ["PUT /v2/a/manifests/1"]);
 }
 

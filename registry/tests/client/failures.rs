@@ -28,7 +28,7 @@ async fn attempts_are_limited() {
     registry.fault("HEAD", "/manifests/", 99, Fault::Status(502, vec![], ""));
     let error = client().resolve(&registry.reference("a:1")).await.unwrap_err();
     assert!(matches!(error, Error::Status { status: 502, .. }), "{error}");
-    assert_eq!(registry.take_log().len(), 8);
+    assert_eq!(registry.take_log().len(), 10);
 }
 
 #[tokio::test]
@@ -108,15 +108,18 @@ async fn proxies_are_used_where_they_should_be() {
     let proxy = FakeRegistry::start().await;
     proxy.add_manifest("a", "1", b"{}");
     let mut config = config();
-    config.proxies.http = Some(format!("http://{}", proxy.host));
-    config.proxies.no_proxy = Some("excepted.invalid:80, .other.invalid".into());
-    for host in ["registry.invalid", "excepted.invalid", "a.other.invalid"] {
+    config.proxies.http = Some(format!("http://u:p@{}", proxy.host));
+    config.proxies.no_proxy = Some("excepted.invalid:80, .other.invalid,192.0.2.0/24".into());
+    let direct = ["excepted.invalid", "a.other.invalid"];
+    for host in direct.into_iter().chain(["registry.invalid", "excepted.invalid:81", "192.0.3.1"]) {
         config.hosts.set(host, HostSettings { http: Some(true), ..HostSettings::default() });
     }
     let client = Client::new(config);
-    client.resolve(&"registry.invalid/a:1".parse().unwrap()).await.unwrap();
-    assert_eq!(proxy.take_log(), ["HEAD /v2/a/manifests/1"]);
-    for host in ["excepted.invalid", "a.other.invalid"] {
+    for host in ["registry.invalid", "excepted.invalid:81", "192.0.3.1"] {
+        client.resolve(&format!("{host}/a:1").parse().unwrap()).await.unwrap();
+        assert_eq!(proxy.take_log(), ["HEAD /v2/a/manifests/1"], "{host}");
+    }
+    for host in direct {
         let error = client.resolve(&format!("{host}/a:1").parse().unwrap()).await.unwrap_err();
         assert!(matches!(error, Error::Dns { .. }), "{error:?}");
     }

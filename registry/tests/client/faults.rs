@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use garboard_registry::{BytesSource, Client, Descriptor, Error, Pushed, digest_of, media_type};
 
 use crate::auth::user;
@@ -210,4 +211,43 @@ async fn large_blobs_come_over_several_connections() {
     assert!(pull().await == content, "what goes wrong is taken up by the other reader");
     registry.state().ranges = false;
     assert!(pull().await == content);
+}
+
+#[tokio::test]
+async fn as_many_blobs_at_once_as_the_limits_say() {
+    let registry = FakeRegistry::start().await;
+    let contents: Vec<Vec<u8>> = (0..12).map(|i| bytes(3000 + i)).collect();
+    for content in &contents {
+        registry.add_blob("a", content);
+    }
+    registry.fault("GET", "/blobs/", 99, Fault::Drip(1000, Duration::from_millis(2)));
+    registry.fault("PUT", "/uploads/", 99, Fault::Drip(1, Duration::from_millis(2)));
+    let mut config = config();
+    (config.limits.downloads_per_host, config.limits.uploads_per_host) = (3, 2);
+    let client = Client::new(config);
+    let reference = registry.reference("a");
+    let pull = async || {
+        let pulls = contents.iter().map(async |content| {
+            client
+                .blob_bytes(&reference, &layer(content), 9999)
+                .await
+                .map(|pulled| assert!(pulled == *content))
+        });
+        join_all(pulls).await.into_iter().for_each(|pulled| pulled.unwrap());
+        std::mem::take(&mut registry.state().most_at_once)
+    };
+    let push = async |repository: &str| {
+        let target = registry.reference(repository);
+        let pushes = contents.iter().map(async |content| {
+            let source = BytesSource(Bytes::copy_from_slice(content));
+            client.push_blob(&target, &layer(content), &source, &[], &|_| {}).await
+        });
+        join_all(pushes).await.into_iter().for_each(|pushed| assert_eq!(pushed.unwrap(), Pushed::Uploaded));
+        std::mem::take(&mut registry.state().most_at_once)
+    };
+    assert_eq!(pull().await, 3);
+    assert_eq!(push("b").await, 2);
+    // Neither waits for the other.
+    let (pulls, pushes) = tokio::join!(pull(), push("c"));
+    assert!((4..=5).contains(&pulls.max(pushes)), "{pulls} {pushes}");
 }

@@ -71,7 +71,7 @@ async fn broken_connections_are_taken_up_again() {
     server.fault("GET", "/big", 2, Fault::Reset);
     let request = serve(&server, "/big", &content, &headers);
     assert_eq!(file(&request).await.0, content);
-    server.fault("GET", "/big", 9, Fault::Short(10));
+    server.fault("GET", "/big", 99, Fault::Short(10));
     let error = fetch(&request).await.unwrap_err();
     assert!(matches!(error, Error::Broken { .. }), "{error}");
 }

@@ -1,7 +1,11 @@
 //! Mirrors: asked first, never trusted with another registry's secrets, never in the way.
-use garboard_registry::{Client, Descriptor, HostConfig, HostSettings, media_type};
+use std::sync::Arc;
 
-use crate::support::{FakeRegistry, Fault, config};
+use garboard_registry::{
+    Client, Credential, Descriptor, HostConfig, HostSettings, StaticCredentials, media_type,
+};
+
+use crate::support::{Auth, FakeRegistry, Fault, config};
 
 async fn pair(prefix: &str) -> (FakeRegistry, FakeRegistry, Client) {
     let (upstream, mirror) = (FakeRegistry::start().await, FakeRegistry::start().await);
@@ -20,6 +24,25 @@ async fn the_mirror_is_asked_first_and_told_for_whom() {
     assert_eq!(client.resolve(&upstream.reference("a:1")).await.unwrap().digest, digest);
     assert_eq!(mirror.take_log(), [format!("HEAD /v2/hub/a/manifests/1?ns={}", upstream.host)]);
     assert!(upstream.take_log().is_empty());
+}
+
+#[tokio::test]
+async fn a_mirror_gets_no_login_of_the_registry() {
+    let (upstream, mirror) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    upstream.add_manifest("a", "1", b"{}");
+    for registry in [&upstream, &mirror] {
+        registry.state().auth = Auth::Basic;
+    }
+    let mirrors = vec![mirror.host.clone()];
+    let mut config = config();
+    config.hosts.set(&upstream.host, HostSettings { mirrors, ..HostSettings::default() });
+    let mut given = StaticCredentials::default();
+    given.set(&upstream.host, Credential::basic("user", "secret"));
+    config.credentials = Arc::new(given);
+    Client::new(config).manifest(&upstream.reference("a:1")).await.unwrap();
+    assert_eq!(mirror.state().authorized, Vec::<String>::new());
+    assert_eq!(upstream.state().authorized.len(), 1);
+    assert!(!mirror.take_log().is_empty());
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Resolving and pulling when all goes well, and when connections break.
-use garboard_registry::{Descriptor, Error, media_type};
+use garboard_registry::{Client, Descriptor, Error, digest_of, media_type};
 
-use crate::support::{FakeRegistry, Fault, bytes, client, config};
+use crate::support::{Auth, FakeRegistry, Fault, bytes, client, config};
 
 const MANIFEST: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}"#;
 
@@ -92,6 +92,30 @@ async fn a_broken_download_is_taken_up_where_it_broke() {
 }
 
 #[tokio::test]
+async fn what_breaks_elsewhere_starts_at_the_registry_again() {
+    let (registry, storage) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    let content = bytes(500_000);
+    let digest = storage.add_blob("a", &content);
+    // the address is good for one download
+    registry.fault("GET", "/blobs/", 2, Fault::Elsewhere(format!("http://{}", storage.host)));
+    storage.fault("GET", "/blobs/", 1, Fault::Short(200_000));
+    let descriptor = blob(digest, content.len());
+    let pulled = client().blob_bytes(&registry.reference("a"), &descriptor, 1 << 20).await.unwrap();
+    assert!(pulled == content);
+    assert_eq!((registry.take_log().len(), storage.take_log().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn manifests_that_are_served_as_plain_text() {
+    let registry = FakeRegistry::start().await;
+    registry.add_document("a", "1", "text/plain; charset=utf-8", MANIFEST);
+    let manifest = client().manifest(&registry.reference("a:1")).await.unwrap();
+    assert_eq!(manifest.descriptor.media_type, media_type::OCI_MANIFEST);
+    let resolved = client().resolve(&registry.reference("a:1")).await.unwrap();
+    assert_eq!(resolved, manifest.descriptor);
+}
+
+#[tokio::test]
 async fn a_silent_registry_is_given_up() {
     let registry = FakeRegistry::start().await;
     let digest = registry.add_blob("a", b"content");
@@ -142,6 +166,27 @@ async fn schema_1_is_refused() {
     let reference = registry.reference("a:1");
     assert!(matches!(client().resolve(&reference).await, Err(Error::Schema1 { .. })));
     assert!(matches!(client().manifest(&reference).await, Err(Error::Schema1 { .. })));
+}
+
+#[tokio::test]
+async fn layers_that_registries_need_not_have_come_from_elsewhere() {
+    let (registry, place) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    place.state().files.insert("/wrong".into(), (b"bla".to_vec(), Vec::new()));
+    place.state().files.insert("/right".into(), (b"abc".to_vec(), Vec::new()));
+    registry.state().auth = Auth::Basic;
+    let mut config = config();
+    config.credentials = crate::auth::user();
+    let client = Client::new(config);
+    let mut layer = Descriptor::new(media_type::DOCKER_LAYER_FOREIGN, digest_of(b"abc"), 3);
+    layer.urls = ["/absent", "/wrong", "/right"].map(|path| format!("http://{}{path}", place.host)).to_vec();
+    assert_eq!(client.blob_bytes(&registry.reference("a"), &layer, 9).await.unwrap(), b"abc");
+    assert_eq!(place.state().authorized, Vec::<String>::new());
+    place.take_log();
+    // Any other layer must be in its registry.
+    layer.media_type = media_type::OCI_LAYER_GZIP.into();
+    let error = client.blob_bytes(&registry.reference("a"), &layer, 9).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    assert!(place.take_log().is_empty());
 }
 
 #[tokio::test]

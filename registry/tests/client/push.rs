@@ -1,8 +1,10 @@
 //! Pushing blobs and manifests.
 use bytes::Bytes;
 use garboard_registry::{
-    BytesSource, Client, Descriptor, Error, FileSource, Pushed, Reference, digest_of, media_type,
+    BlobSource, BytesSource, Client, Descriptor, Error, FileSource, Pushed, Reference, digest_of, media_type,
 };
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{FakeRegistry, Fault, Locations, Mounts, bytes, client, config};
 
@@ -140,6 +142,74 @@ async fn broken_uploads_start_over() {
 }
 
 #[tokio::test]
+async fn odd_answers_to_a_look_lead_to_an_upload() {
+    for status in [400, 403, 405] {
+        let registry = FakeRegistry::start().await;
+        registry.fault("HEAD", "/blobs/", 1, Fault::Status(status, vec![], ""));
+        assert_eq!(push(&client(), &registry, b"x", &[]).await.unwrap(), Pushed::Uploaded, "{status}");
+        assert!(has(&registry, b"x"));
+    }
+}
+
+#[tokio::test]
+async fn any_status_of_success_ends_an_upload() {
+    for status in [200, 201, 202, 204] {
+        let registry = FakeRegistry::start().await;
+        registry.fault("PUT", "/blobs/", 1, Fault::Status(status, vec![], ""));
+        registry.fault("PUT", "/manifests/", 1, Fault::Status(status, vec![], ""));
+        assert_eq!(push(&client(), &registry, b"x", &[]).await.unwrap(), Pushed::Uploaded, "{status}");
+        let reference = registry.reference("a:1");
+        client().push_manifest(&reference, b"{}", media_type::OCI_MANIFEST).await.unwrap();
+        assert_eq!(registry.take_log().len(), 4, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_twice_goes_on_in_pieces() {
+    let registry = FakeRegistry::start().await;
+    registry.fault("PUT", "/uploads/", 2, Fault::Cut);
+    let mut config = config();
+    config.limits.chunk_size = 80_000;
+    let content = bytes(250_000);
+    assert_eq!(push(&Client::new(config), &registry, &content, &[]).await.unwrap(), Pushed::Uploaded);
+    assert!(has(&registry, &content));
+    let log = registry.take_log();
+    assert_eq!(log.iter().filter(|line| line.starts_with("PATCH")).count(), 4, "{log:#?}");
+}
+
+#[tokio::test]
+async fn pieces_are_as_large_as_the_registry_wants_them() {
+    let registry = FakeRegistry::start().await;
+    registry.state().max_body = 100_000;
+    registry.state().min_piece = Some(90_000);
+    let mut config = config();
+    config.limits.chunk_size = 10_000;
+    let content = bytes(250_000);
+    assert_eq!(push(&Client::new(config), &registry, &content, &[]).await.unwrap(), Pushed::Uploaded);
+    assert!(has(&registry, &content));
+    let log = registry.take_log();
+    assert_eq!(log.iter().filter(|line| line.starts_with("PATCH")).count(), 3, "{log:#?}");
+}
+
+#[tokio::test]
+async fn an_answer_before_all_was_sent_is_no_success() {
+    let registry = FakeRegistry::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    registry.state().locations = Locations::At(format!("http://{}", listener.local_addr().unwrap()));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        drop(listener); // nobody takes that the upload is given up
+        std::future::pending::<()>().await;
+    });
+    let mut config = config();
+    config.retry.attempts = 1;
+    let error = push(&Client::new(config), &registry, &bytes(30_000_000), &[]).await.unwrap_err();
+    assert!(matches!(error, Error::Broken { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_limit_on_requests_leads_to_pieces() {
     let registry = FakeRegistry::start().await;
     registry.state().max_body = 100_000;
@@ -224,6 +294,82 @@ async fn a_registry_that_is_slow_to_see_its_blobs_gets_time() {
         .await
         .unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
+}
+
+/// A manifest of a config and a layer, both in the registry.
+async fn image(registry: &FakeRegistry, client: &Client, layer_bytes: &'static [u8]) -> Vec<u8> {
+    let config = Descriptor::new(media_type::OCI_CONFIG, digest_of(b"{}"), 2);
+    let layer = layer(layer_bytes);
+    for (blob, bytes) in [(&config, &b"{}"[..]), (&layer, layer_bytes)] {
+        let source = BytesSource(Bytes::from_static(bytes));
+        client.push_blob(&registry.reference("a"), blob, &source, &[], &|_| ()).await.unwrap();
+    }
+    serde_json::to_vec(&serde_json::json!({"schemaVersion": 2, "config": config, "layers": [layer]})).unwrap()
+}
+
+#[tokio::test]
+async fn what_the_registry_lost_is_sent_again_and_nothing_else() {
+    let (registry, client) = (FakeRegistry::start().await, client());
+    registry.state().checks_parts = true;
+    let manifest = image(&registry, &client, b"layer").await;
+    registry.take_log();
+    let lost = ("a".to_owned(), digest_of(b"layer").to_string());
+    registry.state().blobs.remove(&lost);
+    let sources = |blob: &Descriptor| {
+        let is_layer = blob.digest == digest_of(b"layer");
+        is_layer.then(|| Box::new(BytesSource(Bytes::from_static(b"layer"))) as Box<dyn BlobSource>)
+    };
+    let tag = [registry.reference("a:1")];
+    client.push_tags(&tag, &manifest, media_type::OCI_MANIFEST, &sources).await.unwrap();
+    let log = registry.take_log();
+    assert_eq!(
+        log,
+        [
+            "PUT /v2/a/manifests/1".to_owned(),
+            format!("HEAD /v2/a/blobs/{}", lost.1),
+            "POST /v2/a/blobs/uploads/".to_owned(),
+            format!("PUT /v2/a/blobs/uploads/3?digest={}&state=a/b", lost.1),
+            format!("HEAD /v2/a/blobs/{}", digest_of(b"{}")),
+            "PUT /v2/a/manifests/1".to_owned(),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn manifests_that_an_index_lost_are_sent_again() {
+    let (registry, client) = (FakeRegistry::start().await, client());
+    registry.state().checks_parts = true;
+    let manifest = image(&registry, &client, b"layer").await;
+    registry.state().blobs.clear();
+    registry.take_log();
+    let entry = Descriptor::new(media_type::OCI_MANIFEST, digest_of(&manifest), manifest.len() as u64);
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
+    let all = [manifest, b"layer".to_vec(), b"{}".to_vec()];
+    let sources = move |wanted: &Descriptor| {
+        let bytes = all.iter().find(|bytes| digest_of(bytes) == wanted.digest)?.clone();
+        Some(Box::new(BytesSource(bytes.into())) as Box<dyn BlobSource>)
+    };
+    let tags = ["a:1", "a:2"].map(|name| registry.reference(name));
+    client.push_tags(&tags, index.as_bytes(), media_type::OCI_INDEX, &sources).await.unwrap();
+    let log = registry.take_log();
+    let puts = |path: &str| log.iter().filter(|line| line.starts_with(path)).count();
+    assert_eq!(puts("PUT /v2/a/blobs/"), 2, "{log:#?}");
+    // the index by digest twice, the manifest too, then the tags
+    assert_eq!(puts("PUT /v2/a/manifests/"), 6, "{log:#?}");
+}
+
+#[tokio::test]
+async fn what_the_registry_lost_for_good_is_an_error_with_a_hint() {
+    let (registry, client) = (FakeRegistry::start().await, client());
+    registry.state().checks_parts = true;
+    let manifest = image(&registry, &client, b"layer").await;
+    registry.state().blobs.clear();
+    let error = client
+        .push_manifest(&registry.reference("a:1"), &manifest, media_type::OCI_MANIFEST)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("blob unknown"), "{error}");
+    assert!(error.hint().unwrap().contains("push again"), "{error}");
 }
 
 #[tokio::test]

@@ -2,14 +2,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use garboard_registry::{Client, Error, HostConfig, HostSettings, KeyPair, TlsRoots};
+use garboard_registry::{
+    BytesSource, Client, Descriptor, Error, HostConfig, HostSettings, KeyPair, TlsRoots, digest_of,
+    media_type,
+};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::support::{FakeRegistry, config};
+use crate::support::{FakeRegistry, Fault, Locations, config};
 
 pub(crate) fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/tls").join(name)
@@ -111,4 +114,49 @@ async fn a_host_set_apart_does_not_change_the_others() {
         .resolve(&format!("localhost:{}/a:1", registry.host.rsplit(':').next().unwrap()).parse().unwrap())
         .await;
     assert!(error.is_err());
+}
+
+/// A client that trusts the registry and knows a login for it.
+fn trusting(registry: &FakeRegistry) -> Client {
+    let mut config = config();
+    let settings = HostSettings { http: Some(false), ca: vec![file("ca.crt")], ..HostSettings::default() };
+    config.hosts.set(&registry.host, settings);
+    config.credentials = crate::auth::user();
+    Client::new(config)
+}
+
+#[tokio::test]
+async fn nothing_leads_from_https_to_plain_http() {
+    let (registry, plain) = (registry(false).await, FakeRegistry::start().await);
+    let digest = registry.add_blob("a", b"x");
+    let (client, reference) = (trusting(&registry), registry.reference("a:1"));
+    let layer = Descriptor::new(media_type::OCI_LAYER, digest, 1);
+
+    registry.fault("GET", "/blobs/", 1, Fault::Elsewhere(format!("http://{}", plain.host)));
+    let error = client.blob_bytes(&reference, &layer, 9).await.unwrap_err();
+    assert!(error.to_string().ends_with("it redirects from HTTPS to plain HTTP"), "{error}");
+
+    let elsewhere = plain.host.replace("127.0.0.1", "localhost");
+    registry.state().locations = Locations::At(format!("http://{elsewhere}"));
+    let source = BytesSource(bytes::Bytes::from_static(b"y"));
+    let layer = Descriptor::new(media_type::OCI_LAYER, digest_of(b"y"), 1);
+    let error = client.push_blob(&reference, &layer, &source, &[], &|_| ()).await.unwrap_err();
+    assert!(error.to_string().contains("plain HTTP"), "{error}");
+
+    let realm = format!("Bearer realm=\"http://{}/token\"", plain.host);
+    registry.fault("HEAD", "/", 1, Fault::Status(401, vec![("WWW-Authenticate", realm)], ""));
+    let error = client.resolve(&reference).await.unwrap_err();
+    assert!(error.to_string().contains("without HTTPS"), "{error}");
+    assert_eq!(plain.take_log(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_registry_behind_a_proxy_that_ends_tls_may_call_itself_plain() {
+    let registry = registry(false).await;
+    registry.state().locations = Locations::At(format!("http://{}", registry.host));
+    let source = BytesSource(bytes::Bytes::from_static(b"y"));
+    let layer = Descriptor::new(media_type::OCI_LAYER, digest_of(b"y"), 1);
+    let client = trusting(&registry);
+    client.push_blob(&registry.reference("a:1"), &layer, &source, &[], &|_| ()).await.unwrap();
+    assert!(registry.take_log().last().unwrap().starts_with("PUT /v2/a/blobs/uploads/"));
 }

@@ -7,6 +7,7 @@ mod images;
 pub(crate) mod layout;
 pub(crate) mod podman;
 pub(crate) mod registry;
+pub(crate) mod remote;
 pub(crate) mod tools;
 
 use std::ffi::OsStr;

@@ -11,6 +11,7 @@ use super::sigv4::{Keys, Signed};
 use super::web::{Ask, Web};
 use super::{CloudCredentials, must_read, read_file};
 use crate::credentials::{Credential, CredentialError};
+use crate::endpoint_url::host_of;
 
 /// Where a container's credentials come from in ECS.
 const CONTAINER: &str = "http://169.254.170.2";
@@ -38,7 +39,7 @@ pub(super) async fn ecr(
         Some(address) => web.parse(address)?,
         None => web.url(&service.host, "/")?,
     };
-    let host = url.authority().to_owned();
+    let host = host_of(&url).to_owned();
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let mut headers = vec![
         ("content-type", "application/x-amz-json-1.1"),

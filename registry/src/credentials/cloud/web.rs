@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::credentials::CredentialError;
+use crate::endpoint_url::host_of;
 use crate::error::Error;
 use crate::transport::{Backoff, Wire, printable, read_bounded};
 
@@ -129,7 +130,7 @@ impl Web<'_> {
     }
 
     async fn once(&self, what: &str, ask: &Ask) -> Result<(StatusCode, String), Error> {
-        let host = ask.url.authority().to_owned();
+        let host = host_of(&ask.url).to_owned();
         let mut response = self
             .wire
             .ask(ask.method.clone(), &ask.url, ask.headers.clone(), ask.body.clone(), &host, what)

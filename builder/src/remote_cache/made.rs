@@ -1,0 +1,51 @@
+//! What a build had as results, noted for a remote cache.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use garboard_cache::Key;
+use garboard_layer::ContentDigest;
+
+use crate::tree::TreeLayer;
+
+/// A step with its result.
+#[derive(Clone, Debug)]
+pub(crate) struct MadeStep {
+    pub(crate) keys: Vec<Key>,
+    pub(crate) layer: TreeLayer,
+    pub(crate) name: String,
+    /// Whether its layer is part of an image that is exported.
+    pub(crate) exported: bool,
+}
+
+/// The results of a build.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    inner: Mutex<Noted>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Noted {
+    pub(super) steps: Vec<MadeStep>,
+    pub(super) bases: Vec<TreeLayer>,
+    pub(super) definitions: BTreeMap<Key, ContentDigest>,
+}
+
+impl Made {
+    pub(crate) fn step(&self, step: MadeStep) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).steps.push(step);
+    }
+
+    pub(crate) fn base(&self, layers: &[TreeLayer]) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).bases.extend_from_slice(layers);
+    }
+
+    /// What the definition of a source led to.
+    pub(crate) fn definition(&self, key: Key, content: ContentDigest) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).definitions.insert(key, content);
+    }
+
+    pub(super) fn noted(&self) -> Noted {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

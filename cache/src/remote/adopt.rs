@@ -1,0 +1,108 @@
+//! Taking over what a remote cache knows, without fetching any layer.
+
+use std::sync::Arc;
+
+use garboard_layer::Toc;
+use serde::{Deserialize, Serialize};
+
+use super::segment::{SegmentBlob, SegmentLayer, SegmentRecord, unpack};
+use crate::{CacheError, LayerBlob, LayerId, Origin, Record, Result, Store};
+
+/// Namespace of small facts: where a layer's table of contents is to be had.
+const TOC: &str = "toc";
+/// Bytes of a table of contents, unpacked.
+const MAX_TOC: u64 = 512 << 20;
+/// Characters of what is kept of a step's inputs.
+const MAX_INPUTS: usize = 100_000;
+/// Compression of tables: they are small, and read far more often than written.
+const LEVEL: i32 = 3;
+
+/// Where a table of contents may be fetched from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TocSource {
+    /// Registry host.
+    pub host: String,
+    /// Repository.
+    pub repository: String,
+    /// The blob.
+    pub blob: SegmentBlob,
+}
+
+/// A table of contents as it is kept in a remote cache.
+///
+/// # Errors
+/// [`CacheError::BadSegment`] if it can't be compressed.
+pub fn pack_toc(toc: &Toc) -> Result<Vec<u8>> {
+    zstd::encode_all(&toc.to_bytes()[..], LEVEL)
+        .map_err(|e| CacheError::BadSegment { problem: e.to_string() })
+}
+
+impl TocSource {
+    /// Reads what [`pack_toc`] made.
+    ///
+    /// # Errors
+    /// [`CacheError::BadSegment`] for anything else.
+    pub fn read(bytes: &[u8]) -> Result<Arc<Toc>> {
+        let bad = |problem: String| CacheError::BadSegment { problem };
+        let bytes = unpack(bytes, MAX_TOC).map_err(|e| bad(e.to_string()))?;
+        Toc::from_bytes(&bytes).map(Arc::new).map_err(|e| bad(e.to_string()))
+    }
+}
+
+impl Store {
+    /// Stores a record of a remote cache at `host` and `repository`, with a layer that is there and not here. `None` if the
+    /// record lacks something. That the layer is the result of this step is only claimed.
+    pub fn adopt(
+        &self,
+        record: &SegmentRecord,
+        layer: &SegmentLayer,
+        host: &str,
+        repository: &str,
+    ) -> Result<Option<Record>> {
+        let (Some(content), Some(blob)) = (record.content(), &layer.blob) else { return Ok(None) };
+        let blob = LayerBlob {
+            media_type: blob.media_type.clone(),
+            digest: blob.digest.clone(),
+            size: blob.size,
+            annotations: std::collections::BTreeMap::new(),
+            urls: Vec::new(),
+            present: false,
+        };
+        let (host, repository) = (host.to_owned(), repository.to_owned());
+        let origin = Origin { host, repository, digest: blob.digest.clone() };
+        let id = self.add_remote_layer(&layer.diff_id, &blob, &origin)?;
+        if let Some(toc) = &layer.toc {
+            self.note_toc_source(
+                &id,
+                &TocSource { host: origin.host, repository: origin.repository, blob: toc.clone() },
+            )?;
+        }
+        let adopted = Record {
+            layer: Some(id),
+            content: Some(content),
+            created: record.created,
+            description: record.description.chars().take(10_000).collect(),
+            inputs_json: record.inputs.chars().take(MAX_INPUTS).collect(),
+            duration_ms: record.duration_ms,
+        };
+        self.put_record(&record.keys().collect::<Vec<_>>(), &adopted)?;
+        Ok(Some(adopted))
+    }
+
+    /// Notes where a layer's table of contents may be fetched from.
+    pub fn note_toc_source(&self, id: &LayerId, source: &TocSource) -> Result<()> {
+        let text = serde_json::to_vec(source).unwrap_or_default();
+        self.put_meta(TOC, id.as_str(), &text)
+    }
+
+    /// Where a layer's table of contents may be fetched from, if that is known.
+    pub fn toc_source(&self, id: &LayerId) -> Result<Option<TocSource>> {
+        let found = self.get_meta(TOC, id.as_str())?;
+        Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    /// Forgets that there is a place to fetch the table from.
+    pub fn forget_toc_source(&self, id: &LayerId) -> Result<()> {
+        self.remove_meta(TOC, id.as_str())
+    }
+}

@@ -1,0 +1,134 @@
+//! All segments of a remote cache, read together.
+
+use std::collections::HashMap;
+
+use garboard_layer::ContentDigest;
+use oci_spec::image::Digest;
+
+use super::segment::{Segment, SegmentLayer, SegmentRecord};
+use crate::Key;
+
+/// Records by key, layers by diff ID, whatever segment they are from.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    segments: Vec<Segment>,
+    records: HashMap<Key, (usize, usize)>,
+    layers: HashMap<Digest, Vec<(usize, usize)>>,
+    /// With the time of the segment that says so.
+    made: HashMap<Key, (i64, ContentDigest)>,
+}
+
+impl Catalog {
+    /// Adds a segment. Of several records with a key the newest counts.
+    pub fn add(&mut self, segment: Segment) {
+        let number = self.segments.len();
+        for (index, record) in segment.records.iter().enumerate() {
+            if record.content().is_none() || record.layer >= segment.layers.len() {
+                continue;
+            }
+            for key in record.keys() {
+                let is_newer = |&(s, r): &(usize, usize)| {
+                    self.segments.get(s).is_none_or(|other| other.records[r].created <= record.created)
+                };
+                if self.records.get(&key).is_none_or(is_newer) {
+                    self.records.insert(key, (number, index));
+                }
+            }
+        }
+        for (index, layer) in segment.layers.iter().enumerate() {
+            self.layers.entry(layer.diff_id.clone()).or_default().push((number, index));
+        }
+        for (key, content) in &segment.made {
+            if let (Some(key), Some(content)) = (Key::parse(key), Key::parse(content)) {
+                let said = (segment.created, ContentDigest(content.0));
+                let known = self.made.entry(key).or_insert(said);
+                if known.0 <= said.0 {
+                    *known = said;
+                }
+            }
+        }
+        self.segments.push(segment);
+    }
+
+    /// The record with this key and its layer.
+    pub fn record(&self, key: &Key) -> Option<(&SegmentRecord, &SegmentLayer)> {
+        let (segment, record) = *self.records.get(key)?;
+        let segment = &self.segments[segment];
+        let record = &segment.records[record];
+        Some((record, &segment.layers[record.layer]))
+    }
+
+    /// The newest record of which the description fits, with its layer.
+    pub fn newest(&self, fits: impl Fn(&str) -> bool) -> Option<(&SegmentRecord, &SegmentLayer)> {
+        let all = self.segments.iter().flat_map(|segment| {
+            let usable = segment.records.iter().filter(|record| record.content().is_some());
+            usable.filter_map(|record| Some((record, segment.layers.get(record.layer)?)))
+        });
+        all.filter(|(record, _)| fits(&record.description)).max_by_key(|(record, _)| record.created)
+    }
+
+    /// What is said of the layer with this diff ID.
+    pub fn layers<'a>(&'a self, diff_id: &Digest) -> impl Iterator<Item = &'a SegmentLayer> + use<'a> {
+        let places = self.layers.get(diff_id).map(Vec::as_slice).unwrap_or_default();
+        places.iter().map(|(segment, layer)| &self.segments[*segment].layers[*layer])
+    }
+
+    /// What the definition with this key last led to.
+    pub fn made(&self, key: &Key) -> Option<ContentDigest> {
+        self.made.get(key).map(|(_, content)| *content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u8) -> Key {
+        Key([n; 32])
+    }
+
+    fn segment(created: i64, keys: &[u8], layer: usize, content: &str) -> Segment {
+        let diff_id = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        let record = SegmentRecord {
+            keys: keys.iter().map(|n| key(*n).to_string()).collect(),
+            layer,
+            content: content.to_owned(),
+            created,
+            description: String::new(),
+            duration_ms: 0,
+            inputs: String::new(),
+            root: None,
+        };
+        let layers = vec![SegmentLayer { diff_id, toc: None, blob: None }];
+        let made = [(key(100).to_string(), content.to_owned())].into();
+        let mut segment = Segment::new(created);
+        (segment.layers, segment.records, segment.made) = (layers, vec![record], made);
+        segment
+    }
+
+    #[test]
+    fn the_newest_record_of_a_key_counts_in_any_order() {
+        let (old, new) =
+            (segment(1, &[1, 2], 0, &key(8).to_string()), segment(2, &[2], 0, &key(9).to_string()));
+        for order in [[&old, &new], [&new, &old]] {
+            let mut catalog = Catalog::default();
+            for segment in order {
+                catalog.add(segment.clone());
+            }
+            let content = |n| catalog.record(&key(n)).and_then(|(record, _)| record.content());
+            assert_eq!(content(1), Some(ContentDigest([8; 32])));
+            assert_eq!(content(2), Some(ContentDigest([9; 32])));
+            assert_eq!(content(3), None);
+            assert_eq!(catalog.made(&key(100)), Some(ContentDigest([9; 32])));
+        }
+    }
+
+    #[test]
+    fn records_that_lack_something_are_passed_over() {
+        let mut catalog = Catalog::default();
+        catalog.add(segment(1, &[1], 1, &key(8).to_string()));
+        catalog.add(segment(1, &[2], 0, "no digest"));
+        assert!(catalog.record(&key(1)).is_none() && catalog.record(&key(2)).is_none());
+        assert_eq!(catalog.made(&key(100)), Some(ContentDigest([8; 32])));
+    }
+}

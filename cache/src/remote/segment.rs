@@ -1,0 +1,171 @@
+//! A segment: what one build adds to a remote cache. Written once, never changed; segments of any number of builds,
+//! machines and branches are simply read together.
+//!
+//! It is JSON, compressed with zstd. Nothing in it is trusted: sizes and counts are bounded, digests are checked where
+//! what they stand for is read, and a record whose parts don't fit each other is passed over.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use garboard_layer::ContentDigest;
+use oci_spec::image::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{CacheError, Key, Result};
+
+/// Media type of a segment.
+pub const MEDIA_TYPE: &str = "application/vnd.garboard.cache.segment.v1+json+zstd";
+
+/// Bytes of a segment at most, compressed.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+/// And unpacked.
+const MAX_UNPACKED: u64 = 256 << 20;
+const VERSION: u32 = 1;
+const LEVEL: i32 = 9;
+
+/// What one build made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    version: u32,
+    /// When it was made, seconds since 1970.
+    pub created: i64,
+    /// The layers that records name, and those below them.
+    pub layers: Vec<SegmentLayer>,
+    /// Results of steps.
+    pub records: Vec<SegmentRecord>,
+    /// What definitions last led to: key and content, in hex.
+    #[serde(default)]
+    pub made: BTreeMap<String, String>,
+}
+
+/// A blob: where bytes are to be had under which digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentBlob {
+    /// Its media type.
+    pub media_type: String,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+}
+
+/// A layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentLayer {
+    /// Digest of its uncompressed tar.
+    pub diff_id: Digest,
+    /// Its table of contents, compressed with zstd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toc: Option<SegmentBlob>,
+    /// Its compressed tar; none for a base image's layer, which is where the image is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<SegmentBlob>,
+}
+
+/// The result of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    /// Its keys, in hex.
+    pub keys: Vec<String>,
+    /// Which of the layers it is.
+    pub layer: usize,
+    /// Digest of what it holds, in hex.
+    pub content: String,
+    /// When it was made, seconds since 1970.
+    pub created: i64,
+    /// For people: the instruction.
+    pub description: String,
+    /// How long the step took in milliseconds.
+    #[serde(default)]
+    pub duration_ms: u64,
+    /// What the step was made of, as JSON, to explain a later miss.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub inputs: String,
+    /// What it made of `/` itself: mode, owner, group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<[u32; 3]>,
+}
+
+impl Segment {
+    /// An empty one, made at a time (seconds since 1970).
+    pub fn new(created: i64) -> Self {
+        Self { version: VERSION, created, ..Self::default() }
+    }
+
+    /// Its bytes, of media type [`MEDIA_TYPE`].
+    ///
+    /// # Errors
+    /// [`CacheError::BadSegment`] if it would be too big to be read again.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let bad = |e: &dyn std::fmt::Display| CacheError::BadSegment { problem: e.to_string() };
+        let json = serde_json::to_vec(self).map_err(|e| bad(&e))?;
+        let bytes = zstd::encode_all(&json[..], LEVEL).map_err(|e| bad(&e))?;
+        if json.len() as u64 > MAX_UNPACKED || bytes.len() as u64 > MAX_BYTES {
+            return Err(bad(&"it is too big"));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads what [`Self::to_bytes`] made.
+    ///
+    /// # Errors
+    /// [`CacheError::BadSegment`] for anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let bad = |problem: String| CacheError::BadSegment { problem };
+        let json = unpack(bytes, MAX_UNPACKED).map_err(|e| bad(e.to_string()))?;
+        let segment: Self = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;
+        if segment.version != VERSION {
+            return Err(bad(format!("it is of version {}, not {VERSION}", segment.version)));
+        }
+        Ok(segment)
+    }
+}
+
+/// Unpacks zstd to at most `limit` bytes.
+pub(super) fn unpack(bytes: &[u8], limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut decoder = zstd::Decoder::new(bytes)?;
+    decoder.window_log_max(27)?;
+    let mut unpacked = Vec::new();
+    decoder.take(limit + 1).read_to_end(&mut unpacked)?;
+    if unpacked.len() as u64 > limit {
+        return Err(std::io::Error::other("it unfolds to too many bytes"));
+    }
+    Ok(unpacked)
+}
+
+impl SegmentRecord {
+    /// Its keys that are some.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.keys.iter().filter_map(|key| Key::parse(key))
+    }
+
+    /// Its content digest.
+    pub fn content(&self) -> Option<ContentDigest> {
+        Key::parse(&self.content).map(|key| ContentDigest(key.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_survive_and_others_are_refused() {
+        let segment = Segment { made: [("k".into(), "v".into())].into(), ..Segment::new(7) };
+        assert_eq!(Segment::from_bytes(&segment.to_bytes().unwrap()).unwrap(), segment);
+        let later = Segment { version: 2, ..segment };
+        let packed = |json: &[u8]| zstd::encode_all(json, 1).unwrap();
+        let bomb = packed(&vec![b' '; (MAX_UNPACKED + 1) as usize]);
+        let rows = [
+            (later.to_bytes().unwrap(), "version 2"),
+            (bomb, "too many bytes"),
+            (packed(b"{}"), "missing field"),
+            (b"no zstd".to_vec(), ""),
+            (Vec::new(), ""),
+        ];
+        for (bytes, problem) in rows {
+            let error = Segment::from_bytes(&bytes).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The tags of a repository.
+use reqwest::Method;
+use reqwest::header::{HeaderMap, LINK};
+
+use crate::auth::Scopes;
+use crate::client::Client;
+use crate::endpoint_url::url;
+use crate::error::Error;
+use crate::pull::text;
+use crate::reference::Reference;
+use crate::transport::{Call, Payload};
+
+/// Tags asked for at once.
+const PAGE: &str = "1000";
+/// More pages are not read: a registry that goes on for ever is broken.
+const MAX_PAGES: usize = 100;
+/// Bytes of a page.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// A page of the answer.
+#[derive(serde::Deserialize)]
+struct Tags {
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// The tags in the repository of `reference` that begin with `prefix`; none if there is no such repository. Registries
+    /// that list tags in order are only asked for those from `prefix` on.
+    ///
+    /// # Errors
+    /// What the registry answers, or why it doesn't.
+    pub async fn tags(&self, reference: &Reference, prefix: &str) -> Result<Vec<String>, Error> {
+        let action = format!("list the tags of `{}`", reference.name());
+        let endpoint = self.inner.config.hosts.upstream(reference.domain());
+        let mut address = url(&endpoint, reference.repository(), "tags/list")?;
+        address.query_pairs_mut().append_pair("n", PAGE);
+        if !prefix.is_empty() {
+            address.query_pairs_mut().append_pair("last", prefix);
+        }
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let call = Call {
+                url: address.clone(),
+                endpoint: &endpoint,
+                repository: reference.repository().into(),
+                scopes: Scopes::pull(reference.repository()),
+                method: Method::GET,
+                headers: HeaderMap::new(),
+                payload: Payload::None,
+                action: &action,
+                attempts: self.inner.config.retry.attempts,
+            };
+            let (response, bytes) = match self.inner.transport.read(&call, MAX_BYTES).await {
+                Ok(answer) => answer,
+                Err(Error::NotFound { .. }) => return Ok(found),
+                Err(error) => return Err(error),
+            };
+            let page: Tags = serde_json::from_slice(&bytes).map_err(|_| Error::Protocol {
+                action: action.clone(),
+                problem: "the answer is no list of tags".into(),
+            })?;
+            let tags = page.tags.unwrap_or_default();
+            let is_past = tags.last().is_some_and(|last| last.as_str() > prefix && !last.starts_with(prefix));
+            let sorted = tags.is_sorted();
+            found.extend(tags.into_iter().filter(|tag| tag.starts_with(prefix)));
+            let next = text(&response, &LINK).and_then(next_page).and_then(|next| address.join(next).ok());
+            match next {
+                // only the path of this very registry: the request carries its authorization
+                Some(next) if next.origin() == address.origin() && !(sorted && is_past) => address = next,
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What `<address>; rel="next"` names.
+fn next_page(link: &str) -> Option<&str> {
+    let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    rest.contains("next").then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn links_to_the_next_page_are_understood() {
+        let rows = [
+            (r#"</v2/a/tags/list?last=x&n=5>; rel="next""#, Some("/v2/a/tags/list?last=x&n=5")),
+            (r#"<https://h/v2/>; rel="prev""#, None),
+            ("nonsense", None),
+        ];
+        for (link, expected) in rows {
+            assert_eq!(super::next_page(link), expected, "{link}");
+        }
+    }
+}
