@@ -1,4 +1,4 @@
-"""The builders that are measured: each builds a folder's Dockerfile and pushes the image."""
+"""What is measured: builders, which build a folder's Dockerfile and push the image, and programs that only pull."""
 import os
 import shutil
 import subprocess
@@ -71,6 +71,15 @@ class Garboard:
         argv = [self.binary, "build", "--progress=plain", "-t", reference]
         return run(argv + (["--push"] if push else []) + [context], self.env, self.log)
 
+    def pull(self, reference, folder):
+        """A store of its own, and a build of one step that does nothing: the image is there as steps see it."""
+        context, root = os.path.join(folder, "context"), os.path.join(folder, "root")
+        os.makedirs(context)
+        with open(os.path.join(context, "Dockerfile"), "w", encoding="utf-8") as out:
+            out.write(f'FROM {reference}\nRUN ["/bin/true"]\n')
+        argv = [self.binary, "build", "--progress=plain", "--output=type=cacheonly", context]
+        return run(argv, {**self.env, "GARBOARD_ROOT": root}, self.log)
+
     def close(self):
         # Files that a step made may belong to ids that only root can remove; here we are whoever made them.
         shutil.rmtree(self.root, ignore_errors=True)
@@ -118,6 +127,9 @@ class Buildah:
             cost += run(self.common() + ["push", "--tls-verify=false", reference], log=self.log)
         return cost
 
+    def pull(self, reference, folder):
+        return pull_with(self.binary, self.setup[0], reference, folder, self.log)
+
     def close(self):
         for setup in self.SETUPS:
             self.setup = setup
@@ -127,6 +139,60 @@ class Buildah:
                 except Failed:
                     pass  # the folders go with the work folder
         unmount_below(self.work)
+
+
+def pull_with(binary, driver, reference, folder, log):
+    """`buildah pull` or `podman pull` into a store of its own, which unpacks the layers."""
+    store = ["--storage-driver", driver, "--root", f"{folder}/root", "--runroot", f"{folder}/run"]
+    return run([binary, *store, "pull", "--tls-verify=false", reference], log=log)
+
+
+class Podman:
+    """podman, which only pulls here."""
+
+    name = "podman"
+
+    def __init__(self, work):
+        self.binary = shutil.which("podman")
+        if self.binary is None:
+            raise Missing("podman is not here: apt-get install podman")
+        os.makedirs(work)
+        self.log = os.path.join(work, "log")
+
+    def about(self):
+        return "podman pull, storage overlay"
+
+    def pull(self, reference, folder):
+        return pull_with(self.binary, "overlay", reference, folder, self.log)
+
+    def close(self):
+        """Each pull has a folder of its own, which is gone by now."""
+
+
+class Umoci:
+    """skopeo, which copies to a layout, and umoci, which unpacks that."""
+
+    name = "umoci"
+
+    def __init__(self, work):
+        self.skopeo, self.umoci = shutil.which("skopeo"), shutil.which("umoci")
+        if self.skopeo is None or self.umoci is None:
+            raise Missing("skopeo or umoci is not here: apt-get install skopeo umoci")
+        os.makedirs(work)
+        self.log = os.path.join(work, "log")
+
+    def about(self):
+        return "skopeo copy to a layout, then umoci unpack"
+
+    def pull(self, reference, folder):
+        rootless = [] if os.geteuid() == 0 else ["--rootless"]
+        copy = [self.skopeo, "--insecure-policy", "copy", "--src-tls-verify=false", f"docker://{reference}"]
+        cost = run(copy + [f"oci:{folder}/layout:image"], log=self.log)
+        unpack = [self.umoci, "unpack", *rootless, "--image", f"{folder}/layout:image", f"{folder}/bundle"]
+        return cost + run(unpack, log=self.log)
+
+    def close(self):
+        """Each pull has a folder of its own, which is gone by now."""
 
 
 class Docker:

@@ -62,25 +62,42 @@ http: {{addr: "{self.host}"}}
             link.close()
 
     def put_blob(self, repository, data):
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        """Uploads bytes; returns what a descriptor says of them."""
+        return self.upload(repository, data, hashlib.sha256(data).hexdigest(), len(data))
+
+    def put_file(self, repository, path):
+        """Uploads a file, of which no more than a piece is held at a time."""
+        with open(path, "rb") as source:
+            digest = hashlib.file_digest(source, "sha256").hexdigest()
+            size = source.tell()
+            source.seek(0)
+            return self.upload(repository, source, digest, size)
+
+    def upload(self, repository, body, digest, size):
+        digest = f"sha256:{digest}"
         _, where = self.call("POST", f"/v2/{repository}/blobs/uploads/", b"")
         where = where.split(self.host, 1)[-1]
         mark = "&" if "?" in where else "?"
-        status, _ = self.call("PUT", f"{where}{mark}digest={digest}", data, {"Content-Type": "application/octet-stream"})
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        status, _ = self.call("PUT", f"{where}{mark}digest={digest}", body, headers)
         if status != 201:
             raise Missing(f"the registry refused a blob of the base image: status {status}")
-        return {"digest": digest, "size": len(data)}
+        return {"digest": digest, "size": size}
 
     def push_base(self):
         """Pushes the base image of all scenarios and returns its reference."""
         tar = base_tar()
         layer = self.put_blob("base", gzip.compress(tar, 6, mtime=0))
-        config = self.put_blob("base", json.dumps({
+        return self.push_image("base", layer, hashlib.sha256(tar).hexdigest())
+
+    def push_image(self, repository, layer, diff_id):
+        """Pushes an image of one gzip layer that is there, and returns its reference."""
+        config = self.put_blob(repository, json.dumps({
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
             "os": "linux",
             "config": {"Env": [f"PATH={PATH}"], "Cmd": ["sh"]},
-            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest()]},
-            "history": [{"created": "2020-09-13T12:26:40Z", "created_by": "busybox"}],  # buildah insists
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},
+            "history": [{"created": "2020-09-13T12:26:40Z", "created_by": "base"}],  # buildah insists
         }).encode())
         manifest = json.dumps({
             "schemaVersion": 2,
@@ -88,10 +105,31 @@ http: {{addr: "{self.host}"}}
             "config": {"mediaType": OCI + "config.v1+json", **config},
             "layers": [{"mediaType": OCI + "layer.v1.tar+gzip", **layer}],
         }).encode()
-        status, _ = self.call("PUT", "/v2/base/manifests/latest", manifest, {"Content-Type": OCI + "manifest.v1+json"})
+        media_type = {"Content-Type": OCI + "manifest.v1+json"}
+        status, _ = self.call("PUT", f"/v2/{repository}/manifests/latest", manifest, media_type)
         if status != 201:
             raise Missing(f"the registry refused the base image: status {status}")
-        return f"{self.host}/base:latest"
+        return f"{self.host}/{repository}:latest"
+
+    @contextlib.contextmanager
+    def apart(self):
+        """Gives the registry a core of its own, which those who talk to it don't get, as if it were another machine. Where
+        there is one core only, they share it."""
+        cores = sorted(os.sched_getaffinity(0))
+        own = {cores[-1]}
+
+        def pin(mine):
+            for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(thread), mine)
+
+        pin(own)
+        os.sched_setaffinity(0, set(cores) - own or own)  # what is started from here on has the same
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, cores)
+            pin(cores)
 
     def close(self):
         self.process.terminate()

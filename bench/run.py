@@ -17,9 +17,9 @@ import statistics
 import sys
 import tempfile
 
-from peers import Buildah, Docker, Failed, Garboard
+from peers import Buildah, Docker, Failed, Garboard, Podman, Umoci
 from registry import Missing, Registry
-from scenarios import ALL
+from scenarios import ALL, Skipped
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -31,7 +31,8 @@ def note(text):
 def arguments():
     ap = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     ap.add_argument("--garboard", default=os.path.join(HERE, "../target/release/garboard"), help="the program to measure")
-    ap.add_argument("--peers", default="garboard,buildah,docker", help="which builders, comma-separated")
+    ap.add_argument("--peers", default="garboard,buildah,docker,podman,umoci", help="which programs, comma-separated")
+    ap.add_argument("--debian", help="gzip tar of a Debian for `pull` (default: debootstrap makes one)")
     ap.add_argument("--only", action="append", default=[], help="only the scenario of this name; repeatable")
     ap.add_argument("--runs", type=int, help="measured builds a scenario and builder")
     ap.add_argument("--smoke", action="store_true", help="small sizes, one build")
@@ -58,6 +59,8 @@ def start_peers(opts, work):
         "garboard": lambda: Garboard(os.path.join(work, "garboard"), os.path.realpath(opts.garboard)),
         "buildah": lambda: Buildah(os.path.join(work, "buildah"), probe),
         "docker": lambda: Docker(os.path.join(work, "docker")),
+        "podman": lambda: Podman(os.path.join(work, "podman")),
+        "umoci": lambda: Umoci(os.path.join(work, "umoci")),
     }
     peers, registry = [], Registry(os.path.join(work, "probe-registry"))
     try:
@@ -80,7 +83,8 @@ def run_scenario(kind, peers, opts, work):
     registry = Registry(os.path.join(work, "registry"))
     figures = {}
     try:
-        scenario = kind(os.path.join(work, "context"), registry.push_base(), opts.smoke)
+        scenario = kind(os.path.join(work, "context"), registry, opts)
+        peers = [peer for peer in peers if scenario.suits(peer)]
         runs = opts.runs or (1 if opts.smoke else scenario.runs)
         for turn in range(runs + 1):
             scenario.change(turn)
@@ -114,7 +118,7 @@ def judge(wanted, medians, unit):
 def show(value, unit):
     if value is None:
         return "-"
-    return f"{value:.3f} s" if unit == "s" and value < 1 else f"{value:.2f} s" if unit == "s" else f"{value:.1f} {unit}"
+    return f"{value:.2f}x" if unit == "x" else f"{value:.3f} s" if unit == "s" and value < 1 else f"{value:.2f} s" if unit == "s" else f"{value:.1f} {unit}"
 
 
 def table(rows, names):
@@ -144,7 +148,11 @@ def main():
         peers = start_peers(opts, work)
         for kind in [k for k in ALL if not opts.only or k.name in opts.only]:
             note(f"{kind.name}: {kind.about}")
-            rows.append((kind, run_scenario(kind, peers, opts, work)))
+            try:
+                rows.append((kind, run_scenario(kind, peers, opts, work)))
+            except Skipped as why:
+                note(f"skipped: {kind.name}: {why}")
+                continue
             note("  " + json.dumps({n: [round(f, 3) for f in v] for n, v in rows[-1][1].items()}))
     except Missing as why:
         sys.exit(f"bench: {why}")

@@ -1,23 +1,41 @@
 """The scenarios: each prepares a context, says what changes between builds, and what is wanted of Garboard."""
+import base64
+import contextlib
+import gzip
+import hashlib
 import multiprocessing
 import os
 import random
+import shutil
+import subprocess
+
+from peers import unmount_below
+from registry import base_tar
 
 WORDS = ("let fn return match struct impl pub use crate self none some error value index length buffer "
          "reader writer path name entry layer digest size mode owner for while if else loop break").split()
 
 
+class Skipped(Exception):
+    """A scenario needs something that is not here; the message says what."""
+
+
 class Scenario:
-    """One row of the table. `unit` is `s`, `ms` (per step) or `MB`; a `wanted` of `40x buildah` is a least ratio,
-    one of `1.1 s` a greatest value."""
+    """One row of the table. `unit` is `s`, `ms` (per step), `MB` or `x`; a `wanted` of `40x buildah` is a least ratio,
+    one of `1.1 s` a greatest value; `x` is a ratio itself."""
 
     name = about = ""
     unit, wanted, push, runs = "s", (), True, 5
 
-    def __init__(self, folder, base, small):
-        self.folder, self.base, self.small = folder, base, small
+    def __init__(self, folder, registry, opts):
+        self.folder, self.small, self.opts = folder, opts.smoke, opts
+        self.registry, self.base = registry, registry.push_base()
         os.makedirs(folder, exist_ok=True)
         self.prepare()
+
+    def suits(self, peer):
+        """Whether a program can do what is measured."""
+        return hasattr(peer, "build")
 
     def prepare(self):
         """Writes the context; runs once, before any builder."""
@@ -163,4 +181,122 @@ class MemoryCopy(MemoryRun):
                 out.write(os.urandom(1_000_000))
 
 
-ALL = [Noop, Noop50k, CopyOne, CopyRunOne, Runs50, Layer300, Stages, RunStep, MemoryRun, MemoryCopy]
+class Pull(Scenario):
+    """Each pull goes to an empty store, and ends with the files in a folder that a container could be started from. For
+    Garboard, one is: a step that does nothing is in its figure. No store is removed before the last pull: on ext4, making
+    files takes several times as long while others were deleted lately."""
+
+    name, about = "pull", "pull a Debian of 61 MB (6,700 files) and unpack it"
+    wanted = ("2x umoci", "2x buildah", "2x podman")
+
+    def suits(self, peer):
+        return hasattr(peer, "pull")
+
+    def prepare(self):
+        # In a process of its own: what this one held in memory would count in the peak of those it starts.
+        with multiprocessing.Pool(1) as pool:
+            path, diff_id = pool.apply(write_debian, (self.folder, self.small, self.opts.debian))
+        self.reference = self.registry.push_image("debian", self.registry.put_file("debian", path), diff_id)
+
+    def change(self, turn):
+        self.turn = turn
+
+    def measure(self, peer, reference):
+        return self.pulled(peer).seconds
+
+    def pulled(self, peer):
+        """The cost of a pull into an empty store."""
+        folder = os.path.join(self.folder, f"{peer.name}-{self.turn}")
+        os.makedirs(folder)
+        try:
+            return peer.pull(self.reference, folder)
+        finally:
+            unmount_below(folder)
+
+
+def write_debian(folder, small, given):
+    """A layer of a Debian as a gzip file, and the digest of its tar. The base of the other scenarios when small."""
+    path = given or os.path.join(folder, "layer.tar.gz")
+    if given:
+        with gzip.open(given) as source:
+            return given, hashlib.file_digest(source, "sha256").hexdigest()
+    tar = base_tar() if small else debian_tar(os.path.join(folder, "debian"))
+    with open(path, "wb") as out:
+        out.write(gzip.compress(tar, 6, mtime=0))
+    return path, hashlib.sha256(tar).hexdigest()
+
+
+def debian_tar(root):
+    """Debian's smallest set of packages. The lists of packages stay in it, as `apt-get update` leaves them."""
+    program = shutil.which("debootstrap")
+    if program is None or os.geteuid() != 0:
+        raise Skipped("needs root and debootstrap, or --debian: apt-get install debootstrap")
+    made = subprocess.run([program, "--variant=minbase", "stable", root], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise Skipped("debootstrap: " + (made.stdout.strip() or made.stderr.strip()).rsplit("\n", 1)[-1])
+    without = ["--exclude=./dev/*", "--exclude=./var/cache/apt/archives/*"]
+    tar = subprocess.run(["tar", "-c", "--numeric-owner", *without, "-C", root, "."], check=True, capture_output=True)
+    shutil.rmtree(root)
+    return tar.stdout
+
+
+class Push(Scenario):
+    """What sending a layer adds to making it: the time of a build that pushes, divided by that of one like it that does
+    not, which reads, hashes and compresses the file and leaves blob and image in the store. In both the registry has a core
+    of its own: what it does with what it gets is not ours to speed up."""
+
+    name, unit, wanted = "push", "x", ("1.3 x",)
+    about = "build and push of a new layer with 500 MB of base64, against the same build without the push"
+
+    def suits(self, peer):
+        return peer.name == "garboard"  # others don't compress before they push
+
+    def change(self, turn):
+        for name in ("alone", "pushed"):
+            with open(os.path.join(self.folder, name), "wb") as out:
+                for _ in range(25 if self.small else 500):
+                    out.write(base64.b64encode(os.urandom(750_000)))
+
+    def measure(self, peer, reference):
+        seconds = {}
+        for name in ("alone", "pushed"):
+            self.dockerfile(f"COPY {name} /big")
+            os.sync()
+            with self.place():
+                seconds[name] = peer.build(self.folder, reference, push=name == "pushed").seconds
+        return seconds["pushed"] / seconds["alone"]
+
+    def place(self):
+        return self.registry.apart()
+
+
+class PushShared(Push):
+    """The same where the registry takes its part of all cores, on which nothing is wanted."""
+
+    name, wanted = "push-shared", ()
+    about = "the same, with the registry on the same cores"
+
+    def place(self):
+        return contextlib.nullcontext()
+
+
+class MemoryPush(Push):
+    name, unit, wanted, runs = "memory-push", "MB", ("60 MB",), 1
+    about = "peak memory: build and push of such a layer"
+
+    def measure(self, peer, reference):
+        self.dockerfile("COPY pushed /big")
+        return peer.build(self.folder, reference).peak / 1e6
+
+
+class MemoryPull(Pull):
+    name, unit, wanted, runs = "memory-pull", "MB", ("60 MB",), 1
+    about = "peak memory: pull and unpack that Debian"
+
+    def measure(self, peer, reference):
+        return self.pulled(peer).peak / 1e6
+
+
+ALL = [Noop, Noop50k, CopyOne, CopyRunOne, Runs50, Layer300, Stages, RunStep, MemoryRun, MemoryCopy, MemoryPush, MemoryPull, Pull, Push,
+       PushShared]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store};
 use garboard_layer::{
     BlobTarget, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned,
-    Targets, Toc, TreeView, UnpackOptions, Written,
+    ReadAhead, Targets, Toc, TreeView, UnpackOptions, Written,
 };
 use garboard_registry::{Client, Descriptor, Reference};
 use oci_spec::image::Digest;
@@ -184,7 +184,8 @@ impl Layers {
         let what = || format!("failed to unpack layer {}", blob.digest);
         let file = self.store.open_blob(&blob.digest).attempt(what)?;
         let staging = self.store.staging().attempt(what)?;
-        let mut reader = HashingReader::new(garboard_layer::decompress(file).attempt(what)?);
+        let plain = ReadAhead::new(garboard_layer::decompress(file).attempt(what)?).attempt(what)?;
+        let mut reader = HashingReader::new(plain);
         let options = UnpackOptions {
             form: Form::Overlay,
             lower,

@@ -29,6 +29,13 @@ pub(crate) struct Daemon {
     socket: PathBuf,
 }
 
+/// Kinds of daemons that may take images without all of their layers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Docker,
+    Podman,
+}
+
 /// An answer of it.
 struct Answer {
     status: u16,
@@ -56,28 +63,41 @@ impl Daemon {
         })
     }
 
-    /// Docker, if one is there that answers.
+    /// Docker, else podman, if one is there that answers. `DOCKER_HOST` leaves no choice.
     pub(crate) fn running(env: &Env) -> Option<Self> {
-        let daemon = Self::named("docker", env).ok()?;
-        daemon.get("/version").map(|_| daemon)
+        let names =
+            if env.filled(env::DOCKER_HOST).is_some() { &["docker"][..] } else { &["docker", "podman"] };
+        let mut daemons = names.iter().filter_map(|name| Self::named(name, env).ok());
+        daemons.find(|daemon| daemon.get("/version").is_some())
     }
 
     /// Has it take images. Layers that it has already are not sent, where it can do without them. Gives its own words.
     pub(crate) fn load(&self, store: &Store, images: &[Stored]) -> Result<String, Failure> {
-        let without = self.layers_it_has(store, images).unwrap_or_default();
-        let answer = self.send_archive(store, images, &without)?;
+        let kind = self.kind();
+        // podman takes several images as Docker's archive, whose short names it has other ideas about
+        let at_once = if kind == Some(Kind::Podman) { 1 } else { images.len().max(1) };
+        let said = images.chunks(at_once).map(|images| {
+            let without = kind.and_then(|kind| self.layers_it_has(kind, store, images)).unwrap_or_default();
+            self.load_without(store, images, &without)
+        });
+        said.collect::<Result<Vec<_>, _>>().map(|words| words.join("\n"))
+    }
+
+    fn load_without(
+        &self,
+        store: &Store,
+        images: &[Stored],
+        without: &HashSet<Digest>,
+    ) -> Result<String, Failure> {
+        let answer = self.send_archive(store, images, without)?;
         if answer.status == 200 && !is_complaint(&answer.body) {
             return Ok(words(&answer.body));
         }
         if without.is_empty() {
             return Err(self.refused(&answer));
         }
-        // it could not do without them after all
-        let answer = self.send_archive(store, images, &HashSet::new())?;
-        if answer.status == 200 && !is_complaint(&answer.body) {
-            return Ok(words(&answer.body));
-        }
-        Err(self.refused(&answer))
+        // it could not do without them after all: podman has layers by the digests of blobs, which we can't ask for
+        self.load_without(store, images, &HashSet::new())
     }
 
     fn refused(&self, answer: &Answer) -> Failure {
@@ -112,13 +132,22 @@ impl Daemon {
         }
     }
 
-    /// The blobs of layers that stand in the same place in an image that the daemon has. Only Docker's own store can do
-    /// without them; others keep blobs.
-    fn layers_it_has(&self, store: &Store, images: &[Stored]) -> Option<HashSet<Digest>> {
-        let info: Value = self.get("/info")?;
-        let snapshotter = info["DriverStatus"].to_string().contains("io.containerd.snapshotter");
-        let is_docker = self.get("/version")?["Components"].to_string().contains("Engine");
-        if snapshotter || !is_docker || info["BuildahVersion"].is_string() {
+    /// What it says that it is.
+    fn kind(&self) -> Option<Kind> {
+        let version = self.get("/version")?;
+        version["Components"].as_array()?.iter().find_map(|part| match part["Name"].as_str()? {
+            "Engine" => Some(Kind::Docker),
+            "Podman Engine" => Some(Kind::Podman),
+            _ => None,
+        })
+    }
+
+    /// The blobs of layers that stand in the same place in an image that the daemon has, if it may do without them.
+    fn layers_it_has(&self, kind: Kind, store: &Store, images: &[Stored]) -> Option<HashSet<Digest>> {
+        // in containerd's store, which keeps blobs, an image is not whole without each of its own
+        if kind == Kind::Docker
+            && self.get("/info")?["DriverStatus"].to_string().contains("io.containerd.snapshotter")
+        {
             return None;
         }
         let known: Vec<Vec<String>> = self

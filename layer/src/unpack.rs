@@ -461,10 +461,11 @@ pub(crate) fn copy_sparse(
     let fail = |e| LayerError::io("write", path, e);
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 128 * 1024)];
-    let mut done = 0;
+    let (mut done, mut in_hole) = (0, false);
     while done < size {
         let hole = from.skip_hole().min(size - done);
-        if hole > 0 {
+        in_hole = hole > 0;
+        if in_hole {
             hash_zeros(&mut hasher, hole);
             to.seek(SeekFrom::Current(hole.cast_signed())).map_err(fail)?;
             done += hole;
@@ -479,7 +480,9 @@ pub(crate) fn copy_sparse(
         done += n as u64;
     }
     // A hole at the end makes the file no longer by itself.
-    to.set_len(size).map_err(fail)?;
+    if in_hole {
+        to.set_len(size).map_err(fail)?;
+    }
     Ok(ContentDigest(*hasher.finalize().as_bytes()))
 }
 

@@ -3,7 +3,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::load;
+pub(crate) use read::{load, load_folder};
 pub(crate) use write::write;
 
 /// What an OCI layout says of itself.

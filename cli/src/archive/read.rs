@@ -1,9 +1,10 @@
-//! Reads archives: OCI layouts, and what `docker save` and `podman save` wrote before there were any.
+//! Reads archives: OCI layouts, also in a folder, and what `docker save` and `podman save` wrote before there were any.
 //!
 //! What an archive says is not believed: blobs are hashed, documents bounded, and an image gets its name only when all of
 //! it is there.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Component, Path};
 
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{IMAGE_NAME, REF_NAME};
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, chain, io_text};
 use crate::text::{cut, printable};
 use crate::transfer::short;
 
@@ -75,28 +76,67 @@ pub(crate) fn load(store: &Store, input: impl Read + Send + 'static) -> Result<V
         }
         contents.take(store, entry.map_err(|error| failed(&error))?)?;
     }
-    let docker = contents.docker_images()?;
-    let images = match contents.documents.get("index.json") {
-        Some(index) => Contents::layout(index, &docker)?,
-        None => contents.docker(store, &docker)?,
+    contents.name(store)
+}
+
+/// Reads a folder that is an OCI layout into the store and names its images.
+pub(crate) fn load_folder(store: &Store, folder: &Path) -> Result<Vec<Loaded>, Failure> {
+    let failed = |path: &Path, error: &io::Error| {
+        Failure::message(format!("can't read `{}`: {}", path.display(), io_text(error)))
     };
-    if images.is_empty() {
-        return Err(Failure::hinted(
-            "the archive holds no image",
-            "it should have an `index.json` (OCI layout) or a `manifest.json` (docker save)",
-        ));
+    let mut contents = Contents::default();
+    let mut todo = vec!["index.json".to_owned(), "blobs".to_owned()];
+    let mut count = 0;
+    while let Some(name) = todo.pop() {
+        let path = folder.join(&name);
+        let found = match path.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found.map_err(|error| failed(&path, &error))?,
+        };
+        count += 1;
+        if count > MOST_ENTRIES {
+            return Err(Failure::message(format!(
+                "can't read `{}`: it has too many files",
+                folder.display()
+            )));
+        }
+        if found.is_file() {
+            let mut file = File::open(&path).map_err(|error| failed(&path, &error))?;
+            contents.keep(store, name, found.len(), &mut file)?;
+        } else if found.is_dir() && name.matches('/').count() < 2 {
+            for entry in path.read_dir().map_err(|error| failed(&path, &error))? {
+                let entry = entry.map_err(|error| failed(&path, &error))?;
+                todo.push(format!("{name}/{}", entry.file_name().to_string_lossy()));
+            }
+        }
     }
-    let mut loaded = Vec::with_capacity(images.len());
-    for (name, descriptor) in images {
-        let digest = descriptor["digest"].as_str().unwrap_or_default().to_owned();
-        let name = name.unwrap_or_else(|| format!("localhost/loaded:{}", short(&digest)));
-        store.tag(&name, &descriptor)?;
-        loaded.push(Loaded { name, digest });
-    }
-    Ok(loaded)
+    contents.name(store)
 }
 
 impl Contents {
+    /// Names the images that were found.
+    fn name(&self, store: &Store) -> Result<Vec<Loaded>, Failure> {
+        let docker = self.docker_images()?;
+        let images = match self.documents.get("index.json") {
+            Some(index) => Self::layout(index, &docker)?,
+            None => self.docker(store, &docker)?,
+        };
+        if images.is_empty() {
+            return Err(Failure::hinted(
+                "the archive holds no image",
+                "it should have an `index.json` (OCI layout) or a `manifest.json` (docker save)",
+            ));
+        }
+        let mut loaded = Vec::with_capacity(images.len());
+        for (name, descriptor) in images {
+            let digest = descriptor["digest"].as_str().unwrap_or_default().to_owned();
+            let name = name.unwrap_or_else(|| format!("localhost/loaded:{}", short(&digest)));
+            store.tag(&name, &descriptor)?;
+            loaded.push(Loaded { name, digest });
+        }
+        Ok(loaded)
+    }
+
     fn take(&mut self, store: &Store, mut entry: tar::Entry<'_, impl Read>) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::because("can't read the archive", &error);
         let path = normal(&entry.path().map_err(failed)?);
@@ -112,14 +152,27 @@ impl Contents {
         if !kind.is_file() {
             return Ok(());
         }
+        let size = entry.size();
+        self.keep(store, path, size, &mut entry)
+    }
+
+    /// Keeps a file: in the store, or as a document.
+    fn keep(
+        &mut self,
+        store: &Store,
+        path: String,
+        size: u64,
+        content: &mut impl Read,
+    ) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::because("can't read the archive", &error);
         if let Some(digest) = blob_digest(&path) {
             let mut writer = store.blob_writer()?;
-            io::copy(&mut entry, &mut writer).map_err(failed)?;
+            io::copy(content, &mut writer).map_err(failed)?;
             let size = writer.commit_as(&digest)?;
             self.files.insert(path, (digest, size));
-        } else if is_document(&path) && entry.size() <= DOCUMENT_LIMIT {
+        } else if is_document(&path) && size <= DOCUMENT_LIMIT {
             let mut bytes = Vec::new();
-            entry.by_ref().take(DOCUMENT_LIMIT).read_to_end(&mut bytes).map_err(failed)?;
+            content.take(DOCUMENT_LIMIT).read_to_end(&mut bytes).map_err(failed)?;
             self.bytes += bytes.len() as u64;
             if self.bytes > DOCUMENTS_LIMIT {
                 return Err(Failure::message("can't read the archive: its documents are too large"));
@@ -127,7 +180,7 @@ impl Contents {
             self.documents.insert(path, bytes);
         } else {
             let mut writer = store.blob_writer()?;
-            io::copy(&mut entry, &mut writer).and_then(|_| writer.flush()).map_err(failed)?;
+            io::copy(content, &mut writer).and_then(|_| writer.flush()).map_err(failed)?;
             self.files.insert(path, writer.commit()?);
         }
         Ok(())

@@ -73,7 +73,8 @@ pub(crate) struct BuildArgs {
           value_parser = boolean, help_heading = "Output")]
     pub(crate) push: Option<bool>,
 
-    /// Keep the image in the local store (as a build without outputs does)
+    /// Keep the image in the local store (as a build without outputs does), and hand it to Docker or podman where one is
+    /// running
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = boolean, help_heading = "Output")]
     pub(crate) load: Option<bool>,

@@ -34,11 +34,12 @@ pub(crate) enum ArchiveFormat {
 
 /// Read images from an archive into the local store
 ///
-/// Reads what `docker save`, `podman save` and `garboard save` write, and OCI layouts in a tar file; also compressed.
+/// Reads what `docker save`, `podman save` and `garboard save` write, and OCI layouts in a tar file; also compressed. A
+/// folder that is an OCI layout is read, too.
 #[derive(Args, Debug)]
 pub(crate) struct LoadArgs {
-    /// The archive; without one it comes from standard input
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// The archive, or the folder; without one an archive comes from standard input
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub(crate) input: Option<PathBuf>,
     /// Print only digests
     #[arg(short, long)]

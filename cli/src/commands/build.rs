@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use std::time::Duration;
 
 use garboard_builder::{BuildOutcome, DockerfileSource, Explanation};
 use tokio::sync::Notify;
@@ -42,6 +43,9 @@ pub(crate) fn run(args: BuildArgs, setting: &Setting<'_>) -> Result<(), Failure>
     in_runtime(build(plan, settings, setting, &identity))
 }
 
+/// Tasks that are dropped at the end have this long to end what they started.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
 /// Runs work with threads to do it on.
 pub(super) fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -49,8 +53,9 @@ pub(super) fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> R
         .build()
         .map_err(|error| Failure::because("can't start the runtime", &error))?;
     let result = runtime.block_on(work);
-    // a step that doesn't heed its end must not hold the program
-    runtime.shutdown_background();
+    // What is left is dropped, and ends what it started as it is. That takes moments, but not none: without a wait git went
+    // on when we had gone. A step that doesn't heed its end must not hold the program.
+    runtime.shutdown_timeout(LAST_WAIT);
     result
 }
 
@@ -85,7 +90,7 @@ async fn build(
     finish(&plan, &outcome, &ended, platforms, setting)
 }
 
-/// Gives the image to Docker where one is running, which is what `--load` is for there.
+/// Gives the image to Docker or podman where one is running, which is what `--load` is for there.
 fn hand_over(
     outcome: &BuildOutcome,
     settings: &crate::settings::Settings,

@@ -14,6 +14,7 @@ pub(crate) fn run(args: &LoadArgs, setting: &Setting<'_>) -> Result<(), Failure>
     let store = engine::store(&setting.settings()?)?;
     let _lease = store.lease()?;
     let loaded = match &args.input {
+        Some(path) if path.is_dir() => archive::load_folder(&store, path)?,
         Some(path) if path.as_os_str() != "-" => {
             let file = File::open(path).map_err(|error| {
                 Failure::message(format!("can't read `{}`: {}", path.display(), io_text(&error)))

@@ -17,6 +17,7 @@ mod git;
 mod images;
 mod interrupt;
 mod move_images;
+mod other_tools;
 mod platforms;
 mod pull_faults;
 mod push_early;

@@ -1,13 +1,12 @@
 //! `build --push` against a real registry, read by other tools.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
 
 use crate::support::TestContext;
+use crate::support::registry::{Registry, free_address};
+use crate::support::tools::{has, skopeo, tool};
 
 const BASE: &str = r#"FROM scratch
 COPY --chmod=755 busybox /bin/busybox
@@ -22,96 +21,6 @@ COPY greeting /etc/greeting
 RUN app > /etc/version && chown 7:8 /etc/version
 CMD ["/bin/sh", "-c", "export TERM=xterm && /usr/bin/app"]
 "#;
-
-/// A registry on the loopback interface; it ends with the value.
-struct Registry {
-    process: Mutex<Child>,
-    address: SocketAddr,
-    log: PathBuf,
-}
-
-impl Registry {
-    /// Starts one that keeps its files, and a log of its own, in the folder.
-    fn start(folder: &Path, log: &str) -> Self {
-        Self::start_at(folder, log, free_address())
-    }
-
-    fn start_at(folder: &Path, log: &str, address: SocketAddr) -> Self {
-        let registry = Self::start_with(folder, log, address, "", "");
-        while registry.get("/v2/").is_none() {
-            registry.wait();
-        }
-        registry
-    }
-
-    /// Starts one with more of a configuration, in all and of its server.
-    fn start_with(folder: &Path, log: &str, address: SocketAddr, more: &str, server: &str) -> Self {
-        let (config, log) = (folder.join("registry.yml"), folder.join(log));
-        let storage = folder.join("storage");
-        let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n{more}http:\n  addr: \"{address}\"\n{server}",
-            storage.display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let output = File::create(&log).unwrap();
-        let process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(config)
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap();
-        Self { process: Mutex::new(process), address, log }
-    }
-
-    /// Lets it go on, unless it has ended.
-    fn wait(&self) {
-        let ended = self.process.lock().unwrap().try_wait().unwrap();
-        assert!(ended.is_none(), "the registry ended: {}", self.log());
-        std::thread::yield_now();
-    }
-
-    /// The answer to a request, if there is one.
-    fn get(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(self.address).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        (!answer.is_empty()).then_some(answer)
-    }
-
-    fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
-    }
-
-    /// The log once all requests so far are in it: it is complete when a last one is.
-    fn settled_log(&self) -> String {
-        self.get("/v2/last/tags/list").unwrap();
-        while !self.log().contains("/v2/last/tags/list") {
-            std::thread::yield_now();
-        }
-        self.log()
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let process = self.process.get_mut().unwrap();
-        let _ = process.kill();
-        let _ = process.wait();
-    }
-}
-
-/// An address that nobody listens at.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// Whether a program is installed.
-fn has(program: &str) -> bool {
-    let started = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    started.is_ok()
-}
 
 /// The machine's busybox, if it needs no libraries.
 fn busybox() -> Option<&'static str> {
@@ -129,14 +38,6 @@ fn push(context: &TestContext, args: &[&str]) -> (String, String) {
     let meta = std::fs::read(context.work().join("meta.json")).unwrap();
     let meta: serde_json::Value = serde_json::from_slice(&meta).unwrap();
     (text, meta["containerimage.digest"].as_str().unwrap().to_owned())
-}
-
-/// Runs another tool in the test's folder and gives what it printed.
-fn tool(context: &TestContext, program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).current_dir(context.work()).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {text}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -183,13 +84,10 @@ fn read_by_others(context: &TestContext, name: &str, digest: &str) {
         return;
     }
     let image = format!("docker://{name}");
-    let seen = tool(context, "skopeo", &["inspect", "--tls-verify=false", &image]);
+    let seen = skopeo(context, &["inspect", "--tls-verify=false", &image]);
     let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
     assert_eq!(seen["Digest"], digest);
-    let policy = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
-    context.write("policy.json", policy);
-    let copy = ["--policy=policy.json", "copy", "-q", "--src-tls-verify=false", &image, "oci:copy:app"];
-    tool(context, "skopeo", &copy);
+    skopeo(context, &["copy", "-q", "--src-tls-verify=false", &image, "oci:copy:app"]);
     let unpack = ["unpack", "--rootless", "--image", "copy:app", "bundle"];
     tool(context, "umoci", &unpack);
     let root = context.work().join("bundle/rootfs");

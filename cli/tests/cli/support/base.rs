@@ -6,7 +6,7 @@ use std::process::Command;
 use super::TestContext;
 
 /// What the shell of the base can call.
-const PROGRAMS: [&str; 3] = ["sh", "cat", "sleep"];
+const PROGRAMS: [&str; 5] = ["sh", "cat", "ln", "rm", "sleep"];
 
 impl TestContext {
     /// A place with the folder `base`, for `--build-context base=base`. `None`, said aloud, where the machine lets

@@ -39,11 +39,24 @@ pub(crate) fn read_image(layout: &Path) -> Image {
     Image { config, files }
 }
 
+/// What a tar file of a whole tree has at each path, as in [`Image::files`]; further names of a file are like the first.
+pub(crate) fn flat(tar: &[u8]) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    apply(&mut files, tar);
+    let link = |text: &str| text.strip_prefix("Link ")?.split('"').nth(1).map(str::to_owned);
+    let further: Vec<_> = files.iter().filter_map(|(path, text)| Some((path.clone(), link(text)?))).collect();
+    for (path, target) in further {
+        files.insert(path, files[target.trim_start_matches("./")].clone());
+    }
+    files
+}
+
 /// Puts a layer on top of the files so far.
 fn apply(files: &mut BTreeMap<String, String>, layer: &[u8]) {
     for entry in tar::Archive::new(layer).entries().unwrap() {
         let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().to_string_lossy().trim_end_matches('/').to_owned();
+        let path =
+            entry.path().unwrap().to_string_lossy().trim_end_matches('/').trim_start_matches("./").to_owned();
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if let Some(gone) = name.strip_prefix(".wh.") {
             let gone = if folder.is_empty() { gone.to_owned() } else { format!("{folder}/{gone}") };
@@ -53,7 +66,9 @@ fn apply(files: &mut BTreeMap<String, String>, layer: &[u8]) {
         let mut content = Vec::new();
         entry.read_to_end(&mut content).unwrap();
         let header = entry.header();
-        let (mode, uid, gid) = (header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap());
+        // some write the file's type there, too
+        let mode = header.mode().unwrap() & 0o7777;
+        let (uid, gid) = (header.uid().unwrap(), header.gid().unwrap());
         let link = entry.link_name().unwrap();
         let text = format!("{:?} {mode:o} {uid}:{gid} {link:?} {}", header.entry_type(), sha256(&content));
         files.insert(path, text);

@@ -1,9 +1,14 @@
 //! Runs the program in a place of its own: a temporary folder, a home that is empty, an environment that is known.
 
 mod base;
+pub(crate) mod counted;
+pub(crate) mod dockerd;
 mod images;
 pub(crate) mod layout;
+pub(crate) mod podman;
+pub(crate) mod registry;
 pub(crate) mod remote;
+pub(crate) mod tools;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -43,6 +48,11 @@ impl TestContext {
         self.folder.path().join("root")
     }
 
+    /// The user's home.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     /// Writes a file below the folder that the program runs in.
     pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.work().join(path);
@@ -78,15 +88,21 @@ impl TestContext {
         child.wait_with_output().unwrap()
     }
 
+    /// Runs a command that must not fail, and gives what it printed.
+    pub(crate) fn done(&self, args: &[&str]) -> String {
+        let output = self.output(args, b"");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// The program, to be started by the caller; all its standard streams are pipes.
     pub(crate) fn command(&self, args: &[impl AsRef<OsStr>]) -> Command {
-        let home = self.folder.path().join("home");
         let mut command = Command::new(env!("CARGO_BIN_EXE_garboard"));
         command
             .args(args)
             .current_dir(self.work())
             .env_clear()
-            .env("HOME", &home)
+            .env("HOME", self.home())
             .env("PATH", "/usr/bin:/bin")
             .env("GARBOARD_ROOT", self.root())
             .envs(self.env.iter().map(|(name, value)| (name, value)))
