@@ -29,8 +29,8 @@ use crate::source::{FetchedContext, GitProgram, ImageSource, Remotes};
 /// made again as quickly.
 const WORTH_FLUSHING: Duration = Duration::from_secs(10);
 
-/// How often a build starts over at most because something in a registry is gone.
-const MAX_ROUNDS: u32 = 4;
+/// How often a build starts over at most because something in a registry is gone. Each time it forgets something.
+const MAX_ROUNDS: u32 = 100;
 
 /// What an engine works with.
 #[derive(Clone)]
@@ -196,7 +196,7 @@ impl Engine {
                 Err(failure) => failure,
             };
             rounds += 1;
-            let may_help = rounds < MAX_ROUNDS && !failure.is_canceled();
+            let may_help = rounds < MAX_ROUNDS && failure.is_lost();
             if !may_help || !layers.lost.forget(&layers.store, &layers.remote)? {
                 return Err(failure);
             }
@@ -228,11 +228,12 @@ impl Engine {
             trees = unless_canceled(cancel, wanted) => trees,
             refused = solver.push_refused() => Err(refused),
         };
-        if layers.lost.is_empty() {
-            let noted = crate::explain::keep(&layers.store, &solver.explanations());
-            noted.attempt(|| "failed to write to the cache".into())?;
+        let is_lost = trees.as_ref().is_err_and(Failure::is_lost);
+        if !is_lost {
+            // What can't be noted is no failure.
+            let _ = crate::explain::keep(&layers.store, &solver.explanations());
         }
-        if trees.is_err() && layers.lost.is_empty() {
+        if trees.is_err() && !is_lost {
             // Whatever else runs is of no use any more.
             cancel.cancel();
             solver.abandon().await;
@@ -246,7 +247,9 @@ impl Engine {
         if layers.remote.is_written() {
             let format = solver.environment.export;
             let format = format.unwrap_or_else(|| crate::export::format_of(&ImageAttributes::default()));
-            let written = Box::pin(layers.remote.export(&solver.made, layers, format, reporter));
+            // Blobs that only the cache gets are nothing for the image's repository.
+            let layers = Layers { push: Arc::default(), ..layers.clone() };
+            let written = Box::pin(layers.remote.export(&solver.made, &layers, format, reporter));
             unless_canceled(cancel, written).await?;
         }
         Ok((outcome, solver.has_run()))

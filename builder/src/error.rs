@@ -103,6 +103,8 @@ struct Place {
     column: Option<usize>,
     hint: Option<String>,
     step: Option<(String, Vec<String>)>,
+    /// What is missing was only ever said to be there: the build may do without it.
+    lost: bool,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -137,6 +139,16 @@ impl Failure {
         use garboard_registry::Error as Registry;
         let Error::Resolve { source, .. } = &*self.error else { return false };
         matches!(source, Registry::NotFound { .. } | Registry::Denied { .. } | Registry::Unauthorized { .. })
+    }
+
+    /// Marks a failure for which the build may start over.
+    pub(crate) fn lost(mut self) -> Self {
+        self.place.lost = true;
+        self
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.place.lost
     }
 
     pub(crate) fn lines(&self) -> &[(usize, usize)] {

@@ -197,20 +197,21 @@ impl Layers {
         let diff_id = reader.finish();
         match &info.diff_id {
             Some(expected) if *expected != diff_id => {
-                self.lost.note(info);
                 let reason = format!("its content has the digest {diff_id}, not {expected}");
-                return Err(Error::BadImage { what: format!("layer {}", blob.digest), reason }.into());
+                let failure = Error::BadImage { what: format!("layer {}", blob.digest), reason };
+                return Err(self.lost.note(info, &self.store, &self.remote, failure.into()));
             }
             Some(_) => {}
             None => self.store.set_diff_id(id, &diff_id).attempt(what)?,
         }
         // What a remote cache said of it has decided things already.
         if self.store.toc(id).attempt(what)?.is_some_and(|t| t.content_digest() != toc.content_digest()) {
-            self.lost.note(info);
             self.store.attach_toc(id, toc).attempt(what)?;
             let reason = "its table of contents in a remote cache is not that of its files".to_owned();
-            return Err(Error::BadImage { what: format!("layer {}", blob.digest), reason }.into());
+            let failure = Error::BadImage { what: format!("layer {}", blob.digest), reason };
+            return Err(self.lost.corrected(info, failure.into()));
         }
+        self.store.confirm_claim(id).attempt(what)?;
         // Before it has a folder, which vouches for all of the layer's blobs.
         self.store.set_verified(id, &blob.digest).attempt(what)?;
         self.store.attach_toc(id, toc.clone()).attempt(what)?;
@@ -223,25 +224,23 @@ impl Layers {
         if let Some(blob) = info.blobs.iter().find(|b| b.present) {
             return Ok(blob.clone());
         }
-        let is_cached =
-            !self.remote.is_empty() && self.store.toc_source(&info.id).is_ok_and(|source| source.is_some());
         let mut last = None;
         for origin in &info.origins {
             let Some(blob) = info.blobs.iter().find(|b| b.digest == origin.digest) else { continue };
-            match self.pull(&origin.host, &origin.repository, blob, is_cached).await {
+            match self.pull(&info.id, (&origin.host, &origin.repository), blob).await {
                 Ok(()) => return Ok(LayerBlob { present: true, ..blob.clone() }),
                 Err(e) => last = Some(e),
             }
         }
-        self.lost.note(info);
-        Err(last.unwrap_or_else(|| {
-            Error::Internal(format!("no form of layer {} is left, and no place to fetch it from", info.id))
-                .into()
-        }))
+        let failure = last.unwrap_or_else(|| {
+            let text = format!("no form of layer {} is left, and no place to fetch it from", info.id);
+            Error::Internal(text).into()
+        });
+        Err(self.lost.note(info, &self.store, &self.remote, failure))
     }
 
-    /// Fetches a blob; `is_cached`: of a layer that a remote cache named.
-    async fn pull(&self, host: &str, repository: &str, blob: &LayerBlob, is_cached: bool) -> Result<()> {
+    /// Fetches a blob of a layer.
+    async fn pull(&self, layer: &LayerId, (host, repository): (&str, &str), blob: &LayerBlob) -> Result<()> {
         let _guard = self.lock(format!("pull-{}", blob.digest)).await?;
         if self.store.blob_size(&blob.digest).is_some() {
             return Ok(());
@@ -251,8 +250,7 @@ impl Layers {
         descriptor.urls.clone_from(&blob.urls);
         let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
         let pulling = Box::pin(self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}));
-        let pulled =
-            if is_cached { self.remote.fetch(host, repository, pulling).await } else { pulling.await };
+        let pulled = self.remote.fetch(layer, pulling).await;
         let sink = pulled.map_err(|source| Error::Pull {
             what: format!("layer {} of {host}/{repository}", blob.digest),
             source,

@@ -7,32 +7,57 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use garboard_cache::{LayerInfo, Store};
 
-use crate::error::{Attempt, Result};
+use crate::error::{Attempt, Failure, Result};
 use crate::remote_cache::RemoteCaches;
 
 /// Shared by all that works on one build.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lost(Arc<Mutex<Vec<LayerInfo>>>);
+pub(crate) struct Lost(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    layers: Vec<LayerInfo>,
+    /// A table of contents was put right.
+    corrected: bool,
+}
 
 impl Lost {
-    pub(crate) fn note(&self, layer: &LayerInfo) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(layer.clone());
+    /// Notes a layer that can't be had, if the build may do without it: the failure is then marked.
+    pub(crate) fn note(
+        &self,
+        layer: &LayerInfo,
+        store: &Store,
+        remote: &RemoteCaches,
+        failure: Failure,
+    ) -> Failure {
+        let is_result = store.has_results(&layer.id).unwrap_or(false);
+        if !is_result && !remote.is_adopted(&layer.id) {
+            return failure;
+        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).layers.push(layer.clone());
+        failure.lost()
     }
 
-    /// Forgets what is known of the layers. Whether that may help: a result was forgotten, or a remote cache is not asked
-    /// for a layer any more.
+    /// Notes that a table of contents was another than a remote cache had said, and is right now.
+    pub(crate) fn corrected(&self, layer: &LayerInfo, failure: Failure) -> Failure {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.layers.push(layer.clone());
+        inner.corrected = true;
+        failure.lost()
+    }
+
+    /// Forgets what is known of the layers, and of all others that only a cache has whose registry is gone. Whether there
+    /// was anything to forget.
     pub(crate) fn forget(&self, store: &Store, remote: &RemoteCaches) -> Result<bool> {
-        let lost = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut helps = false;
-        for layer in lost {
+        let Inner { layers, corrected } =
+            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut helps = corrected;
+        for layer in layers {
             let what = || format!("failed to forget layer {}", layer.id);
             helps |= store.forget_results(&layer.id).attempt(what)? > 0;
+            helps |= store.forget_claims(&layer.id).attempt(what)? > 0;
             helps |= remote.distrust(&layer);
         }
-        Ok(helps)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        Ok(remote.forget_dead()? || helps)
     }
 }

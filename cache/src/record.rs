@@ -133,6 +133,26 @@ impl Store {
         })
     }
 
+    /// Whether a layer is the result of a step, as far as records say.
+    pub fn has_results(&self, layer: &LayerId) -> Result<bool> {
+        self.inner.db.read("look up records", |db| {
+            db.prepare_cached("SELECT 1 FROM records WHERE layer = ?1")?.exists([layer.as_str()])
+        })
+    }
+
+    /// Number of the newest record.
+    pub(crate) fn newest_record(&self) -> Result<i64> {
+        let sql = "SELECT coalesce(max(id), 0) FROM records";
+        self.inner.db.read("look up records", |db| db.query_row(sql, [], |row| row.get(0)))
+    }
+
+    /// Removes all records that were made after the one with this number. Returns how many.
+    pub(crate) fn forget_after(&self, number: i64) -> Result<usize> {
+        self.inner.db.write("forget results", |tx| {
+            tx.execute("DELETE FROM records WHERE id > ?1", [number]).doing("forget results")
+        })
+    }
+
     /// Removes all records of a layer, and what is noted of where its table of contents is. Returns how many records.
     pub fn forget_results(&self, layer: &LayerId) -> Result<usize> {
         self.forget_toc_source(layer)?;

@@ -39,6 +39,8 @@ impl Client {
             address.query_pairs_mut().append_pair("last", prefix);
         }
         let mut found = Vec::new();
+        // The last tag so far, while all came in order.
+        let mut last = Some(String::new());
         for _ in 0..MAX_PAGES {
             let call = Call {
                 url: address.clone(),
@@ -54,6 +56,11 @@ impl Client {
             let (response, bytes) = match self.inner.transport.read(&call, MAX_BYTES).await {
                 Ok(answer) => answer,
                 Err(Error::NotFound { .. }) => return Ok(found),
+                // Some take nothing as the last tag that is none.
+                Err(Error::Status { status: 400..=499, .. }) if address.query().is_some() => {
+                    address.set_query(None);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let page: Tags = serde_json::from_slice(&bytes).map_err(|_| Error::Protocol {
@@ -61,13 +68,14 @@ impl Client {
                 problem: "the answer is no list of tags".into(),
             })?;
             let tags = page.tags.unwrap_or_default();
-            let is_past = tags.last().is_some_and(|last| last.as_str() > prefix && !last.starts_with(prefix));
-            let sorted = tags.is_sorted();
+            let is_next = |last: &String| tags.first().is_none_or(|first| first > last) && tags.is_sorted();
+            last = last.filter(is_next).and_then(|_| tags.last().cloned());
+            let is_past = last.as_deref().is_some_and(|last| last > prefix && !last.starts_with(prefix));
             found.extend(tags.into_iter().filter(|tag| tag.starts_with(prefix)));
             let next = text(&response, &LINK).and_then(next_page).and_then(|next| address.join(next).ok());
             match next {
                 // only the path of this very registry: the request carries its authorization
-                Some(next) if next.origin() == address.origin() && !(sorted && is_past) => address = next,
+                Some(next) if next.origin() == address.origin() && !is_past => address = next,
                 _ => break,
             }
         }

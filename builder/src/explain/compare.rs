@@ -1,6 +1,7 @@
 //! What differs between a step and its nearest record, but for the files that it copies.
 
 use super::Inputs;
+use super::inputs::VARIABLE;
 
 /// The differences, the most telling first. `steps`: the names of the steps below, one for each of the last layers below.
 pub(crate) fn differences(old: &Inputs, new: &Inputs, steps: &[String]) -> Vec<String> {
@@ -12,7 +13,13 @@ pub(crate) fn differences(old: &Inputs, new: &Inputs, steps: &[String]) -> Vec<S
 fn fields(old: &Inputs, new: &Inputs) -> Vec<String> {
     let mut all = Vec::new();
     for (name, value) in &new.fields {
+        let is_variable = name.starts_with(VARIABLE);
+        if is_variable && old.no_variables {
+            continue;
+        }
         match old.fields.get(name) {
+            None if is_variable => all.push(format!("{name} is new")),
+            Some(before) if is_variable && before != value => all.push(format!("{name} changed")),
             None if value.is_empty() => {}
             None => all.push(format!("{name} is new: {}", shown(value))),
             Some(before) if before != value => {
@@ -22,7 +29,11 @@ fn fields(old: &Inputs, new: &Inputs) -> Vec<String> {
         }
     }
     let gone = old.fields.iter().filter(|(name, value)| !value.is_empty() && !new.fields.contains_key(*name));
-    all.extend(gone.map(|(name, value)| format!("{name} is gone: it was {}", shown(value))));
+    all.extend(gone.map(|(name, value)| {
+        let was =
+            if name.starts_with(VARIABLE) { String::new() } else { format!(": it was {}", shown(value)) };
+        format!("{name} is gone{was}")
+    }));
     all
 }
 
@@ -65,6 +76,7 @@ mod tests {
             below: below.iter().map(|digest| (*digest).into()).collect(),
             base: base.into(),
             ignore: String::new(),
+            no_variables: false,
         }
     }
 

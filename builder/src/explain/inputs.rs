@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::graph::{CopyNode, Op, RunMountKind, RunOp};
 use crate::tree::Tree;
 
+/// What the names of fields about variables begin with. Their values are digests.
+pub(super) const VARIABLE: &str = "environment variable ";
 /// Longer values are kept as digests.
 const LONGEST: usize = 300;
+/// Fields that are read of a record.
+const MOST: usize = 1000;
 
 /// Everything that went into the keys of a step, but for the files that it reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +25,9 @@ pub(crate) struct Inputs {
     pub(crate) base: String,
     /// Digest of the ignore file of the context.
     pub(crate) ignore: String,
+    /// Nothing is said of variables.
+    #[serde(default)]
+    pub(crate) no_variables: bool,
 }
 
 /// Where a step stands.
@@ -70,14 +77,33 @@ impl Inputs {
         for value in fields.values_mut() {
             *value = short(value);
         }
-        let stands_alone = matches!(op, Op::Copy(copy) if copy.link);
+        let stands_alone = crate::solve::stands_alone(op);
         let below = parent.layers.iter().map(|layer| {
             let digest = garboard_cache::Key(layer.content.0).to_string();
             digest[..16].to_owned()
         });
         let below = if stands_alone { Vec::new() } else { below.collect() };
         let ignore = if ignore.is_empty() { String::new() } else { digest(ignore) };
-        Self { fields, below, base: base.to_owned(), ignore }
+        Self { fields, below, base: base.to_owned(), ignore, no_variables: false }
+    }
+}
+
+impl Inputs {
+    /// As JSON without what may be guessed from it: digests of variables' values.
+    pub(crate) fn for_others(json: &str) -> String {
+        let Ok(mut inputs) = serde_json::from_str::<Self>(json) else { return String::new() };
+        inputs.fields.retain(|name, _| !name.starts_with(VARIABLE));
+        inputs.no_variables = true;
+        serde_json::to_string(&inputs).unwrap_or_default()
+    }
+
+    /// Reads what may be from strangers.
+    pub(crate) fn read(json: &str) -> Self {
+        let mut inputs: Self = serde_json::from_str(json).unwrap_or_default();
+        let clean = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST).collect::<String>();
+        inputs.fields = inputs.fields.iter().take(MOST).map(|(k, v)| (clean(k), clean(v))).collect();
+        inputs.base = clean(&inputs.base);
+        inputs
     }
 }
 
@@ -85,7 +111,8 @@ fn run_fields(run: &RunOp, fields: &mut BTreeMap<String, String>) {
     let mut put = |name: &str, value: String| fields.insert(name.to_owned(), value);
     put("command", run.args.join(" "));
     for (name, value) in &run.env {
-        put(&format!("environment variable {name}"), value.clone());
+        // Some hold what is no business of a log, or of others: arguments of stages that are no part of the image.
+        put(&format!("{VARIABLE}{name}"), digest(value));
     }
     put("working directory", run.cwd.clone());
     put("user", run.user.clone());

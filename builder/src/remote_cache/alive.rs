@@ -41,6 +41,11 @@ pub(super) async fn is_back(cache: &RegistryCache) -> bool {
     answer.await == Ok(true)
 }
 
+/// Whether an error says that a registry doesn't answer.
+pub(super) fn is_death(error: &Error) -> bool {
+    matches!(error, Error::Stalled { .. } | Error::Connect { .. } | Error::Dns { .. })
+}
+
 /// The error of a registry that doesn't answer.
 pub(super) fn silence(reference: &Reference) -> Error {
     let host = reference.domain().to_owned();

@@ -12,6 +12,7 @@ use super::alive::{death, is_back, silence};
 use super::made::Noted;
 use super::{Loaded, Made, MadeStep, RemoteCaches};
 use crate::error::{Attempt, Error, Result};
+use crate::explain::Inputs;
 use crate::layers::{BlobFormat, Layers, repository_reference};
 use crate::reporter::{Reporter, Step};
 use crate::request::{CacheMode, RemoteCache};
@@ -46,12 +47,12 @@ impl RemoteCaches {
         for (target, loading) in &self.inner.to {
             let loaded = loading.clone().await;
             let step = reporter.internal(&format!("exporting cache to {}", target.reference.familiar()));
-            let writer = Writer { target, loaded: &loaded, layers, format, step: &step };
+            let writer = Writer { caches: self, target, loaded: &loaded, layers, format, step: &step };
             let gone = || {
                 let name = target.reference.to_string();
                 Err(Error::Push { name, source: silence(&target.reference) }.into())
             };
-            let written = if loaded.is_dead && !is_back(&loaded.cache).await {
+            let written = if loaded.is_dead() && !is_back(&loaded.cache).await {
                 gone()
             } else {
                 tokio::select! {
@@ -78,6 +79,7 @@ impl RemoteCaches {
 
 /// Writes to one cache.
 struct Writer<'a> {
+    caches: &'a RemoteCaches,
     target: &'a RemoteCache,
     loaded: &'a Loaded,
     layers: &'a Layers,
@@ -112,7 +114,7 @@ impl Writer<'_> {
         }
         let records = steps.iter().filter_map(|(step, keys)| {
             let inputs = self.layers.store.record(&step.keys[0]).ok().flatten();
-            let inputs = inputs.map(|record| record.inputs_json).unwrap_or_default();
+            let inputs = inputs.map(|record| Inputs::for_others(&record.inputs_json)).unwrap_or_default();
             places.get(&step.layer.id).map(|place| record(step, keys, *place, inputs))
         });
         segment.records = records.collect();
@@ -140,7 +142,7 @@ impl Writer<'_> {
             if self.target.mode == CacheMode::Min && !step.exported {
                 continue;
             }
-            if step.keys.iter().all(|key| self.loaded.catalog.record(key).is_some()) {
+            if step.keys.iter().all(|key| self.knows(key, step)) {
                 continue;
             }
             let mut keys = step.keys.clone();
@@ -155,12 +157,21 @@ impl Writer<'_> {
         Ok(new)
     }
 
+    /// Whether the cache has this result of a step under this key: another one is replaced by the newer.
+    fn knows(&self, key: &Key, step: &MadeStep) -> bool {
+        self.loaded.catalog.record(key).is_some_and(|(record, layer)| {
+            record.content() == Some(step.layer.content) && !self.caches.is_distrusted(&layer.diff_id)
+        })
+    }
+
     /// Whether the cache doesn't have the table of contents of a base image's layer, and the store does.
     fn lacks_toc(&self, layer: &TreeLayer) -> bool {
         let store = &self.layers.store;
         let Ok(Some(info)) = store.layer(&layer.id) else { return false };
         let Some(diff_id) = &info.diff_id else { return false };
-        info.has_toc && !self.loaded.catalog.layers(diff_id).any(|known| known.toc.is_some())
+        info.has_toc
+            && (self.caches.is_distrusted(diff_id)
+                || !self.loaded.catalog.layers(diff_id).any(|known| known.toc.is_some()))
     }
 
     /// Sends a layer with its table of contents; `None` for one that isn't here and that the registry doesn't have.
@@ -168,7 +179,7 @@ impl Writer<'_> {
         let blob = if layer.base {
             None
         } else {
-            let blob = self.layers.blob(&layer.id, false, self.format).await?;
+            let Some(blob) = self.blob_of(layer).await? else { return Ok(None) };
             if !self.send_blob(layer, &blob).await? {
                 return Ok(None);
             }
@@ -181,6 +192,15 @@ impl Writer<'_> {
         blobs.extend(toc.as_ref().map(|t| Descriptor::new(t.media_type.clone(), t.digest.clone(), t.size)));
         let blob = blob.map(|b| SegmentBlob { media_type: b.media_type, digest: b.digest, size: b.size });
         Ok(Some(Sent { layer: SegmentLayer { diff_id, toc, blob }, blobs }))
+    }
+
+    /// The blob to send: in the image's form if anything of the layer is here, else any that a registry has.
+    async fn blob_of(&self, layer: &TreeLayer) -> Result<Option<LayerBlob>> {
+        let info = self.layers.info(&layer.id)?;
+        if info.folder.is_some() || info.blobs.iter().any(|blob| blob.present) {
+            return self.layers.blob(&layer.id, false, self.format).await.map(Some);
+        }
+        Ok(info.blobs.into_iter().next())
     }
 
     async fn send_blob(&self, layer: &TreeLayer, blob: &LayerBlob) -> Result<bool> {
@@ -204,7 +224,8 @@ impl Writer<'_> {
 
     /// The table of contents, as the cache knows it or sent now.
     async fn send_toc(&self, layer: &TreeLayer, diff_id: &Digest) -> Result<Option<SegmentBlob>> {
-        if let Some(known) = self.loaded.catalog.layers(diff_id).find_map(|known| known.toc.clone()) {
+        let known = self.loaded.catalog.layers(diff_id).find_map(|known| known.toc.clone());
+        if let Some(known) = known.filter(|_| !self.caches.is_distrusted(diff_id)) {
             return Ok(Some(known));
         }
         let what = || format!("failed to read layer {}", layer.id);

@@ -1,14 +1,22 @@
 //! Reading a remote cache.
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
 use garboard_cache::Store;
 use garboard_cache::remote::{Catalog, RegistryCache, Segment};
 use garboard_registry::{Descriptor, Error};
 
 use super::Loaded;
-use super::alive::while_alive;
+use super::alive::{is_death, while_alive};
 use crate::reporter::Reporter;
+
+/// How long a cache may take that answers.
+const BUDGET: Duration = Duration::from_secs(15);
+/// Segments that are fetched at once.
+const AT_ONCE: usize = 8;
+/// Bytes of all segments, unpacked: some fifty thousand records.
+const MAX_UNPACKED: u64 = 32 << 20;
 
 /// Reads all segments; those that the store has are not fetched. What can't be read is passed over. With a reporter it is
 /// shown as a step.
@@ -16,13 +24,11 @@ pub(super) async fn load(cache: RegistryCache, store: Store, reporter: Option<Re
     let step =
         reporter.map(|r| r.internal(&format!("importing cache from {}", cache.reference().familiar())));
     let mut loaded = Loaded::nothing(cache);
-    let (outcome, count) = {
-        let mut count = 0;
-        let reading = read(&loaded.cache, &store, &mut loaded.catalog, &mut count);
-        let outcome = while_alive(&loaded.cache, reading).await;
-        (outcome, count)
-    };
-    loaded.is_dead = matches!(outcome, Err(Error::Stalled { .. } | Error::Connect { .. }));
+    let mut count = 0;
+    let reading = read(&loaded.cache, &store, &mut loaded.catalog, &mut count);
+    let reading = tokio::time::timeout(BUDGET, while_alive(&loaded.cache, reading));
+    let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&loaded.cache)));
+    loaded.is_dead = outcome.as_ref().is_err_and(is_death).into();
     if let Some(step) = step {
         match &outcome {
             Ok(()) => step.progress(&format!("{count} segments"), 1, 1, true),
@@ -42,16 +48,26 @@ async fn read(
     count: &mut usize,
 ) -> Result<(), Error> {
     let descriptors = cache.segments().await?;
-    let mut fetches: FuturesUnordered<_> =
-        descriptors.iter().map(|descriptor| segment(cache, store, descriptor)).collect();
+    // The newest first: there is a bound on all of them together.
+    let fetches: Vec<_> =
+        descriptors.iter().rev().map(|descriptor| segment(cache, store, descriptor)).collect();
+    let mut fetches = stream::iter(fetches).buffered(AT_ONCE);
     let mut outcome = Ok(());
-    while let Some(segment) = fetches.next().await {
-        match segment {
-            Ok(Some(segment)) => {
-                catalog.add(segment);
-                *count += 1;
+    let mut left = MAX_UNPACKED;
+    while let Some(bytes) = fetches.next().await {
+        match bytes {
+            Ok(Some(bytes)) => {
+                let read = tokio::task::spawn_blocking(move || Segment::read(&bytes, left));
+                match read.await {
+                    Ok(Ok((segment, size))) => {
+                        left = left.saturating_sub(size);
+                        catalog.add(segment);
+                        *count += 1;
+                    }
+                    other => tracing::warn!(?other, "a segment of a remote cache is left out"),
+                }
             }
-            // damaged, or gone since it was listed
+            // gone since it was listed
             Ok(None) | Err(Error::NotFound { .. }) => {}
             Err(error) => outcome = Err(error),
         }
@@ -59,27 +75,23 @@ async fn read(
     outcome
 }
 
-/// A segment, from the store or the registry; `None` for one that is damaged or of another version.
+/// The bytes of a segment, from the store or the registry.
 async fn segment(
     cache: &RegistryCache,
     store: &Store,
     descriptor: &Descriptor,
-) -> Result<Option<Segment>, Error> {
-    if let Ok(bytes) = store.read_blob(&descriptor.digest, descriptor.size)
-        && let Ok(segment) = Segment::from_bytes(&bytes)
-    {
-        return Ok(Some(segment));
+) -> Result<Option<Vec<u8>>, Error> {
+    if let Ok(bytes) = store.read_blob(&descriptor.digest, descriptor.size) {
+        return Ok(Some(bytes));
     }
     let bytes = cache.segment(descriptor).await?;
-    match Segment::from_bytes(&bytes) {
-        Ok(segment) => {
-            // Else it is fetched again.
-            let _ = store.put_bytes(&bytes);
-            Ok(Some(segment))
-        }
-        Err(error) => {
-            tracing::warn!(segment = %descriptor.digest, %error, "a segment of a remote cache is left out");
-            Ok(None)
-        }
-    }
+    // Else it is fetched again.
+    let _ = store.put_bytes(&bytes);
+    Ok(Some(bytes))
+}
+
+/// The error of a cache that takes too long.
+fn slowness(cache: &RegistryCache) -> Error {
+    let action = format!("read the cache `{}`", cache.reference().familiar());
+    Error::Protocol { action, problem: format!("it takes more than {} s", BUDGET.as_secs()) }
 }

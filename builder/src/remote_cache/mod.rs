@@ -1,5 +1,5 @@
 //! Remote caches around a build: what they hold is read while the build starts, asked where the store has no answer, and
-//! what the build adds is written behind it.
+//! what the build adds is written at its end.
 //!
 //! Nothing of this makes a build fail: a cache that can't be reached knows nothing.
 
@@ -8,13 +8,14 @@ mod export;
 mod load;
 mod made;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, join_all};
-use garboard_cache::remote::{Catalog, RegistryCache, TocSource};
+use garboard_cache::remote::{Catalog, RegistryCache, SegmentLayer, SegmentRecord, TocSource};
 use garboard_cache::{Key, LayerId, LayerInfo, Record, Store};
 use garboard_layer::{ContentDigest, Toc};
 use garboard_registry::{Client, Descriptor, RetryPolicy};
@@ -24,6 +25,7 @@ pub(crate) use made::{Made, MadeStep};
 
 use alive::while_alive;
 
+use crate::error::{Attempt, Result};
 use crate::explain::Place;
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, RemoteCache};
@@ -39,7 +41,7 @@ pub(crate) struct Loaded {
     cache: RegistryCache,
     catalog: Catalog,
     /// Whether its registry was found not to answer.
-    is_dead: bool,
+    is_dead: AtomicBool,
 }
 
 /// The caches of a build.
@@ -54,19 +56,26 @@ struct Inner {
     to: Vec<(RemoteCache, Loading)>,
     /// Layers, by diff ID, of which nothing is believed any more.
     distrusted: Mutex<HashSet<Digest>>,
+    /// Layers that this build took over, and from which cache.
+    adopted: Mutex<HashMap<LayerId, Arc<Loaded>>>,
+}
+
+/// A record of a step like another one, and its layer.
+pub(crate) struct Near {
+    pub(crate) record: Record,
+    layer: SegmentLayer,
+    loaded: Arc<Loaded>,
 }
 
 impl RemoteCaches {
     /// None.
     pub(crate) fn none(store: &Store) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                store: store.clone(),
-                from: Vec::new(),
-                to: Vec::new(),
-                distrusted: Mutex::default(),
-            }),
-        }
+        Self::of(store, Vec::new(), Vec::new())
+    }
+
+    fn of(store: &Store, from: Vec<Loading>, to: Vec<(RemoteCache, Loading)>) -> Self {
+        let (distrusted, adopted) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { store: store.clone(), from, to, distrusted, adopted }) }
     }
 
     /// Starts to read those of a request.
@@ -93,7 +102,7 @@ impl RemoteCaches {
         };
         let from = request.cache_from.iter().map(|cache| load(cache, true)).collect();
         let to = request.cache_to.iter().map(|cache| (cache.clone(), load(cache, false))).collect();
-        Self { inner: Arc::new(Inner { store: store.clone(), from, to, distrusted: Mutex::default() }) }
+        Self::of(store, from, to)
     }
 
     /// Whether there is none to ask.
@@ -101,40 +110,29 @@ impl RemoteCaches {
         self.inner.from.is_empty()
     }
 
-    /// Believes nothing about a layer from now on. Whether anything was believed.
-    pub(crate) fn distrust(&self, layer: &LayerInfo) -> bool {
-        let Some(diff_id) = layer.diff_id.clone().filter(|_| !self.is_empty()) else { return false };
-        self.inner.distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(diff_id)
-    }
-
-    fn is_distrusted(&self, diff_id: &Digest) -> bool {
-        self.inner.distrusted.lock().unwrap_or_else(PoisonError::into_inner).contains(diff_id)
-    }
-
-    /// Fetches something of a cache, for as long as its registry answers; other things as they are.
-    pub(crate) async fn fetch<T>(
-        &self,
-        host: &str,
-        repository: &str,
-        work: impl Future<Output = Result<T, garboard_registry::Error>>,
-    ) -> Result<T, garboard_registry::Error> {
-        let is_it = |loaded: &&Arc<Loaded>| {
-            let reference = loaded.cache.reference();
-            reference.domain() == host && reference.repository() == repository
-        };
-        match self.sources().await.iter().find(is_it) {
-            Some(loaded) => while_alive(&loaded.cache, work).await,
-            None => work.await,
-        }
-    }
-
-    async fn sources(&self) -> Vec<Arc<Loaded>> {
-        join_all(self.inner.from.iter().cloned()).await
-    }
-
     /// Whether what this build makes is to be noted for a cache.
     pub(crate) fn is_written(&self) -> bool {
         !self.inner.to.is_empty()
+    }
+
+    /// Those whose registries answer.
+    async fn sources(&self) -> Vec<Arc<Loaded>> {
+        let mut all = join_all(self.inner.from.iter().cloned()).await;
+        all.retain(|loaded| !loaded.is_dead());
+        all
+    }
+
+    /// Fetches a layer's blob that this build took over from a cache, for as long as its registry answers.
+    pub(crate) async fn fetch<T>(
+        &self,
+        layer: &LayerId,
+        work: impl Future<Output = std::result::Result<T, garboard_registry::Error>>,
+    ) -> std::result::Result<T, garboard_registry::Error> {
+        let adopted = self.adopted().get(layer).cloned();
+        match adopted {
+            Some(loaded) => loaded.while_alive(work).await,
+            None => work.await,
+        }
     }
 
     /// The record with this key in the first cache that has one, taken over into the store.
@@ -145,9 +143,14 @@ impl RemoteCaches {
                 continue;
             }
             let reference = loaded.cache.reference();
-            let adopted = self.inner.store.adopt(record, layer, reference.domain(), reference.repository());
-            match adopted {
-                Ok(Some(adopted)) => return Some((adopted, record.root)),
+            match self.inner.store.adopt(record, layer, reference.domain(), reference.repository()) {
+                Ok(Some(adopted)) => {
+                    let root = record.root;
+                    if let Some(id) = &adopted.layer {
+                        self.adopted().insert(id.clone(), loaded);
+                    }
+                    return Some((adopted, root));
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "a record of a remote cache is of no use"),
             }
@@ -155,8 +158,8 @@ impl RemoteCaches {
         None
     }
 
-    /// The record of a step like this one, taken over into the store.
-    pub(crate) async fn nearest(&self, place: &Place) -> Option<Record> {
+    /// The record of a step like this one. Nothing is taken over: it is only looked at.
+    pub(crate) async fn nearest(&self, place: &Place) -> Option<Near> {
         let step_of = |name: &str| Place::of(&place.file, name);
         for loaded in self.sources().await {
             let same_text = |name: &str| step_of(name).is_some_and(|other| other.text == place.text);
@@ -167,12 +170,8 @@ impl RemoteCaches {
                 })
             };
             let found = loaded.catalog.newest(same_text).or_else(|| loaded.catalog.newest(same_place));
-            let Some((record, layer)) = found else { continue };
-            let reference = loaded.cache.reference();
-            let adopted = self.inner.store.adopt(record, layer, reference.domain(), reference.repository());
-            if let Ok(Some(adopted)) = adopted {
-                return Some(adopted);
-            }
+            let Some((record, layer)) = found.map(|(r, l)| (looked_at(r), l.clone())) else { continue };
+            return Some(Near { record, layer, loaded });
         }
         None
     }
@@ -185,29 +184,25 @@ impl RemoteCaches {
     /// A layer's table of contents, if a cache has it; the store then has it too. It is only claimed: whether it is true
     /// shows when the layer is unpacked.
     pub(crate) async fn toc(&self, info: &LayerInfo) -> Option<Arc<Toc>> {
-        if info.diff_id.as_ref().is_some_and(|diff_id| self.is_distrusted(diff_id)) {
+        let diff_id = info.diff_id.as_ref()?;
+        if self.is_distrusted(diff_id) {
             return None;
         }
         let noted = self.inner.store.toc_source(&info.id).ok().flatten();
-        let sources = self.sources().await;
-        for loaded in &sources {
-            let reference = loaded.cache.reference();
-            let blob = match (&noted, &info.diff_id) {
-                (Some(TocSource { host, repository, blob }), _)
-                    if host == reference.domain() && repository == reference.repository() =>
-                {
-                    blob.clone()
-                }
-                (_, Some(diff_id)) => {
-                    match loaded.catalog.layers(diff_id).find_map(|layer| layer.toc.clone()) {
-                        Some(blob) => blob,
-                        None => continue,
-                    }
-                }
-                _ => continue,
-            };
+        for loaded in self.sources().await {
+            let here = noted.as_ref().filter(|source| loaded.has(source)).map(|source| source.blob.clone());
+            let known = || loaded.catalog.layers(diff_id).find_map(|layer| layer.toc.clone());
+            let Some(blob) = here.or_else(known) else { continue };
             let descriptor = Descriptor::new(blob.media_type, blob.digest, blob.size);
-            match self.fetch_toc(&loaded.cache, &descriptor, &info.id).await {
+            let fetched = loaded.toc(&descriptor).await;
+            let attached = fetched.and_then(|toc| {
+                if !loaded.catalog.is_possible(diff_id, &toc.content_digest()) {
+                    return Err("it is not what the records say".to_owned());
+                }
+                let attached = self.inner.store.attach_claimed_toc(&info.id, toc.clone());
+                attached.map(|()| toc).map_err(|e| e.to_string())
+            });
+            match attached {
                 Ok(toc) => return Some(toc),
                 Err(reason) => tracing::warn!(layer = %info.id, reason, "no table of contents"),
             }
@@ -215,27 +210,92 @@ impl RemoteCaches {
         None
     }
 
-    async fn fetch_toc(
-        &self,
-        cache: &RegistryCache,
-        blob: &Descriptor,
-        layer: &LayerId,
-    ) -> std::result::Result<Arc<Toc>, String> {
-        let bytes = while_alive(cache, cache.blob(blob, MAX_TOC)).await.map_err(|e| e.to_string())?;
-        let (store, layer) = (self.inner.store.clone(), layer.clone());
-        let attached = crate::layers::blocking(move || {
-            let toc = TocSource::read(&bytes).ok();
-            Ok(toc.filter(|toc| store.attach_toc(&layer, toc.clone()).is_ok()))
-        });
-        let attached = attached.await.map_err(|e| e.to_string())?;
-        attached.ok_or_else(|| "it is damaged".to_owned())
+    /// Whether this build took a layer over from a cache.
+    pub(crate) fn is_adopted(&self, layer: &LayerId) -> bool {
+        self.adopted().contains_key(layer)
+    }
+
+    /// Forgets the results that were taken over from caches whose registries don't answer any more, as far as nothing of
+    /// them is here. Whether there were any.
+    pub(crate) fn forget_dead(&self) -> Result<bool> {
+        let what = || "failed to forget what a remote cache said".to_owned();
+        let store = &self.inner.store;
+        let mut forgot = false;
+        let dead: Vec<LayerId> =
+            self.adopted().extract_if(|_, loaded| loaded.is_dead()).map(|(id, _)| id).collect();
+        for id in dead {
+            let info = store.layer(&id).attempt(what)?;
+            if info.is_none_or(|info| info.folder.is_none() && !info.blobs.iter().any(|b| b.present)) {
+                forgot |= store.forget_results(&id).attempt(what)? > 0;
+            }
+        }
+        Ok(forgot)
+    }
+
+    /// Believes nothing about a layer from now on. Whether anything was believed.
+    pub(crate) fn distrust(&self, layer: &LayerInfo) -> bool {
+        let Some(diff_id) = layer.diff_id.clone().filter(|_| !self.is_empty()) else { return false };
+        self.inner.distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(diff_id)
+    }
+
+    fn is_distrusted(&self, diff_id: &Digest) -> bool {
+        self.inner.distrusted.lock().unwrap_or_else(PoisonError::into_inner).contains(diff_id)
+    }
+
+    fn adopted(&self) -> std::sync::MutexGuard<'_, HashMap<LayerId, Arc<Loaded>>> {
+        self.inner.adopted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Loaded {
     fn nothing(cache: RegistryCache) -> Self {
-        Self { cache, catalog: Catalog::default(), is_dead: false }
+        Self { cache, catalog: Catalog::default(), is_dead: AtomicBool::new(false) }
     }
+
+    fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Relaxed)
+    }
+
+    fn has(&self, source: &TocSource) -> bool {
+        let reference = self.cache.reference();
+        source.host == reference.domain() && source.repository == reference.repository()
+    }
+
+    /// Does something with the cache for as long as its registry answers; after that the cache counts as gone.
+    async fn while_alive<T>(
+        &self,
+        work: impl Future<Output = std::result::Result<T, garboard_registry::Error>>,
+    ) -> std::result::Result<T, garboard_registry::Error> {
+        if self.is_dead() {
+            return Err(alive::silence(self.cache.reference()));
+        }
+        let done = while_alive(&self.cache, work).await;
+        if done.as_ref().is_err_and(alive::is_death) {
+            self.is_dead.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    async fn toc(&self, blob: &Descriptor) -> std::result::Result<Arc<Toc>, String> {
+        // In a box: what fetches is big, and nests deep.
+        let bytes =
+            self.while_alive(Box::pin(self.cache.blob(blob, MAX_TOC))).await.map_err(|e| e.to_string())?;
+        let read = tokio::task::spawn_blocking(move || TocSource::read(&bytes).map_err(|e| e.to_string()));
+        read.await.map_err(|e| e.to_string())?
+    }
+}
+
+impl Near {
+    /// The table of contents of its layer.
+    pub(crate) async fn toc(&self) -> Option<Arc<Toc>> {
+        let blob = self.layer.toc.clone()?;
+        self.loaded.toc(&Descriptor::new(blob.media_type, blob.digest, blob.size)).await.ok()
+    }
+}
+
+/// A record to look at, without a layer.
+fn looked_at(record: &SegmentRecord) -> Record {
+    Record { created: record.created, inputs_json: record.inputs.clone(), ..Record::default() }
 }
 
 /// A client that gives a registry up soon: a cache is worth no long wait.

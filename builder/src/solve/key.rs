@@ -158,7 +158,7 @@ impl Solver {
 }
 
 /// Whether the step's layer has nothing to do with what is below.
-pub(super) fn stands_alone(op: &Op) -> bool {
+pub(crate) fn stands_alone(op: &Op) -> bool {
     matches!(op, Op::Copy(copy) if copy.link && copy.chmod.is_none())
 }
 

@@ -17,6 +17,7 @@ mod run;
 mod why;
 
 pub(crate) use copy::operation as copy_operation;
+pub(crate) use key::stands_alone;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -372,7 +373,7 @@ impl Solver {
                 step.canceled();
                 return Err(e);
             }
-            Err(e) if !self.layers.lost.is_empty() => {
+            Err(e) if e.is_lost() => {
                 let text = format!("{e}\nwhat it was the result of is made again\n");
                 step.log(crate::event::Stream::Stderr, text.as_bytes());
                 step.canceled();
@@ -384,7 +385,8 @@ impl Solver {
             }
         };
         let inputs = self.inputs(id, &parent);
-        let why = self.why(id, node, &inputs, &layer).await?;
+        // What can't be explained is no failure.
+        let why = self.why(id, node, &inputs, &layer).await.unwrap_or_default();
         self.remember(node, keys, &layer, &inputs)?;
         if let Some(why) = why {
             self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(why.clone());
@@ -421,7 +423,7 @@ impl Solver {
         }
         let Some((record, root)) = self.layers.remote.record(key).await else { return Ok(None) };
         if let (Some([mode, uid, gid]), Some(content)) = (root, &record.content) {
-            let root = RootFolder { mode, uid, gid }.to_bytes();
+            let root = RootFolder { mode: mode & 0o7777, uid, gid }.to_bytes();
             self.layers.store.put_meta(ROOT, &content.to_string(), &root).attempt(what)?;
         }
         Ok(Some(record))

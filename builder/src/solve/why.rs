@@ -37,48 +37,41 @@ impl Solver {
             let causes = vec!["the cache is not to be used for it (--no-cache)".to_owned()];
             return Ok(Some(Explanation { step, nearest: None, causes }));
         }
-        let nearest = explain::nearest(&self.layers.store, &place);
-        let mut nearest = nearest.attempt(|| "failed to look into the cache".into())?;
-        if nearest.is_none() {
-            nearest = self.layers.remote.nearest(&place).await;
-        }
-        let Some(record) = nearest else {
+        let found = explain::nearest(&self.layers.store, &place);
+        let found = found.attempt(|| "failed to look into the cache".into())?;
+        let near = if found.is_none() { self.layers.remote.nearest(&place).await } else { None };
+        let Some(record) = found.as_ref().or(near.as_ref().map(|near| &near.record)) else {
             return Ok(Some(Explanation { step, nearest: None, causes: Vec::new() }));
         };
-        let old: Inputs = serde_json::from_str(&record.inputs_json).unwrap_or_default();
-        let mut causes = self.file_changes(&node.op, (&old, &record), (inputs, layer)).await?;
+        let old = Inputs::read(&record.inputs_json);
+        let is_same_copy = matches!(node.op, Op::Copy(_)) && old.fields == inputs.fields;
+        let mut causes = Vec::new();
+        if is_same_copy {
+            let before = match &near {
+                Some(near) => near.toc().await,
+                None => self.toc_of(record)?,
+            };
+            let now = self.layers.store.toc(&layer.id).attempt(|| "failed to look into the cache".into())?;
+            if let (Some(before), Some(now)) = (before, now) {
+                causes = explain::changes(&before, &now, old.ignore != inputs.ignore);
+            }
+        }
         causes.extend(explain::differences(&old, inputs, &self.steps_below(id)));
         if causes.is_empty() {
-            let reads = node.op.inputs().len() > 1;
-            let text =
-                if reads { "what it reads of its sources changed" } else { "what differs is not known" };
+            let text = match node.op.inputs().len() {
+                0 | 1 if old.no_variables => "an argument or a variable of its environment changed",
+                0 | 1 => "what differs is not known",
+                _ => "what it reads of its sources changed",
+            };
             causes.push(text.to_owned());
         }
         Ok(Some(Explanation { step, nearest: Some(record.created), causes }))
     }
 
-    /// Which files a COPY takes otherwise than before, if it is the same COPY.
-    async fn file_changes(
-        &self,
-        op: &Op,
-        (old, record): (&Inputs, &Record),
-        (new, layer): (&Inputs, &TreeLayer),
-    ) -> Result<Vec<String>> {
-        if !matches!(op, Op::Copy(_)) || old.fields != new.fields {
-            return Ok(Vec::new());
-        }
-        let what = || "failed to look into the cache".to_owned();
-        let Some(before) = &record.layer else { return Ok(Vec::new()) };
-        let mut toc: Option<Arc<Toc>> = self.layers.store.toc(before).attempt(what)?;
-        if toc.is_none()
-            && let Some(info) = self.layers.store.layer(before).attempt(what)?
-        {
-            toc = self.layers.remote.toc(&info).await;
-        }
-        let (Some(before), Some(now)) = (toc, self.layers.store.toc(&layer.id).attempt(what)?) else {
-            return Ok(Vec::new());
-        };
-        Ok(explain::changes(&before, &now, old.ignore != new.ignore))
+    /// The table of contents of a record's layer, if it is here.
+    fn toc_of(&self, record: &Record) -> Result<Option<Arc<Toc>>> {
+        let Some(layer) = &record.layer else { return Ok(None) };
+        self.layers.store.toc(layer).attempt(|| "failed to look into the cache".into())
     }
 
     /// Where a step stands; `None` for what isn't shown.

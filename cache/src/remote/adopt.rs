@@ -10,6 +10,8 @@ use crate::{CacheError, LayerBlob, LayerId, Origin, Record, Result, Store};
 
 /// Namespace of small facts: where a layer's table of contents is to be had.
 const TOC: &str = "toc";
+/// Namespace of small facts: the newest record when a layer got a table of contents that is only claimed.
+const CLAIMED: &str = "toc claimed";
 /// Bytes of a table of contents, unpacked.
 const MAX_TOC: u64 = 512 << 20;
 /// Characters of what is kept of a step's inputs.
@@ -99,6 +101,34 @@ impl Store {
     pub fn toc_source(&self, id: &LayerId) -> Result<Option<TocSource>> {
         let found = self.get_meta(TOC, id.as_str())?;
         Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    /// Gives a layer a table of contents that a remote cache claims. What is decided on it counts only until the layer is
+    /// unpacked and its true table is another: see [`Self::forget_claims`].
+    ///
+    /// # Errors
+    /// As [`Self::attach_toc`].
+    pub fn attach_claimed_toc(&self, id: &LayerId, toc: Arc<Toc>) -> Result<()> {
+        let newest = self.newest_record()?;
+        self.put_meta(CLAIMED, id.as_str(), &newest.to_le_bytes())?;
+        self.attach_toc(id, toc)
+    }
+
+    /// Notes that a layer's table of contents was found to be true.
+    pub fn confirm_claim(&self, id: &LayerId) -> Result<()> {
+        match self.get_meta(CLAIMED, id.as_str())? {
+            Some(_) => self.remove_meta(CLAIMED, id.as_str()),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes all records that were made since a layer got a table of contents that was only claimed. Returns how many:
+    /// most have nothing to do with it, but which have nobody knows.
+    pub fn forget_claims(&self, id: &LayerId) -> Result<usize> {
+        let Some(claimed) = self.get_meta(CLAIMED, id.as_str())? else { return Ok(0) };
+        self.remove_meta(CLAIMED, id.as_str())?;
+        let number = claimed.try_into().map_or(0, i64::from_le_bytes);
+        self.forget_after(number)
     }
 
     /// Forgets that there is a place to fetch the table from.

@@ -12,7 +12,8 @@ use crate::Key;
 #[derive(Debug, Default)]
 pub struct Catalog {
     segments: Vec<Segment>,
-    records: HashMap<Key, (usize, usize)>,
+    /// With the time of the record.
+    records: HashMap<Key, (i64, usize, usize)>,
     layers: HashMap<Digest, Vec<(usize, usize)>>,
     /// With the time of the segment that says so.
     made: HashMap<Key, (i64, ContentDigest)>,
@@ -27,11 +28,10 @@ impl Catalog {
                 continue;
             }
             for key in record.keys() {
-                let is_newer = |&(s, r): &(usize, usize)| {
-                    self.segments.get(s).is_none_or(|other| other.records[r].created <= record.created)
-                };
-                if self.records.get(&key).is_none_or(is_newer) {
-                    self.records.insert(key, (number, index));
+                let found = (record.created, number, index);
+                let known = self.records.entry(key).or_insert(found);
+                if known.0 <= found.0 {
+                    *known = found;
                 }
             }
         }
@@ -52,7 +52,7 @@ impl Catalog {
 
     /// The record with this key and its layer.
     pub fn record(&self, key: &Key) -> Option<(&SegmentRecord, &SegmentLayer)> {
-        let (segment, record) = *self.records.get(key)?;
+        let (_, segment, record) = *self.records.get(key)?;
         let segment = &self.segments[segment];
         let record = &segment.records[record];
         Some((record, &segment.layers[record.layer]))
@@ -71,6 +71,23 @@ impl Catalog {
     pub fn layers<'a>(&'a self, diff_id: &Digest) -> impl Iterator<Item = &'a SegmentLayer> + use<'a> {
         let places = self.layers.get(diff_id).map(Vec::as_slice).unwrap_or_default();
         places.iter().map(|(segment, layer)| &self.segments[*segment].layers[*layer])
+    }
+
+    /// Whether a layer may have this content, as far as records say: none does, or one says so. One that also says what
+    /// became of `/` tells nothing.
+    pub fn is_possible(&self, diff_id: &Digest, content: &ContentDigest) -> bool {
+        let places = self.layers.get(diff_id).map(Vec::as_slice).unwrap_or_default();
+        let records = places.iter().flat_map(|(segment, layer)| {
+            self.segments[*segment].records.iter().filter(move |record| record.layer == *layer)
+        });
+        let mut said = false;
+        for record in records {
+            if record.root.is_some() || record.content() == Some(*content) {
+                return true;
+            }
+            said = true;
+        }
+        !said
     }
 
     /// What the definition with this key last led to.

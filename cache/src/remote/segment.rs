@@ -19,7 +19,7 @@ pub const MEDIA_TYPE: &str = "application/vnd.garboard.cache.segment.v1+json+zst
 /// Bytes of a segment at most, compressed.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
 /// And unpacked.
-const MAX_UNPACKED: u64 = 256 << 20;
+const MAX_UNPACKED: u64 = 32 << 20;
 const VERSION: u32 = 1;
 const LEVEL: i32 = 9;
 
@@ -111,13 +111,21 @@ impl Segment {
     /// # Errors
     /// [`CacheError::BadSegment`] for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::read(bytes, MAX_UNPACKED).map(|(segment, _)| segment)
+    }
+
+    /// As [`Self::from_bytes`], of at most `limit` bytes when unpacked; also says how many it has then.
+    ///
+    /// # Errors
+    /// [`CacheError::BadSegment`] for more, and for anything else.
+    pub fn read(bytes: &[u8], limit: u64) -> Result<(Self, u64)> {
         let bad = |problem: String| CacheError::BadSegment { problem };
-        let json = unpack(bytes, MAX_UNPACKED).map_err(|e| bad(e.to_string()))?;
+        let json = unpack(bytes, limit.min(MAX_UNPACKED)).map_err(|e| bad(e.to_string()))?;
         let segment: Self = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;
         if segment.version != VERSION {
             return Err(bad(format!("it is of version {}, not {VERSION}", segment.version)));
         }
-        Ok(segment)
+        Ok((segment, json.len() as u64))
     }
 }
 

@@ -21,33 +21,31 @@ impl Direction {
     }
 }
 
-/// Reads `type=registry,ref=NAME[,mode=min|max][,ignore-error=BOOL]`, or `NAME` alone. `None` for an empty value.
-pub(crate) fn read(direction: Direction, text: &str) -> Result<Option<RemoteCache>, ArgsError> {
+/// Reads `type=registry,ref=NAME[,mode=min|max][,ignore-error=BOOL]`, or one or several names; nothing of an empty value.
+pub(crate) fn read(direction: Direction, text: &str) -> Result<Vec<RemoteCache>, ArgsError> {
     let flag = direction.flag();
     if text.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let fields = csv::fields(flag, text)?;
+    if fields.iter().all(|field| !field.contains('=')) {
+        let names = fields.iter().map(|name| cache(flag, text, name, CacheMode::Max, true));
+        return names.collect();
+    }
     let (mut kind, mut name, mut mode, mut ignore_error) = (None, None, CacheMode::Max, true);
-    if let [only] = fields.as_slice()
-        && !only.contains('=')
-    {
-        (kind, name) = (Some("registry".to_owned()), Some(only.clone()));
-    } else {
-        for field in &fields {
-            let (key, value) = csv::key_value(flag, field)?;
-            let key = key.to_ascii_lowercase();
-            match key.as_str() {
-                "type" => kind = Some(value.to_owned()),
-                "ref" => name = Some(value.to_owned()),
-                "mode" if direction == Direction::To => mode = read_mode(flag, value)?,
-                "ignore-error" if direction == Direction::To => {
-                    ignore_error = boolean_of("--cache-to ignore-error", value)?;
-                }
-                // What our segments are anyway.
-                "oci-mediatypes" | "image-manifest" if boolean_of(&format!("{flag} {key}"), value)? => {}
-                _ => return Err(not_supported(flag, &format!("{key}={value}"), None)),
+    for field in &fields {
+        let (key, value) = csv::key_value(flag, field)?;
+        let key = key.to_ascii_lowercase();
+        match key.as_str() {
+            "type" => kind = Some(value.to_owned()),
+            "ref" => name = Some(value.to_owned()),
+            "mode" if direction == Direction::To => mode = read_mode(flag, value)?,
+            "ignore-error" if direction == Direction::To => {
+                ignore_error = boolean_of("--cache-to ignore-error", value)?;
             }
+            // What our segments are anyway.
+            "oci-mediatypes" | "image-manifest" if boolean_of(&format!("{flag} {key}"), value)? => {}
+            _ => return Err(not_supported(flag, &format!("{key}={value}"), None)),
         }
     }
     match kind.as_deref() {
@@ -60,13 +58,22 @@ pub(crate) fn read(direction: Direction, text: &str) -> Result<Option<RemoteCach
     }
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| ArgsError::value(flag, text, "it has no `ref`"))?;
-    let reference: garboard_registry::Reference = name
-        .parse()
-        .map_err(|e: garboard_registry::ReferenceError| ArgsError::value(flag, text, e.to_string()))?;
+    cache(flag, text, &name, mode, ignore_error).map(|cache| vec![cache])
+}
+
+fn cache(
+    flag: &str,
+    text: &str,
+    name: &str,
+    mode: CacheMode,
+    ignore_error: bool,
+) -> Result<RemoteCache, ArgsError> {
+    let wrong = |e: garboard_registry::ReferenceError| ArgsError::value(flag, text, e.to_string());
+    let reference: garboard_registry::Reference = name.parse().map_err(wrong)?;
     if reference.digest().is_some() {
         return Err(ArgsError::value(flag, text, "a cache has no digest"));
     }
-    Ok(Some(RemoteCache { reference, mode, ignore_error }))
+    Ok(RemoteCache { reference, mode, ignore_error })
 }
 
 fn read_mode(flag: &str, value: &str) -> Result<CacheMode, ArgsError> {
@@ -88,14 +95,17 @@ mod tests {
     #[test]
     fn values() {
         let show = |direction, text| match read(direction, text) {
-            Ok(Some(cache)) => {
-                format!("{} {:?} {}", cache.reference.familiar(), cache.mode, cache.ignore_error)
+            Ok(caches) => {
+                let show = |cache: &RemoteCache| {
+                    format!("{} {:?} {}", cache.reference.familiar(), cache.mode, cache.ignore_error)
+                };
+                caches.iter().map(show).collect::<Vec<_>>().join(", ")
             }
-            Ok(None) => "none".into(),
             Err(error) => error.to_string(),
         };
         let rows = [
-            (Direction::From, "", "none"),
+            (Direction::From, "", ""),
+            (Direction::From, "h:5/a,h:5/b:c", "h:5/a:latest Max true, h:5/b:c Max true"),
             (Direction::From, "h:5/a", "h:5/a:latest Max true"),
             (Direction::From, "user/app:cache", "user/app:cache Max true"),
             (Direction::From, "type=registry,ref=h:5/a:b", "h:5/a:b Max true"),

@@ -59,7 +59,8 @@ pub(crate) struct Surroundings<'a> {
 }
 
 fn caches(direction: cache::Direction, texts: &[String]) -> Result<Vec<RemoteCache>, ArgsError> {
-    texts.iter().filter_map(|text| cache::read(direction, text).transpose()).collect()
+    let caches: Result<Vec<_>, _> = texts.iter().map(|text| cache::read(direction, text)).collect();
+    Ok(caches?.concat())
 }
 
 impl BuildArgs {

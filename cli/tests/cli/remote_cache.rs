@@ -168,11 +168,122 @@ fn a_layer_that_vanished_is_made_again() {
     machines.context.write("src/a", "changed");
     let text = machines.build("two", &[]);
     assert!(text.contains("is made again"), "{text}");
-    // And is there again for others.
+    // And is there again for others, as a step that makes something else each time shows.
     machines.context.write("src/a", "changed again");
     let text = machines.build("three", &[]);
     assert_eq!(cached(&text).len(), 2, "{text}");
     assert!(!text.contains("is made again"), "{text}");
+}
+
+#[test]
+fn what_is_made_anew_replaces_what_was_there() {
+    let Some(machines) = Machines::new() else { return };
+    machines.context.write("Dockerfile", "FROM base\nRUN cat /proc/sys/kernel/random/uuid > /id\n");
+    let id = |machine: &str, more: &[&str]| {
+        let cache = format!("{}/other:cache", machines.registry.host);
+        let out = machines.context.work().join("..").join("out.tar");
+        let output = format!("type=tar,dest={}", out.display());
+        let mut args = vec!["--cache-from", &cache, "--cache-to", &cache, "--output", &output];
+        args.extend(more);
+        let done = machines.run(machine, &args);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        std::process::Command::new("tar").arg("xOf").arg(&out).arg("id").output().unwrap().stdout
+    };
+    let first = id("one", &[]);
+    assert_eq!(id("two", &[]), first);
+    // Records of one second can't be told apart by their age.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let second = id("three", &["--no-cache"]);
+    assert_ne!(second, first);
+    assert_eq!(id("four", &[]), second);
+}
+
+/// Every segment of the cache, unpacked and changed, in the place of what it was.
+fn forge(machines: &Machines, change: impl Fn(&mut serde_json::Value)) {
+    let mut state = machines.registry.state();
+    let tags: Vec<_> = state.manifests.keys().filter(|(_, tag)| tag.contains(".seg-")).cloned().collect();
+    for place in tags {
+        let (kind, manifest) = state.manifests.remove(&place).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        let digest = manifest["config"]["digest"].as_str().unwrap().to_owned();
+        let bytes = state.blobs.get(&(place.0.clone(), digest)).unwrap();
+        let mut segment: serde_json::Value =
+            serde_json::from_slice(&zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+        change(&mut segment);
+        let bytes = zstd::encode_all(segment.to_string().as_bytes(), 3).unwrap();
+        let digest = garboard_registry::digest_of(&bytes);
+        let time = place.1.split(".seg-").nth(1).unwrap().split('-').next().unwrap();
+        let tag = format!("cache.seg-{time}-{:x}-{}", bytes.len(), digest.digest());
+        state.blobs.insert((place.0.clone(), digest.to_string()), bytes);
+        state.manifests.insert((place.0, tag), (kind, manifest.to_string().into_bytes()));
+    }
+}
+
+#[test]
+fn false_tables_of_contents_leave_no_trace() {
+    let Some(machines) = Machines::new() else { return };
+    machines.context.write("Dockerfile", "FROM base AS one\nRUN echo 1 > /x\nRUN echo 2 > /y\n");
+    machines.build("one", &[]);
+    // The table of one layer stands for the other, and no record knows better.
+    forge(&machines, |segment| {
+        let layers = segment["layers"].as_array_mut().unwrap();
+        let tocs: Vec<_> = layers.iter().map(|layer| layer["toc"].clone()).collect();
+        for (layer, toc) in layers.iter_mut().zip(tocs.iter().rev()) {
+            layer["toc"] = toc.clone();
+        }
+        for record in segment["records"].as_array_mut().unwrap() {
+            record["root"] = serde_json::json!([0o755, 0, 0]);
+        }
+    });
+    machines.context.write(
+        "Dockerfile",
+        "FROM base AS one\nRUN echo 1 > /x\nRUN echo 2 > /y\nCOPY last /last\nRUN cat /x /y > /both\n",
+    );
+    let text = machines.build("two", &[]);
+    assert!(text.contains("is made again"), "{text}");
+    let again = machines.run("two", &["--output", "type=cacheonly"]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+}
+
+#[test]
+fn a_registry_that_dies_on_the_way_is_done_without() {
+    let Some(machines) = Machines::new() else { return };
+    let lines = (0..10).fold(String::new(), |lines, n| lines + &format!("RUN echo {n} > /{n}\n"));
+    machines.context.write("Dockerfile", format!("FROM base\n{lines}COPY last /last\nRUN cat /0 /9 /last\n"));
+    machines.build("one", &[]);
+    machines.context.write("last", "changed");
+    // All but what is asked at the start.
+    let layers = machines.layers();
+    machines.registry.state().blobs.retain(|(_, digest), _| !layers.contains(digest));
+    machines.registry.fault("GET", "/blobs/sha256:", 1000, Fault::Reset);
+    let cache = format!("{}/app:cache", machines.registry.host);
+    let output = machines.run("two", &["--cache-from", &cache]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    machines.registry.state().log.clear();
+    let vanished = machines.run("three", &["--cache-from", &cache]);
+    assert!(vanished.status.success(), "{}", String::from_utf8_lossy(&vanished.stderr));
+}
+
+#[test]
+fn values_of_arguments_stay_here() {
+    let Some(machines) = Machines::new() else { return };
+    machines.context.write(
+        "Dockerfile",
+        "FROM base AS first\nARG TOKEN\nRUN echo made > /made\nFROM base\nCOPY --from=first /made /made\n",
+    );
+    machines.build("one", &["--build-arg", "TOKEN=hunter2secret"]);
+    let text = machines.build("two", &["--build-arg", "TOKEN=hunter3secret"]);
+    assert!(!text.contains("hunter2secret") && !text.contains("hunter3secret"), "{text}");
+    let again = machines.build("one", &["--build-arg", "TOKEN=hunter4secret"]);
+    assert!(again.contains("environment variable TOKEN changed"), "{again}");
+    assert!(!again.contains("secret"), "{again}");
+    let state = machines.registry.state();
+    for ((_, digest), bytes) in &state.blobs {
+        let unpacked = zstd::decode_all(&bytes[..]).unwrap_or_else(|_| bytes.clone());
+        let found = unpacked.windows(6).any(|window| window == b"hunter");
+        assert!(!found, "{digest} holds an argument's value");
+    }
 }
 
 #[test]
