@@ -257,7 +257,7 @@ impl Engine {
 
     fn environment(&self, round: &Round<'_>) -> Result<Environment> {
         let Round { request, exports, .. } = *round;
-        let image = exports.iter().find(|e| is_image(&e.kind));
+        let image = exports.iter().find(|export| export.kind.is_image());
         Ok(Environment {
             secrets: request.secrets.clone(),
             agents: round.agents.clone(),
@@ -348,11 +348,6 @@ fn exports_of(request: &BuildRequest) -> Vec<Export> {
         export.image.annotations.extend(request.annotations.iter().cloned());
     }
     exports
-}
-
-/// Whether an export needs layers as blobs.
-fn is_image(kind: &ExportKind) -> bool {
-    !matches!(kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
 }
 
 /// What can be known to be wrong before anything is done.

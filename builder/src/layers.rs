@@ -261,6 +261,23 @@ impl Layers {
         Ok(())
     }
 
+    /// Repositories of a registry that have a blob of a layer, from where others can be given it.
+    pub(crate) fn places(&self, id: &LayerId, digest: &Digest, host: &str) -> Result<Vec<Reference>> {
+        let origins = self.info(id)?.origins;
+        let there = origins.iter().filter(|origin| origin.digest == *digest && origin.host == host);
+        there.map(|origin| repository_reference(&origin.host, &origin.repository)).collect()
+    }
+
+    /// Remembers that a repository has a blob of a layer, so that it can be mounted into another or fetched again.
+    pub(crate) fn note_place(&self, id: &LayerId, digest: &Digest, place: &Reference) -> Result<()> {
+        let origin = garboard_cache::Origin {
+            host: place.domain().to_owned(),
+            repository: place.repository().to_owned(),
+            digest: digest.clone(),
+        };
+        self.store.attach_origin(id, &origin).attempt(|| "failed to note a pushed layer".into())
+    }
+
     /// Makes sure that this blob of a layer is in the store.
     pub(crate) async fn fetch_blob(&self, id: &LayerId, digest: &Digest) -> Result<()> {
         let mut info = self.info(id)?;

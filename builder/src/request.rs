@@ -296,6 +296,13 @@ pub enum ExportKind {
     CacheOnly,
 }
 
+impl ExportKind {
+    /// Whether it needs layers as blobs.
+    pub(crate) fn is_image(&self) -> bool {
+        !matches!(self, Self::Local { .. } | Self::Tar { .. } | Self::CacheOnly)
+    }
+}
+
 /// Whether an image gets its name in the local store. All its layers are brought in for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {

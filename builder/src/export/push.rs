@@ -14,10 +14,7 @@ type Names = Vec<Reference>;
 /// Repositories that layers can be sent to while the build still runs: one of each registry, from where the others can have
 /// them. None where the export makes other blobs of the layers than the build does.
 pub(crate) fn early_targets(exports: &[Export]) -> Result<Vec<Reference>> {
-    let is_image = |e: &&Export| {
-        !matches!(e.kind, ExportKind::Local { .. } | ExportKind::Tar { .. } | ExportKind::CacheOnly)
-    };
-    let Some(first) = exports.iter().find(is_image) else { return Ok(Vec::new()) };
+    let Some(first) = exports.iter().find(|export| export.kind.is_image()) else { return Ok(Vec::new()) };
     let (ExportKind::Image { push: true, .. }, false) = (&first.kind, first.image.rewrite_timestamp) else {
         return Ok(Vec::new());
     };
@@ -155,16 +152,14 @@ impl Exporter<'_> {
         if layer.is_foreign() {
             return Ok(());
         }
-        let origins = self.layers.info(&layer.id)?.origins;
-        let mut mounts = Vec::new();
-        for origin in origins.iter().filter(|o| o.digest == descriptor.digest && o.host == name.domain()) {
-            mounts.push(crate::layers::repository_reference(&origin.host, &origin.repository)?);
-        }
+        let mounts = self.layers.places(&layer.id, &descriptor.digest, name.domain())?;
         if self.layers.store.blob_size(&descriptor.digest).is_none() {
             // Perhaps the registry has it, or can mount it; only then is it worth fetching.
             let missing = Missing;
             match self.client.push_blob(name, descriptor, &missing, &mounts, &|_| {}).await {
-                Ok(Pushed::AlreadyThere | Pushed::Mounted) => return self.pushed(name, layer),
+                Ok(Pushed::AlreadyThere | Pushed::Mounted) => {
+                    return self.layers.note_place(&layer.id, &descriptor.digest, name);
+                }
                 Ok(Pushed::Uploaded) | Err(_) => {
                     self.layers.fetch_blob(&layer.id, &descriptor.digest).await?;
                 }
@@ -179,17 +174,7 @@ impl Exporter<'_> {
             .await
             .map_err(|source| Failure::from(Error::Push { name: name.to_string(), source }))?;
         step.progress(&label, total, total, true);
-        self.pushed(name, layer)
-    }
-
-    /// Remembers where a layer is, so that it can be mounted into another repository or fetched again.
-    fn pushed(&self, name: &Reference, layer: &super::Layer) -> Result<()> {
-        let origin = garboard_cache::Origin {
-            host: name.domain().to_owned(),
-            repository: name.repository().to_owned(),
-            digest: layer.descriptor.digest.clone(),
-        };
-        self.layers.store.attach_origin(&layer.id, &origin).attempt(|| "failed to note a pushed layer".into())
+        self.layers.note_place(&layer.id, &descriptor.digest, name)
     }
 
     /// Pushes a blob that is in the store.

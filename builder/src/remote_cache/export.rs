@@ -11,9 +11,9 @@ use oci_spec::image::Digest;
 use super::alive::{death, is_back, silence};
 use super::made::Noted;
 use super::{Loaded, Made, MadeStep, RemoteCaches};
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Error, Failure, Result};
 use crate::explain::Inputs;
-use crate::layers::{BlobFormat, Layers, repository_reference};
+use crate::layers::{BlobFormat, Layers};
 use crate::reporter::{Reporter, Step};
 use crate::request::{CacheMode, RemoteCache};
 use crate::solve::now;
@@ -48,10 +48,7 @@ impl RemoteCaches {
             let loaded = loading.clone().await;
             let step = reporter.internal(&format!("exporting cache to {}", target.reference.familiar()));
             let writer = Writer { caches: self, target, loaded: &loaded, layers, format, step: &step };
-            let gone = || {
-                let name = target.reference.to_string();
-                Err(Error::Push { name, source: silence(&target.reference) }.into())
-            };
+            let gone = || Err(push_failure(&target.reference, silence(&target.reference)));
             let written = if loaded.is_dead() && !is_back(&loaded.cache).await {
                 gone()
             } else {
@@ -120,9 +117,8 @@ impl Writer<'_> {
         segment.records = records.collect();
         let blobs: Vec<Descriptor> = blobs.into_values().collect();
         let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
-        let name = self.target.reference.to_string();
         let added = self.loaded.cache.add(bytes, &blobs, segment.created).await;
-        added.map_err(|source| Error::Push { name, source })?;
+        added.map_err(|source| push_failure(&self.target.reference, source))?;
         let text = format!("{} steps, {} blobs", segment.records.len(), blobs.len());
         self.step.progress(&text, 1, 1, true);
         Ok(())
@@ -205,20 +201,14 @@ impl Writer<'_> {
 
     async fn send_blob(&self, layer: &TreeLayer, blob: &LayerBlob) -> Result<bool> {
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
-        let mut from: Vec<Reference> = Vec::new();
-        for origin in self.layers.info(&layer.id)?.origins.iter().filter(|o| o.digest == blob.digest) {
-            if origin.host == self.target.reference.domain() {
-                from.push(repository_reference(&origin.host, &origin.repository)?);
-            }
-        }
+        let from = self.layers.places(&layer.id, &blob.digest, self.target.reference.domain())?;
         if self.layers.store.blob_size(&blob.digest).is_none() {
             let pushed = self.loaded.cache.push(&descriptor, &crate::export::Missing, &from).await;
             return Ok(pushed.is_ok());
         }
         let source = FileSource(self.layers.store.blob_path(&blob.digest));
         let pushed = self.loaded.cache.push(&descriptor, &source, &from).await;
-        let name = self.target.reference.to_string();
-        pushed.map_err(|source| Error::Push { name, source })?;
+        pushed.map_err(|source| push_failure(&self.target.reference, source))?;
         Ok(true)
     }
 
@@ -237,10 +227,13 @@ impl Writer<'_> {
         let blob = SegmentBlob { media_type: TOC_TYPE.into(), digest, size: bytes.len() as u64 };
         let descriptor = Descriptor::new(TOC_TYPE, blob.digest.clone(), blob.size);
         let pushed = self.loaded.cache.push(&descriptor, &BytesSource(bytes.into()), &[]).await;
-        let name = self.target.reference.to_string();
-        pushed.map_err(|source| Error::Push { name, source })?;
+        pushed.map_err(|source| push_failure(&self.target.reference, source))?;
         Ok(Some(blob))
     }
+}
+
+fn push_failure(cache: &Reference, source: garboard_registry::Error) -> Failure {
+    Error::Push { name: cache.to_string(), source }.into()
 }
 
 fn record(step: &MadeStep, keys: &[Key], layer: usize, inputs: String) -> SegmentRecord {
@@ -250,7 +243,6 @@ fn record(step: &MadeStep, keys: &[Key], layer: usize, inputs: String) -> Segmen
         content: Key(step.layer.content.0).to_string(),
         created: step.layer.created,
         description: step.name.clone(),
-        duration_ms: 0,
         inputs,
         root: step.layer.root.map(|root| [root.mode, root.uid, root.gid]),
     }

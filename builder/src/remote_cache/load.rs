@@ -56,7 +56,7 @@ async fn read(
     let mut left = MAX_UNPACKED;
     while let Some(bytes) = fetches.next().await {
         match bytes {
-            Ok(Some(bytes)) => {
+            Ok(bytes) => {
                 let read = tokio::task::spawn_blocking(move || Segment::read(&bytes, left));
                 match read.await {
                     Ok(Ok((segment, size))) => {
@@ -68,7 +68,7 @@ async fn read(
                 }
             }
             // gone since it was listed
-            Ok(None) | Err(Error::NotFound { .. }) => {}
+            Err(Error::NotFound { .. }) => {}
             Err(error) => outcome = Err(error),
         }
     }
@@ -76,18 +76,14 @@ async fn read(
 }
 
 /// The bytes of a segment, from the store or the registry.
-async fn segment(
-    cache: &RegistryCache,
-    store: &Store,
-    descriptor: &Descriptor,
-) -> Result<Option<Vec<u8>>, Error> {
+async fn segment(cache: &RegistryCache, store: &Store, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
     if let Ok(bytes) = store.read_blob(&descriptor.digest, descriptor.size) {
-        return Ok(Some(bytes));
+        return Ok(bytes);
     }
     let bytes = cache.segment(descriptor).await?;
     // Else it is fetched again.
     let _ = store.put_bytes(&bytes);
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// The error of a cache that takes too long.

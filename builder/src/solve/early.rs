@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 use super::Solver;
 use crate::error::{Error, Failure};
 use crate::graph::Node;
-use crate::layers::Layers;
 use crate::tree::{Tree, TreeLayer};
 
 /// Why a registry does not want what it was sent.
@@ -49,7 +48,8 @@ impl Solver {
         for name in self.layers.push.iter() {
             let sent = self.layers.client.push_blob(name, descriptor, &source, &[], &|_| {}).await;
             match sent {
-                Ok(_) => note_origin(&self.layers, layer, name, descriptor),
+                // What can't be noted is only found out again.
+                Ok(_) => drop(self.layers.note_place(&layer.id, &descriptor.digest, name)),
                 Err(
                     source @ (garboard_registry::Error::Unauthorized { .. }
                     | garboard_registry::Error::Denied { .. }),
@@ -71,19 +71,4 @@ impl Solver {
             }
         }
     }
-}
-
-/// Remembers where a layer is. What can't be noted is only found out again.
-fn note_origin(
-    layers: &Layers,
-    layer: &TreeLayer,
-    name: &garboard_registry::Reference,
-    descriptor: &Descriptor,
-) {
-    let origin = garboard_cache::Origin {
-        host: name.domain().to_owned(),
-        repository: name.repository().to_owned(),
-        digest: descriptor.digest.clone(),
-    };
-    drop(layers.store.attach_origin(&layer.id, &origin));
 }

@@ -85,7 +85,7 @@ impl Store {
             created: record.created,
             description: record.description.chars().take(10_000).collect(),
             inputs_json: record.inputs.chars().take(MAX_INPUTS).collect(),
-            duration_ms: record.duration_ms,
+            ..Record::default()
         };
         self.put_record(&record.keys().collect::<Vec<_>>(), &adopted)?;
         Ok(Some(adopted))

@@ -112,7 +112,6 @@ mod tests {
             content: content.to_owned(),
             created,
             description: String::new(),
-            duration_ms: 0,
             inputs: String::new(),
             root: None,
         };

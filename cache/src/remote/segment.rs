@@ -75,9 +75,6 @@ pub struct SegmentRecord {
     pub created: i64,
     /// For people: the instruction.
     pub description: String,
-    /// How long the step took in milliseconds.
-    #[serde(default)]
-    pub duration_ms: u64,
     /// What the step was made of, as JSON, to explain a later miss.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub inputs: String,
