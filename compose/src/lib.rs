@@ -4,8 +4,18 @@
 //! [`FileSource`] only, variables come in as a map, and what both languages come to is a list of [`Target`]s.
 #![forbid(unsafe_code)]
 
+pub mod dotenv;
+pub mod error;
+mod json;
+pub mod node;
+mod path;
 pub mod source;
+mod suggest;
 pub mod target;
+pub mod template;
+mod yaml;
 
+pub use error::{Error, ErrorKind, Place};
+pub use node::{Map, Mark, Node, Value};
 pub use source::{FileKind, FileSource, MAX_FILE_BYTES, MemorySource};
 pub use target::{DockerfileSource, NamedContext, Target};
