@@ -81,6 +81,9 @@ pub(crate) enum Error {
     /// A file of this machine couldn't be read or written.
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
+    /// Another target of the run failed.
+    #[error("the target `{target}`, whose result it needs, failed")]
+    Needed { target: String },
     /// The user interrupted the build.
     #[error("canceled")]
     Canceled,
@@ -130,6 +133,10 @@ impl std::fmt::Display for Failure {
 }
 
 impl Failure {
+    pub(crate) fn is_needed(&self) -> bool {
+        matches!(*self.error, Error::Needed { .. })
+    }
+
     pub(crate) fn is_canceled(&self) -> bool {
         matches!(*self.error, Error::Canceled)
     }

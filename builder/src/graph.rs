@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::link::Link;
 use crate::request::{NetworkMode, Ulimit};
 use crate::source::BaseLayer;
 
@@ -22,6 +23,8 @@ pub(crate) enum Op {
     Scratch,
     /// The files of an image.
     Image(ImageOp),
+    /// The files that another target of the same run makes.
+    Linked(LinkedOp),
     /// Files of this machine.
     Context(ContextOp),
     /// A file by HTTP.
@@ -41,6 +44,15 @@ pub(crate) enum Op {
 pub(crate) struct ImageOp {
     pub(crate) layers: Vec<BaseLayer>,
     pub(crate) platform: String,
+}
+
+/// What another target makes.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LinkedOp {
+    pub(crate) target: String,
+    pub(crate) platform: String,
+    #[serde(skip)]
+    pub(crate) link: Link,
 }
 
 /// A build context. What is read of it is decided by the operations that use it.
@@ -326,7 +338,12 @@ impl Op {
             Self::Run(run) => Some(run.parent),
             Self::Copy(copy) => Some(copy.parent),
             Self::Mkdir(mkdir) => Some(mkdir.parent),
-            Self::Scratch | Self::Image(_) | Self::Context(_) | Self::Http(_) | Self::Git(_) => None,
+            Self::Scratch
+            | Self::Image(_)
+            | Self::Linked(_)
+            | Self::Context(_)
+            | Self::Http(_)
+            | Self::Git(_) => None,
         }
     }
 
@@ -351,6 +368,7 @@ impl Op {
                 let ids: Vec<&str> = image.layers.iter().map(|l| l.diff_id.as_str()).collect();
                 json!(["image", image.platform, ids])
             }
+            Self::Linked(linked) => json!(["target", linked.target, linked.platform]),
             Self::Context(_) => json!("context"),
             Self::Http(http) => json!(["http", http.url, http.name, http.checksum]),
             Self::Git(git) => {

@@ -5,9 +5,11 @@
 //! and reads no environment variable.
 #![forbid(unsafe_code)]
 
+mod build;
 mod call;
 mod cancel;
 pub mod copy;
+mod dockerfile;
 mod emulate;
 mod engine;
 mod error;
@@ -20,6 +22,7 @@ mod growing_blob;
 mod image;
 mod layer_folder;
 mod layers;
+mod link;
 mod lost;
 mod outcome;
 mod plan;
@@ -27,6 +30,7 @@ mod platform;
 mod remote_cache;
 mod reporter;
 mod request;
+mod several;
 mod solve;
 mod source;
 mod ssh;
@@ -45,4 +49,5 @@ pub use request::{
     DockerfileSource, Entitlements, Export, ExportKind, ImageAttributes, Keep, NamedContext, NetworkMode,
     NoCache, RemoteCache, Resources, SecretSource, SshSource, Ulimit,
 };
+pub use several::{Member, RunOptions};
 pub use source::GitProgram;

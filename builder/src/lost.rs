@@ -10,13 +10,15 @@ use garboard_cache::{LayerInfo, Store};
 use crate::error::{Attempt, Failure, Result};
 use crate::remote_cache::RemoteCaches;
 
-/// Shared by all that works on one build.
+/// Shared by all that works on one build, and by builds of which one starts from what another makes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lost(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
     layers: Vec<LayerInfo>,
+    /// How often something was forgotten.
+    times: u64,
     /// A table of contents was put right.
     corrected: bool,
 }
@@ -49,8 +51,10 @@ impl Lost {
     /// Forgets what is known of the layers, and of all others that only a cache has whose registry is gone. Whether there
     /// was anything to forget.
     pub(crate) fn forget(&self, store: &Store, remote: &RemoteCaches) -> Result<bool> {
-        let Inner { layers, corrected } =
-            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let (layers, corrected) = {
+            let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (std::mem::take(&mut inner.layers), std::mem::take(&mut inner.corrected))
+        };
         let mut helps = corrected;
         for layer in layers {
             let what = || format!("failed to forget layer {}", layer.id);
@@ -58,6 +62,15 @@ impl Lost {
             helps |= store.forget_claims(&layer.id).attempt(what)? > 0;
             helps |= remote.distrust(&layer);
         }
-        Ok(remote.forget_dead()? || helps)
+        helps |= remote.forget_dead()?;
+        if helps {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).times += 1;
+        }
+        Ok(helps)
+    }
+
+    /// How often something was forgotten: what was planned before is of no use after it.
+    pub(crate) fn times(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).times
     }
 }

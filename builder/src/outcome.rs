@@ -16,7 +16,7 @@ pub struct BuildOutcome {
 }
 
 /// Why a build failed, with all a report needs.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct BuildFailure {
     /// What was attempted, on what, and why it failed. For a failing step BuildKit's text:
@@ -30,6 +30,8 @@ pub struct BuildFailure {
     pub step: Option<FailedStep>,
     /// Whether the user interrupted the build.
     pub interrupted: bool,
+    /// Whether it was given up only because another target of the run failed.
+    pub follows: bool,
 }
 
 /// A place in a file, with the file's text for an excerpt.

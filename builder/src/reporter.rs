@@ -19,11 +19,37 @@ const LAST_LINES: usize = 20;
 pub(crate) struct Reporter {
     sink: EventSink,
     next: Arc<AtomicU32>,
+    /// The target that it tells of, where there are several.
+    target: Option<Arc<str>>,
 }
 
 impl Reporter {
     pub(crate) fn new(sink: EventSink) -> Self {
-        Self { sink, next: Arc::default() }
+        Self { sink, next: Arc::default(), target: None }
+    }
+
+    /// The source of the events of one target, beside others.
+    pub(crate) fn of_target(&self, target: &str) -> Self {
+        Self { target: Some(target.into()), ..self.clone() }
+    }
+
+    /// `[build 2/4] RUN make` as `[target build 2/4] RUN make`.
+    fn full_name(&self, name: &str) -> String {
+        match (&self.target, name.strip_prefix('[')) {
+            (None, _) => name.to_owned(),
+            (Some(target), Some(rest)) => format!("[{target} {rest}"),
+            (Some(target), None) => format!("[{target}] {name}"),
+        }
+    }
+
+    /// Equal steps of several targets are shown once for each of them.
+    fn full_digest(&self, digest: &str) -> String {
+        match &self.target {
+            None => digest.to_owned(),
+            Some(target) => {
+                format!("sha256:{}", blake3::hash(format!("{target} {digest}").as_bytes()).to_hex())
+            }
+        }
     }
 
     /// Begins a vertex. `digest` names it across builds; `inputs` are the digests of what it needs.
@@ -40,15 +66,11 @@ impl Reporter {
             };
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let vertex = Vertex { id, digest: digest.to_owned(), inputs, name: name.to_owned() };
+        let name = self.full_name(name);
+        let inputs = inputs.iter().map(|input| self.full_digest(input)).collect();
+        let vertex = Vertex { id, digest: self.full_digest(digest), inputs, name: name.clone() };
         (self.sink)(Event::Started { vertex, at: SystemTime::now() });
-        Step {
-            id,
-            name: name.to_owned(),
-            sink: self.sink.clone(),
-            ended: AtomicBool::new(false),
-            tail: Mutex::default(),
-        }
+        Step { id, name, sink: self.sink.clone(), ended: AtomicBool::new(false), tail: Mutex::default() }
     }
 
     /// Begins a vertex of the engine itself, which no key names.

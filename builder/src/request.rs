@@ -135,6 +135,9 @@ pub enum NamedContext {
     Git(GitAddress),
     /// One file by HTTP, called `context`, as it is.
     Http(HttpAddress),
+    /// The image that another target of the same run makes (`target:name` in bake files, `service:name` in compose
+    /// files); by the target's name.
+    Target(String),
 }
 
 /// One `--annotation`.

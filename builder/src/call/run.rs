@@ -4,7 +4,8 @@ use garboard_parser::Dockerfile;
 
 use super::{CheckReport, Outline, SourceText, Target, TargetList};
 use crate::cancel::Cancel;
-use crate::engine::{DockerfileText, Engine, Input, parse, report, try_parse, unless_canceled};
+use crate::dockerfile::{DockerfileText, parse, try_parse};
+use crate::engine::{Engine, Input, report, unless_canceled};
 use crate::error::Failure;
 use crate::outcome::BuildFailure;
 use crate::plan::{Planner, warning};
@@ -131,6 +132,7 @@ impl Engine {
             file_name: &file.name,
             ignore_beside: file.path.as_deref(),
             sources,
+            links: &crate::link::NoLinks,
             reporter,
             platform: &self.options.platform,
             fetched,

@@ -18,7 +18,7 @@ use garboard_registry::{Client, ClientConfig, Platform};
 use super::stage::{Evaluation, Stop};
 use super::tests::{base, request};
 use super::{Contexts, Images, Planner, Work, directives};
-use crate::engine::{DockerfileText, try_parse};
+use crate::dockerfile::{DockerfileText, try_parse};
 use crate::error::Result;
 use crate::graph::{ContextOp, Graph};
 use crate::image::ImageConfig;
@@ -84,6 +84,7 @@ impl Options {
         let store = garboard_cache::Store::open(folder.path(), garboard_cache::OpenOptions::default())
             .expect("a store");
         let planner = Planner {
+            links: &crate::link::NoLinks,
             request: &self.request,
             dockerfile: &dockerfile,
             file_name: "Dockerfile",

@@ -6,7 +6,7 @@ use garboard_parser::{Heredoc, Instruction, expand};
 
 use super::stage::{Base, Evaluation, State, Step};
 use crate::error::{Error, Result};
-use crate::graph::{CopyFrom, CopyNode, Graph, ImageOp, Op, OpId};
+use crate::graph::{CopyFrom, CopyNode, Graph, Op, OpId};
 use crate::image::copy_text;
 use crate::source::{AnyRemote, git_op, http_op, parse_checksum};
 
@@ -280,11 +280,10 @@ impl Evaluation<'_> {
                 if as_written {
                     self.base_platform(&state.at, from, self.target, &image.config);
                 }
-                if image.layers.is_empty() {
+                let Some(op) = image.op(self.target) else {
                     return Ok(graph.add(Op::Scratch, String::new(), None, false));
-                }
-                let op = ImageOp { layers: image.layers.clone(), platform: self.target.to_string() };
-                Ok(graph.add(Op::Image(op), format!("FROM {}", image.name), None, false))
+                };
+                Ok(graph.add(op, format!("FROM {}", image.name), None, false))
             }
         }
     }

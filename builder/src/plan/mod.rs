@@ -37,6 +37,7 @@ use crate::error::{Error, Failure, Result};
 use crate::event::Warning;
 use crate::export::PlannedImage;
 use crate::graph::{ContextOp, Graph, Op};
+use crate::link::Links;
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, ContextSource, NamedContext};
 use crate::source::{BaseImage, FetchedContext, ImageSource};
@@ -61,6 +62,8 @@ pub(crate) struct Planner<'a> {
     /// The Dockerfile, for the ignore file beside it.
     pub(crate) ignore_beside: Option<&'a Path>,
     pub(crate) sources: &'a ImageSource,
+    /// Where other targets are found.
+    pub(crate) links: &'a dyn Links,
     pub(crate) reporter: &'a Reporter,
     pub(crate) platform: &'a Platform,
     /// The context, where it is neither a folder nor empty.
@@ -240,6 +243,10 @@ impl Planner<'_> {
     /// Resolves images at the same time, each with a vertex of its own.
     async fn resolve(&self, missing: BTreeSet<Wanted>, images: &mut Images) {
         let resolved = join_all(missing.into_iter().map(|wanted| async move {
+            if let Some(target) = wanted.0.strip_prefix(stage::TARGET_PREFIX) {
+                let result = self.target(target, &wanted.1).await;
+                return (wanted, result);
+            }
             let name = wanted
                 .0
                 .parse::<garboard_registry::Reference>()
@@ -250,6 +257,11 @@ impl Planner<'_> {
             (wanted, result)
         }));
         images.extend(resolved.await);
+    }
+
+    /// The image of another target.
+    async fn target(&self, name: &str, platform: &str) -> Result<BaseImage> {
+        self.links.image(name, &crate::platform::parse(platform)?).await
     }
 
     async fn resolve_one(&self, (name, platform): &Wanted) -> Result<BaseImage> {

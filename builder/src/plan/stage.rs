@@ -12,7 +12,7 @@ use super::outline::Seen;
 use super::{Contexts, Images, Planner, Wanted, args};
 use crate::error::{Error, Failure, Result};
 use crate::export::{PlannedHistory, PlannedImage};
-use crate::graph::{Graph, ImageOp, Op, OpId};
+use crate::graph::{Graph, Op, OpId};
 use crate::image::ImageConfig;
 use crate::request::{NamedContext, NoCache};
 use crate::source::{AnyRemote, BaseImage, git_op, http_op};
@@ -21,6 +21,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// Marks a wanted image that is an OCI layout given as a named context.
 pub(super) const LAYOUT_PREFIX: &str = "oci-layout-context://";
+/// Marks a wanted image that another target of the run makes.
+pub(super) const TARGET_PREFIX: &str = "target://";
 
 /// Why a stage has no result yet.
 pub(super) enum Stop {
@@ -352,11 +354,11 @@ impl<'a> Evaluation<'a> {
         let triggers = config.config.on_build.iter().filter(|text| countable_trigger(text)).count();
         let steps = 1 + triggers + countable(&stage.instructions);
         let mut state = State { steps, step: 1, ..Self::scratch(name, platform, graph) };
-        if !image.layers.is_empty() {
-            let op = ImageOp { layers: image.layers.clone(), platform: state.platform.to_string() };
+        if let Some(op) = image.op(&state.platform) {
             let progress = self.step_name(&state, &format!("FROM {}", image.name));
-            state.op = graph.add(Op::Image(op), progress, Some(stage.lines), false);
+            state.op = graph.add(op, progress, Some(stage.lines), false);
         }
+        state.history.clone_from(&image.history);
         if stage.platform.is_none() && self.planner.request.platforms.is_empty() {
             state.platform.os.clone_from(&config.os);
             state.platform.architecture.clone_from(&config.architecture);
@@ -435,6 +437,9 @@ impl<'a> Evaluation<'a> {
             NamedContext::Image(reference) => Base::Image((reference.clone(), platform.to_string())),
             NamedContext::OciLayout { .. } => {
                 Base::Image((format!("{LAYOUT_PREFIX}{key}"), platform.to_string()))
+            }
+            NamedContext::Target(target) => {
+                Base::Image((format!("{TARGET_PREFIX}{target}"), platform.to_string()))
             }
             NamedContext::Git(address) => {
                 let op = git_op(address, false, self.epoch()?.is_some());

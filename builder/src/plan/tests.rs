@@ -93,7 +93,7 @@ pub(super) fn base(name: &str, config: &str) -> BaseImage {
         urls: Vec::new(),
         origin: None,
     };
-    BaseImage { name: name.into(), config: image, layers: vec![layer] }
+    BaseImage::made(name.into(), image, vec![layer])
 }
 
 fn plan(case: &Case) -> String {
@@ -110,6 +110,7 @@ fn plan(case: &Case) -> String {
         case.request.platforms.iter().map(|p| p.parse().expect("a platform")).collect();
     let target = platforms.first().unwrap_or(&host);
     let planner = Planner {
+        links: &crate::link::NoLinks,
         request: &case.request,
         dockerfile: &dockerfile,
         file_name: "Dockerfile",

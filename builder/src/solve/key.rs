@@ -108,7 +108,7 @@ impl Solver {
     }
 
     /// What names an operation that has not run: its definition and those of all its inputs.
-    pub(super) fn definition(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
+    pub(crate) fn definition(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
         let this = self.clone();
         async move { this.definitions[id.0].get_or_init(|| this.define(id)).await.clone() }.boxed()
     }
@@ -122,6 +122,7 @@ impl Solver {
             match op {
                 Op::Http(http) => return this.remotes.http_key(http).await.map_err(|e| e.at(node.lines)),
                 Op::Git(git) => return this.remotes.git_key(git).await.map_err(|e| e.at(node.lines)),
+                Op::Linked(linked) => return linked.link.0.definition().await,
                 _ => {}
             }
             let mut key =

@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::explain::{Explanation, Inputs};
-use crate::graph::{Graph, ImageOp, Node, Op, OpId};
+use crate::graph::{Graph, ImageOp, LinkedOp, Node, Op, OpId};
 use crate::layers::{BlobFormat, Layers, blocking};
 use crate::remote_cache::{Made, MadeStep};
 use crate::reporter::{Reporter, Step};
@@ -132,13 +132,14 @@ impl Solver {
         environment: Environment,
         remotes: Remotes,
         wanted: Vec<Vec<Vec<u8>>>,
+        linked: Vec<OpId>,
     ) -> Self {
         let results = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let definitions = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let fresh = fresh_steps(&graph);
         let vertices = vertex_digests(&graph);
-        let sources = read_by_others(&graph);
+        let sources = read_by_others(&graph, &linked);
         let ahead = (0..graph.len()).map(|_| AtomicBool::new(false)).collect();
         Self {
             graph,
@@ -227,6 +228,11 @@ impl Solver {
         self.background.add(tokio::spawn(task));
     }
 
+    /// Whether an operation, or anything that it needs, must not come from the cache.
+    pub(crate) fn must_run(&self, id: OpId) -> bool {
+        self.fresh[id.0]
+    }
+
     /// What is in a context.
     pub(crate) async fn context(&self, id: OpId) -> Result<Arc<ContextTree>> {
         let load = || async {
@@ -258,6 +264,7 @@ impl Solver {
         match &node.op {
             Op::Scratch => Ok(Tree::default()),
             Op::Image(image) => self.image(id, node, image),
+            Op::Linked(linked) => self.linked(id, node, linked).await.map_err(|e| e.at(node.lines)),
             Op::Context(_) => Err(Error::Internal("a context is no tree".into()).into()),
             Op::Http(http) => self.remotes.http(http).await.map_err(|e| e.at(node.lines)),
             Op::Git(git) => self.remotes.git(git).await.map_err(|e| e.at(node.lines)),
@@ -271,6 +278,18 @@ impl Solver {
                 Ok(tree)
             }
         }
+    }
+
+    /// What another target makes.
+    async fn linked(&self, id: OpId, node: &Node, linked: &LinkedOp) -> Result<Tree> {
+        let step = self.reporter.start(&node.name, &self.vertices[id.0], Vec::new());
+        let tree = linked.link.0.result().await.map_err(|failure| {
+            let needed = || Error::Needed { target: linked.target.clone() }.into();
+            let stopped = failure.is_canceled() && self.cancel.is_canceled();
+            if failure.is_lost() || stopped { failure } else { needed() }
+        });
+        step.finish(&tree);
+        tree
     }
 
     /// A base image: its layers are noted, not fetched.
@@ -497,14 +516,16 @@ fn fresh_steps(graph: &Graph) -> Vec<bool> {
     let mut fresh = Vec::with_capacity(graph.len());
     for id in 0..graph.len() {
         let node = graph.node(OpId(id));
-        fresh.push(node.no_cache || node.op.inputs().into_iter().any(|i| fresh[i.0]));
+        let linked = matches!(&node.op, Op::Linked(linked) if linked.link.0.must_run());
+        fresh.push(node.no_cache || linked || node.op.inputs().into_iter().any(|i| fresh[i.0]));
     }
     fresh
 }
 
-/// Which operations are sources of others.
-fn read_by_others(graph: &Graph) -> Vec<bool> {
+/// Which operations are sources of others, or of other targets.
+fn read_by_others(graph: &Graph, linked: &[OpId]) -> Vec<bool> {
     let mut read = vec![false; graph.len()];
+    linked.iter().for_each(|id| read[id.0] = true);
     for id in 0..graph.len() {
         let op = &graph.node(OpId(id)).op;
         let parent = op.parent();

@@ -84,7 +84,7 @@ impl Solver {
         let mut next = Some(id);
         while let Some(id) = next {
             let node = self.graph.node(id);
-            if let Op::Image(_) = node.op {
+            if let Op::Image(_) | Op::Linked(_) = node.op {
                 return node.name.split_once("FROM ").map_or("", |(_, name)| name).to_owned();
             }
             next = node.op.parent();

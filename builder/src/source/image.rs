@@ -7,7 +7,10 @@ use oci_spec::image::Digest;
 
 use super::BaseLayer;
 use crate::error::{Attempt, Error, Failure, Result};
+use crate::export::PlannedHistory;
+use crate::graph::{ImageOp, LinkedOp, Op};
 use crate::image::ImageConfig;
+use crate::link::Link;
 
 /// Configs above this size are refused; real ones have some kilobytes.
 const MAX_CONFIG: u64 = 8 << 20;
@@ -19,7 +22,37 @@ pub(crate) struct BaseImage {
     /// Full name with digest, as progress shows it.
     pub(crate) name: String,
     pub(crate) config: ImageConfig,
-    pub(crate) layers: Vec<BaseLayer>,
+    /// What its history has beyond that of `config`; only for a target that isn't made yet.
+    pub(crate) history: Vec<PlannedHistory>,
+    pub(crate) files: BaseFiles,
+}
+
+/// Where the files of a base image come from.
+#[derive(Clone, Debug)]
+pub(crate) enum BaseFiles {
+    Layers(Vec<BaseLayer>),
+    /// A target of the same run makes them.
+    Target(String, Link),
+}
+
+impl BaseImage {
+    /// An image that is somewhere already.
+    pub(crate) fn made(name: String, config: ImageConfig, layers: Vec<BaseLayer>) -> Self {
+        Self { name, config, history: Vec::new(), files: BaseFiles::Layers(layers) }
+    }
+
+    /// The operation that has its files; `None` for an image without layers.
+    pub(crate) fn op(&self, platform: &Platform) -> Option<Op> {
+        let platform = platform.to_string();
+        match &self.files {
+            BaseFiles::Layers(layers) if layers.is_empty() => None,
+            BaseFiles::Layers(layers) => Some(Op::Image(ImageOp { layers: layers.clone(), platform })),
+            BaseFiles::Target(target, link) => {
+                let (target, link) = (target.clone(), link.clone());
+                Some(Op::Linked(LinkedOp { target, platform, link }))
+            }
+        }
+    }
 }
 
 /// Looks images up in the local store and in registries.
@@ -104,7 +137,7 @@ impl ImageSource {
         } else {
             format!("{reference}@{digest}")
         };
-        Ok(BaseImage { name, config, layers })
+        Ok(BaseImage::made(name, config, layers))
     }
 
     /// A manifest or index by digest: from the store, else from the registry and then kept.

@@ -58,7 +58,7 @@ impl ImageSource {
             .map(|(id, layer)| BaseLayer::new(id, layer, None))
             .collect();
         let name = format!("oci-layout://{}@{}", path.display(), root.digest);
-        Ok(BaseImage { name, config, layers })
+        Ok(BaseImage::made(name, config, layers))
     }
 
     /// Copies a blob into the store, verified.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 pub(crate) use context::{ContextTree, load_context};
 pub(crate) use fetched::{FetchedContext, fetch_dockerfile};
-pub(crate) use image::{BaseImage, ImageSource};
+pub(crate) use image::{BaseFiles, BaseImage, ImageSource};
 pub use remote::GitProgram;
 pub(crate) use remote::{AnyRemote, Remotes, git_op, http_op, parse_checksum};
 

@@ -210,6 +210,7 @@ mod tests {
             }
             Ok((name, NamedContext::Git(git))) => format!("{name} git {} {:?}", git.remote, git.reference),
             Ok((name, NamedContext::Http(http))) => format!("{name} file {}", http.url),
+            Ok((name, NamedContext::Target(target))) => format!("{name} target {target}"),
             Err(error) => error.to_string(),
         };
         assert_eq!(read("a=/src"), "a folder /src");

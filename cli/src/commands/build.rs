@@ -91,7 +91,7 @@ async fn build(
 }
 
 /// Gives the image to Docker or podman where one is running, which is what `--load` is for there.
-fn hand_over(
+pub(super) fn hand_over(
     outcome: &BuildOutcome,
     settings: &crate::settings::Settings,
     setting: &Setting<'_>,
@@ -160,7 +160,7 @@ fn text_of(source: &DockerfileSource) -> Option<Vec<u8>> {
     }
 }
 
-fn resolv_conf() -> Vec<u8> {
+pub(super) fn resolv_conf() -> Vec<u8> {
     let mut text = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     text.truncate(RESOLV_CONF_LIMIT);
     text

@@ -19,6 +19,7 @@ mod pull;
 mod push;
 mod result_files;
 mod save;
+mod several;
 mod tag;
 mod version;
 

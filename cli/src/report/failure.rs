@@ -93,6 +93,7 @@ mod tests {
                 kept: Some("/var/lib/garboard/tmp/x".into()),
             }),
             interrupted: false,
+            follows: false,
         };
         insta::assert_snapshot!(build(&failure, &Palette::default()), @r#"
         ------

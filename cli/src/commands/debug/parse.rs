@@ -60,5 +60,6 @@ fn failure(error: &ParseError, file: String, text: Vec<u8>) -> Failure {
         source_excerpt: place,
         step: None,
         interrupted: false,
+        follows: false,
     }))
 }

@@ -1,0 +1,289 @@
+//! Building what compose and bake files come to: each target is read as the command line that it stands for, and all are
+//! built as one run.
+
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use clap::Parser;
+use garboard_builder::{
+    BuildFailure, BuildOutcome, DockerfileSource, Export, ExportKind, ImageAttributes, Member, NamedContext,
+    RunOptions,
+};
+use garboard_compose::{DockerfileSource as File, NamedContext as Context, Target};
+use tokio::sync::Notify;
+
+use super::{Setting, ask, build, result_files};
+use crate::args::{BuildPlan, Call, Cli, Command, Surroundings};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::{docker, engine, interrupt, report};
+
+/// What a run has besides its targets.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Targets that are worked on at once.
+    pub(crate) parallel: Option<NonZeroUsize>,
+    /// Build all that can be built when one fails.
+    pub(crate) keep_going: bool,
+    /// `--progress`.
+    pub(crate) progress: Option<String>,
+    /// Print nothing on the way.
+    pub(crate) quiet: bool,
+    /// Show warnings with their excerpts.
+    pub(crate) debug: bool,
+}
+
+/// A target that was built.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Its name.
+    pub(crate) name: String,
+    /// How many platforms it is for.
+    pub(crate) platforms: usize,
+    /// What came of it.
+    pub(crate) outcome: BuildOutcome,
+}
+
+/// Builds all targets. What failed is reported here, and leads to [`Failure::Reported`] when all that can be is done.
+pub(crate) fn build_all(
+    targets: &[Target],
+    wanted: &Wanted,
+    setting: &Setting<'_>,
+) -> Result<Vec<Done>, Failure> {
+    let plans = targets.iter().map(|t| plan(t, wanted, setting)).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = plans.first() else { return Ok(Vec::new()) };
+    if plans.iter().any(|plan| matches!(plan.call, Call::Ask(_))) {
+        return ask_all(&plans, setting).map(|()| Vec::new());
+    }
+    if first.progress != crate::progress::Mode::RawJson {
+        let mut warnings: Vec<&String> = plans.iter().flat_map(|plan| &plan.warnings).collect();
+        warnings.dedup();
+        warnings.into_iter().for_each(|warning| setting.printer.warn(warning));
+    }
+    let settings = setting.settings()?;
+    settings.heard.hold();
+    let identity = engine::enter(setting.env, setting.printer)?;
+    build::in_runtime(run(targets, &plans, wanted, &settings, setting, &identity))
+}
+
+/// Answers questions about targets, one after the other.
+fn ask_all(plans: &[BuildPlan], setting: &Setting<'_>) -> Result<(), Failure> {
+    let mut result = Ok(());
+    for plan in plans {
+        let Call::Ask(ask) = plan.call else {
+            return Err(Failure::message("either all targets are built, or none"));
+        };
+        match ask::run(plan, ask, setting) {
+            Ok(()) => {}
+            Err(Failure::Reported) => result = Err(Failure::Reported),
+            Err(other) => return Err(other),
+        }
+    }
+    result
+}
+
+async fn run(
+    targets: &[Target],
+    plans: &[BuildPlan],
+    wanted: &Wanted,
+    settings: &crate::settings::Settings,
+    setting: &Setting<'_>,
+    identity: &garboard_sandbox::Identity,
+) -> Result<Vec<Done>, Failure> {
+    let canceled = Arc::new(Notify::new());
+    interrupt::listen(canceled.clone())
+        .map_err(|error| Failure::because("can't listen for signals", &error))?;
+    let member = |(target, plan): (&Target, &BuildPlan)| Member {
+        name: target.name.clone(),
+        request: plan.request.clone(),
+    };
+    let members: Vec<Member> = std::iter::zip(targets, plans).map(member).collect();
+    let plan = &plans[0];
+    let progress = Progress::start(build::view(plan, setting), Box::new(io::stderr()));
+    let sink = progress.sink();
+    let options = RunOptions { parallel: wanted.parallel, keep_going: wanted.keep_going };
+    let cancel = engine::switch(canceled)?;
+    let engine = engine::make(settings, setting.env, identity)?;
+    let events = Arc::new(move |event| sink.send(event));
+    let ended = Box::pin(engine.build_all(&members, options, events, &cancel)).await;
+    let shown = progress.finish();
+    build::warn(plan, &shown, setting);
+    build::tell(plan, settings, setting);
+    let ended = ended.map_err(|failure| Failure::Build(Box::new(failure)))?;
+    let failed = report_failures(targets, &ended, setting);
+    let mut done = Vec::new();
+    for ((target, plan), outcome) in std::iter::zip(targets, plans).zip(ended) {
+        let Ok(outcome) = outcome else { continue };
+        if plan.load {
+            build::hand_over(&outcome, settings, setting)?;
+        }
+        done.push(Done { name: target.name.clone(), platforms: plan.request.platforms.len(), outcome });
+    }
+    failed.map_or(Ok(done), Err)
+}
+
+/// Reports what failed by itself; what was only given up for it is said in one line where all that can be is built.
+fn report_failures(
+    targets: &[Target],
+    ended: &[Result<BuildOutcome, BuildFailure>],
+    setting: &Setting<'_>,
+) -> Option<Failure> {
+    let failures = || {
+        let pairs = std::iter::zip(targets, ended);
+        pairs.filter_map(|(target, result)| Some((target, result.as_ref().err()?)))
+    };
+    if let Some((_, failure)) = failures().find(|(_, failure)| failure.interrupted) {
+        return Some(Failure::Build(Box::new(failure.clone())));
+    }
+    for (target, failure) in failures().filter(|(_, failure)| !failure.follows) {
+        let failure =
+            BuildFailure { message: named(target, ended.len(), &failure.message), ..failure.clone() };
+        let text = report::failure(&Failure::Build(Box::new(failure)), setting.printer.palette());
+        setting.printer.error(&text);
+    }
+    let given_up: Vec<&str> =
+        failures().filter(|(_, failure)| failure.follows).map(|(target, _)| target.name.as_str()).collect();
+    if !given_up.is_empty() {
+        setting.printer.note(&format!("not built for that: {}", given_up.join(", ")));
+    }
+    failures().next().map(|_| Failure::Reported)
+}
+
+fn named(target: &Target, targets: usize, message: &str) -> String {
+    if targets == 1 { message.to_owned() } else { format!("target {}: {message}", target.name) }
+}
+
+/// Adds to a plan what a command line can't have: links to other targets, and a Dockerfile in the other file.
+fn completed(target: &Target, mut plan: BuildPlan) -> BuildPlan {
+    let request = &mut plan.request;
+    for (name, context) in &target.contexts {
+        if let Context::Target(other) = context {
+            let linked = match plan.call {
+                Call::Build => NamedContext::Target(other.clone()),
+                // Nothing is built for an answer.
+                Call::Ask(_) => NamedContext::Image("scratch".into()),
+            };
+            request.named_contexts.insert(name.clone(), linked);
+        }
+    }
+    if let File::Inline(text) = &target.dockerfile {
+        request.dockerfile = DockerfileSource::Text(text.clone().into_bytes());
+    }
+    if target.linked_only {
+        let kind = ExportKind::CacheOnly;
+        request.exports = vec![Export { kind, names: Vec::new(), image: ImageAttributes::default() }];
+    }
+    plan
+}
+
+/// Reads a target as the command line that it stands for.
+fn plan(target: &Target, wanted: &Wanted, setting: &Setting<'_>) -> Result<BuildPlan, Failure> {
+    if !target.policies.is_empty() {
+        return Err(Failure::message(format!("target {}: policies are not supported", target.name)));
+    }
+    let words = words(target, wanted)?;
+    let of_target = |text: String| Failure::message(format!("target {}: {text}", target.name));
+    let cli = Cli::try_parse_from(words).map_err(|error| of_target(first_line(&error.to_string())))?;
+    let Command::Build(args) = cli.command else {
+        return Err(of_target("its name stands for no build".into()));
+    };
+    let around = Surroundings {
+        env: setting.env,
+        stdin: &mut io::stdin().lock(),
+        stdout_is_terminal: io::stdout().is_terminal(),
+        stderr_is_terminal: io::stderr().is_terminal(),
+        proxies: docker::proxy_args(setting.env),
+        resolv_conf: build::resolv_conf(),
+    };
+    let plan = args.resolve(around).map_err(|error| {
+        let hint = error.hint();
+        let failure = of_target(crate::failure::chain(&error));
+        match hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    })?;
+    Ok(completed(target, plan))
+}
+
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+/// The command line of a target.
+fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
+    let context = match &target.context {
+        None => ".".to_owned(),
+        Some(Context::Place(place)) => place.clone(),
+        Some(Context::Target(_)) => {
+            let text = format!("target {}: another target can't be the main context", target.name);
+            return Err(Failure::hinted(
+                text,
+                "name it under `contexts`, and take its files with COPY --from",
+            ));
+        }
+    };
+    let mut words: Vec<String> = vec!["garboard".into(), "build".into()];
+    let mut add = |flag: &str, value: &str| words.push(format!("--{flag}={value}"));
+    if let File::Path(path) = &target.dockerfile {
+        add("file", path);
+    }
+    for (name, context) in &target.contexts {
+        if let Context::Place(place) = context {
+            add("build-context", &format!("{name}={place}"));
+        }
+    }
+    for (flag, map) in [("build-arg", &target.args), ("label", &target.labels)] {
+        map.iter().for_each(|(name, value)| add(flag, &format!("{name}={value}")));
+    }
+    let lists = [
+        ("tag", &target.tags),
+        ("platform", &target.platforms),
+        ("cache-from", &target.cache_from),
+        ("cache-to", &target.cache_to),
+        ("secret", &target.secrets),
+        ("ssh", &target.ssh),
+        ("no-cache-filter", &target.no_cache_filter),
+        ("ulimit", &target.ulimits),
+        ("allow", &target.entitlements),
+        ("attest", &target.attest),
+        ("annotation", &target.annotations),
+        ("output", &target.outputs),
+    ];
+    for (flag, values) in lists {
+        values.iter().for_each(|value| add(flag, value));
+    }
+    for host in &target.extra_hosts {
+        add("add-host", &host.replacen('=', ":", 1));
+    }
+    target.resources.iter().for_each(|(name, value)| add(name, value));
+    let options = [
+        ("target", target.target.clone()),
+        ("network", target.network.clone()),
+        ("shm-size", target.shm_size.map(|size| size.to_string())),
+        ("call", target.call.clone()),
+        ("progress", wanted.progress.clone()),
+    ];
+    for (flag, value) in options {
+        value.iter().for_each(|value| add(flag, value));
+    }
+    let switches = [
+        ("no-cache", target.no_cache),
+        ("pull", target.pull),
+        ("quiet", wanted.quiet),
+        ("debug", wanted.debug),
+    ];
+    for (flag, _) in switches.into_iter().filter(|(_, on)| *on) {
+        words.push(format!("--{flag}"));
+    }
+    words.extend(["--".into(), context]);
+    Ok(words)
+}
+
+/// The content of the metadata file: what a build's has, for each target.
+pub(crate) fn metadata(done: &[Done]) -> serde_json::Value {
+    let each = |done: &Done| (done.name.clone(), result_files::metadata(&done.outcome, done.platforms, None));
+    serde_json::Value::Object(done.iter().map(each).collect())
+}
