@@ -18,7 +18,7 @@ use crate::plan::{Plan, Planner};
 use crate::remote_cache::RemoteCaches;
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, Export, ExportKind, ImageAttributes, Keep, SecretSource};
-use crate::solve::{Environment, Solver};
+use crate::solve::{Environment, Solver, Work};
 
 /// How often a build starts over at most because something in a registry is gone. Each time it forgets something.
 const MAX_ROUNDS: u32 = 100;
@@ -153,14 +153,12 @@ impl<'a> Build<'a> {
         let Plan { graph, images, wanted } = unless_canceled(cancel, Box::pin(planner.plan())).await?;
         let linked = images.iter().map(|image| image.op).filter(|_| *is_linked).collect();
         let solver = Arc::new(Solver::new(
-            graph,
+            Work { graph, wanted, linked },
             self.layers.clone(),
             reporter.clone(),
             cancel.clone(),
             self.environment()?,
             input.remotes.clone(),
-            wanted,
-            linked,
         ));
         solver.ask_ahead();
         Ok(Planned { solver, images: images.into() })

@@ -53,7 +53,7 @@ impl Reporter {
     }
 
     /// Begins a vertex. `digest` names it across builds; `inputs` are the digests of what it needs.
-    pub(crate) fn start(&self, name: &str, digest: &str, inputs: Vec<String>) -> Step {
+    pub(crate) fn start(&self, name: &str, digest: &str, inputs: &[String]) -> Step {
         if name.is_empty() {
             // Not shown: an operation that only the engine knows of.
             let sink: EventSink = Arc::new(|_| {});
@@ -76,7 +76,7 @@ impl Reporter {
     /// Begins a vertex of the engine itself, which no key names.
     pub(crate) fn internal(&self, name: &str) -> Step {
         let digest = format!("sha256:{}", blake3::hash(name.as_bytes()).to_hex());
-        self.start(name, &digest, Vec::new())
+        self.start(name, &digest, &[])
     }
 
     pub(crate) fn warn(&self, warning: Warning) {

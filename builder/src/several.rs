@@ -49,7 +49,7 @@ pub struct RunOptions {
 }
 
 /// What a target ended with.
-type Ended = std::result::Result<BuildOutcome, BuildFailure>;
+type Ended = std::result::Result<BuildOutcome, Box<BuildFailure>>;
 
 impl Engine {
     /// Builds several targets at once; the results are in the order of `members`. What was finished before another failed
@@ -75,7 +75,7 @@ impl Engine {
             cancel.canceled().await;
             run.stop();
             // The builds end by themselves.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let ended: Vec<_> = tokio::select! {
             ended = Box::pin(all) => ended,
@@ -142,12 +142,15 @@ impl<'a> Run<'a> {
         index: usize,
         slots: &Semaphore,
         keep_going: bool,
-    ) -> std::result::Result<(BuildOutcome, bool), BuildFailure> {
+    ) -> std::result::Result<(BuildOutcome, bool), Box<BuildFailure>> {
         // A semaphore that nobody closes.
         let _slot = slots.acquire().await;
+        if self.targets[index].cancel.is_canceled() {
+            return Err(Box::new(report(&Error::Canceled.into(), None, self.interrupt)));
+        }
         let done = match self.opened(index).await {
-            Ok(build) => Box::pin(build.run(self)).await,
-            Err(failure) => Err(failure.as_ref().clone()),
+            Ok(build) => Box::pin(build.run(self)).await.map_err(Box::new),
+            Err(failure) => Err(Box::new(failure.as_ref().clone())),
         };
         if done.is_err() && !keep_going {
             self.stop();

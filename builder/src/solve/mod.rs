@@ -63,6 +63,15 @@ pub(crate) struct Environment {
     pub(crate) copy_trees: bool,
 }
 
+/// What there is to do.
+pub(crate) struct Work {
+    pub(crate) graph: Graph,
+    /// For each context the path prefixes that are read of it; empty: all.
+    pub(crate) wanted: Vec<Vec<Vec<u8>>>,
+    /// What other targets start from.
+    pub(crate) linked: Vec<OpId>,
+}
+
 /// Solves one graph.
 pub(crate) struct Solver {
     pub(crate) graph: Graph,
@@ -125,14 +134,12 @@ impl Tasks {
 
 impl Solver {
     pub(crate) fn new(
-        graph: Graph,
+        Work { graph, wanted, linked }: Work,
         layers: Layers,
         reporter: Reporter,
         cancel: Cancel,
         environment: Environment,
         remotes: Remotes,
-        wanted: Vec<Vec<Vec<u8>>>,
-        linked: Vec<OpId>,
     ) -> Self {
         let results = (0..graph.len()).map(|_| OnceCell::new()).collect();
         let contexts = (0..graph.len()).map(|_| OnceCell::new()).collect();
@@ -282,7 +289,7 @@ impl Solver {
 
     /// What another target makes.
     async fn linked(&self, id: OpId, node: &Node, linked: &LinkedOp) -> Result<Tree> {
-        let step = self.reporter.start(&node.name, &self.vertices[id.0], Vec::new());
+        let step = self.reporter.start(&node.name, &self.vertices[id.0], &[]);
         let tree = linked.link.0.result().await.map_err(|failure| {
             let needed = || Error::Needed { target: linked.target.clone() }.into();
             let stopped = failure.is_canceled() && self.cancel.is_canceled();
@@ -294,7 +301,7 @@ impl Solver {
 
     /// A base image: its layers are noted, not fetched.
     fn image(&self, id: OpId, node: &Node, image: &ImageOp) -> Result<Tree> {
-        let step = self.reporter.start(&node.name, &self.vertices[id.0], Vec::new());
+        let step = self.reporter.start(&node.name, &self.vertices[id.0], &[]);
         let layers: Result<Vec<TreeLayer>> =
             image.layers.iter().map(|layer| self.base_layer(layer)).collect();
         step.finish(&layers);
@@ -493,8 +500,8 @@ impl Solver {
     }
 
     fn begin(&self, id: OpId, node: &Node) -> Step {
-        let inputs = node.op.inputs().into_iter().map(|i| self.vertices[i.0].clone()).collect();
-        self.reporter.start(&node.name, &self.vertices[id.0], inputs)
+        let inputs: Vec<_> = node.op.inputs().into_iter().map(|i| self.vertices[i.0].clone()).collect();
+        self.reporter.start(&node.name, &self.vertices[id.0], &inputs)
     }
 
     /// Whether some source (not the parent) has steps that must not come from the cache, so that its definition says
@@ -525,7 +532,9 @@ fn fresh_steps(graph: &Graph) -> Vec<bool> {
 /// Which operations are sources of others, or of other targets.
 fn read_by_others(graph: &Graph, linked: &[OpId]) -> Vec<bool> {
     let mut read = vec![false; graph.len()];
-    linked.iter().for_each(|id| read[id.0] = true);
+    for id in linked {
+        read[id.0] = true;
+    }
     for id in 0..graph.len() {
         let op = &graph.node(OpId(id)).op;
         let parent = op.parent();

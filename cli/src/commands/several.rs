@@ -126,7 +126,7 @@ async fn run(
 /// Reports what failed by itself; what was only given up for it is said in one line where all that can be is built.
 fn report_failures(
     targets: &[Target],
-    ended: &[Result<BuildOutcome, BuildFailure>],
+    ended: &[Result<BuildOutcome, Box<BuildFailure>>],
     setting: &Setting<'_>,
 ) -> Option<Failure> {
     let failures = || {
@@ -134,11 +134,13 @@ fn report_failures(
         pairs.filter_map(|(target, result)| Some((target, result.as_ref().err()?)))
     };
     if let Some((_, failure)) = failures().find(|(_, failure)| failure.interrupted) {
-        return Some(Failure::Build(Box::new(failure.clone())));
+        return Some(Failure::Build(failure.clone()));
     }
     for (target, failure) in failures().filter(|(_, failure)| !failure.follows) {
-        let failure =
-            BuildFailure { message: named(target, ended.len(), &failure.message), ..failure.clone() };
+        let failure = BuildFailure {
+            message: named(target, ended.len(), &failure.message),
+            ..failure.as_ref().clone()
+        };
         let text = report::failure(&Failure::Build(Box::new(failure)), setting.printer.palette());
         setting.printer.error(&text);
     }
