@@ -170,6 +170,40 @@ mod tests {
         assert_eq!(base, changed(|e| drop(e[1].xattrs.insert(b"user.x".to_vec(), vec![1]))));
     }
 
+    /// What cutting builds off early rests on: a step that ran again made "the same" if this is the same.
+    #[test]
+    fn a_layer_is_all_that_it_does_and_no_times() {
+        let digest = |entries: Vec<Entry>| Toc::new(entries).content_digest();
+        let base = digest(tree("a"));
+        let mut backwards = tree("a");
+        backwards.reverse();
+        assert_eq!(base, digest(backwards), "the order doesn't count");
+        let rows: [(&str, bool, fn(&mut Vec<Entry>)); 12] = [
+            ("time", true, |e| e[1].mtime = Mtime { secs: 1, nanos: 1 }),
+            ("time of a folder", true, |e| e[2].mtime = Mtime { secs: 1, nanos: 1 }),
+            ("attribute that no image carries", true, |e| {
+                drop(e[1].xattrs.insert(b"user.x".to_vec(), vec![1]))
+            }),
+            ("path", false, |e| e[1].path = b"a/w".to_vec()),
+            ("type", false, |e| e[1].kind = EntryKind::Fifo),
+            ("mode", false, |e| e[1].mode = 0o600),
+            ("owner", false, |e| e[1].uid = 1),
+            ("group", false, |e| e[1].gid = 1),
+            ("capability", false, |e| drop(e[1].xattrs.insert(CAPABILITY.to_vec(), vec![1]))),
+            ("link text", false, |e| e[3] = symlink("a/y/z", "../h")),
+            ("bytes", false, |e| e[1] = file("a/x", "2").entry),
+            ("removal", false, |e| e[1].kind = EntryKind::Whiteout),
+        ];
+        for (what, is_same, change) in rows {
+            let mut entries = tree("a");
+            change(&mut entries);
+            assert_eq!(base == digest(entries), is_same, "{what}");
+        }
+        let mut emptied = tree("a");
+        emptied[0] = opaque("a");
+        assert_ne!(base, digest(emptied), "what hides all below does more");
+    }
+
     #[test]
     fn layers_do_not_matter_for_the_tree() {
         let entries = tree("a");
