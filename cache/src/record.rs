@@ -46,7 +46,7 @@ pub struct Record {
     pub description: String,
     /// What went into the keys, as JSON, to explain a later miss.
     pub inputs_json: String,
-    /// How long the step took in milliseconds.
+    /// How long making it took in milliseconds; 0 where nobody said.
     pub duration_ms: u64,
 }
 

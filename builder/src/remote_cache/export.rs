@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use garboard_cache::remote::{Segment, SegmentBlob, SegmentLayer, SegmentRecord, pack_toc};
-use garboard_cache::{Key, LayerBlob, LayerId};
+use garboard_cache::{Key, LayerBlob, LayerId, Record};
 use garboard_registry::{BytesSource, Descriptor, FileSource, Reference};
 use oci_spec::image::Digest;
 
@@ -110,9 +110,8 @@ impl Writer<'_> {
             segment.layers.push(sent.layer);
         }
         let records = steps.iter().filter_map(|(step, keys)| {
-            let inputs = self.layers.store.record(&step.keys[0]).ok().flatten();
-            let inputs = inputs.map(|record| Inputs::for_others(&record.inputs_json)).unwrap_or_default();
-            places.get(&step.layer.id).map(|place| record(step, keys, *place, inputs))
+            let stored = self.layers.store.record(&step.keys[0]).ok().flatten().unwrap_or_default();
+            places.get(&step.layer.id).map(|place| record(step, keys, *place, &stored))
         });
         segment.records = records.collect();
         let blobs: Vec<Descriptor> = blobs.into_values().collect();
@@ -236,14 +235,16 @@ fn push_failure(cache: &Reference, source: garboard_registry::Error) -> Failure 
     Error::Push { name: cache.to_string(), source }.into()
 }
 
-fn record(step: &MadeStep, keys: &[Key], layer: usize, inputs: String) -> SegmentRecord {
+/// `stored`: what the store says of the step.
+fn record(step: &MadeStep, keys: &[Key], layer: usize, stored: &Record) -> SegmentRecord {
     SegmentRecord {
         keys: keys.iter().map(Key::to_string).collect(),
         layer,
         content: Key(step.layer.content.0).to_string(),
         created: step.layer.created,
         description: step.name.clone(),
-        inputs,
+        inputs: Inputs::for_others(&stored.inputs_json),
+        duration_ms: stored.duration_ms,
         root: step.layer.root.map(|root| [root.mode, root.uid, root.gid]),
     }
 }

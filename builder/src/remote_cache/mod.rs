@@ -295,7 +295,12 @@ impl Near {
 
 /// A record to look at, without a layer.
 fn looked_at(record: &SegmentRecord) -> Record {
-    Record { created: record.created, inputs_json: record.inputs.clone(), ..Record::default() }
+    Record {
+        created: record.created,
+        inputs_json: record.inputs.clone(),
+        duration_ms: record.duration_ms,
+        ..Record::default()
+    }
 }
 
 /// A client that gives a registry up soon: a cache is worth no long wait.

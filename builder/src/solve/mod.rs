@@ -366,7 +366,9 @@ impl Solver {
     async fn make_step(self: &Arc<Self>, id: OpId, parent: Tree, keys: &[Key]) -> Result<Tree> {
         let node = self.graph.node(id);
         let step = Arc::new(self.begin(id, node));
+        let begin = std::time::Instant::now();
         let made = self.make(node, &parent, &step).await;
+        let took = begin.elapsed();
         let layer = match made {
             Ok(layer) => layer,
             Err(e) if e.is_canceled() => {
@@ -386,8 +388,8 @@ impl Solver {
         };
         let inputs = self.inputs(id, &parent);
         // What can't be explained is no failure.
-        let why = self.why(id, node, &inputs, &layer).await.unwrap_or_default();
-        self.remember(node, keys, &layer, &inputs)?;
+        let why = self.why(id, node, &inputs, &layer, took).await.unwrap_or_default();
+        self.remember(node, keys, &layer, &inputs, took)?;
         if let Some(why) = why {
             self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(why.clone());
             step.explained(why);
@@ -448,14 +450,21 @@ impl Solver {
         found.map(|(id, content)| self.recorded(id, content, record.created)).transpose()
     }
 
-    fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer, inputs: &Inputs) -> Result<()> {
+    fn remember(
+        &self,
+        node: &Node,
+        keys: &[Key],
+        layer: &TreeLayer,
+        inputs: &Inputs,
+        took: std::time::Duration,
+    ) -> Result<()> {
         let record = Record {
             layer: Some(layer.id.clone()),
             content: Some(layer.content),
             created: layer.created,
             description: node.name.clone(),
             inputs_json: serde_json::to_string(inputs).unwrap_or_default(),
-            ..Record::default()
+            duration_ms: why::milliseconds(took),
         };
         let hints = self.place_of(node).map(|place| crate::explain::hints(&place));
         let hints = hints.as_ref().map_or(&[][..], |hints| hints);

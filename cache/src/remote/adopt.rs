@@ -16,6 +16,8 @@ const CLAIMED: &str = "toc claimed";
 const MAX_TOC: u64 = 512 << 20;
 /// Characters of what is kept of a step's inputs.
 const MAX_INPUTS: usize = 100_000;
+/// Milliseconds that a step is believed to have taken at most: a month.
+const MAX_DURATION: u64 = 30 * 86_400 * 1000;
 /// Compression of tables: they are small, and read far more often than written.
 const LEVEL: i32 = 3;
 
@@ -85,7 +87,7 @@ impl Store {
             created: record.created,
             description: record.description.chars().take(10_000).collect(),
             inputs_json: record.inputs.chars().take(MAX_INPUTS).collect(),
-            ..Record::default()
+            duration_ms: record.duration_ms.min(MAX_DURATION),
         };
         self.put_record(&record.keys().collect::<Vec<_>>(), &adopted)?;
         Ok(Some(adopted))

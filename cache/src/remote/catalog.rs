@@ -113,6 +113,7 @@ mod tests {
             created,
             description: String::new(),
             inputs: String::new(),
+            duration_ms: 0,
             root: None,
         };
         let layers = vec![SegmentLayer { diff_id, toc: None, blob: None }];

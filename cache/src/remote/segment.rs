@@ -78,6 +78,9 @@ pub struct SegmentRecord {
     /// What the step was made of, as JSON, to explain a later miss.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub inputs: String,
+    /// How long making it took in milliseconds; 0 where that wasn't noted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub duration_ms: u64,
     /// What it made of `/` itself: mode, owner, group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<[u32; 3]>,
@@ -126,6 +129,11 @@ impl Segment {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it may skip so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// Unpacks zstd to at most `limit` bytes.
 pub(super) fn unpack(bytes: &[u8], limit: u64) -> std::io::Result<Vec<u8>> {
     let mut decoder = zstd::Decoder::new(bytes)?;
@@ -153,6 +161,17 @@ impl SegmentRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_without_a_duration_are_read_and_written_as_before() {
+        let json = r#"{"keys":["k"],"layer":0,"content":"c","created":5,"description":"RUN x"}"#;
+        let record: SegmentRecord = serde_json::from_str(json).unwrap();
+        assert_eq!(record.duration_ms, 0);
+        assert_eq!(serde_json::to_string(&record).unwrap(), json);
+        let timed = SegmentRecord { duration_ms: 7, ..record };
+        let read: SegmentRecord = serde_json::from_str(&serde_json::to_string(&timed).unwrap()).unwrap();
+        assert_eq!(read, timed);
+    }
 
     #[test]
     fn segments_survive_and_others_are_refused() {
