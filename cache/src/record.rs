@@ -186,7 +186,7 @@ impl Store {
     }
 }
 
-fn put_fact(
+pub(crate) fn put_fact(
     tx: &Transaction<'_>,
     (namespace, key, value): (&str, &str, &[u8]),
     now: i64,

@@ -16,6 +16,7 @@ mod full_disk;
 mod git;
 mod images;
 mod interrupt;
+mod leaders;
 mod move_images;
 mod other_tools;
 mod platforms;
