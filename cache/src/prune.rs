@@ -312,7 +312,7 @@ mod tests {
     }
 
     fn everything_with(ids: &[&LayerId], kinds: &[UsageKind]) -> PruneOptions {
-        let ids = ids.iter().map(|id| id.to_string()).collect();
+        let ids = ids.iter().map(ToString::to_string).collect();
         let filter = UsageFilter { ids, kinds: kinds.to_vec(), ..UsageFilter::default() };
         PruneOptions { filter, ..everything() }
     }

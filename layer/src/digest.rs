@@ -178,30 +178,24 @@ mod tests {
         let mut backwards = tree("a");
         backwards.reverse();
         assert_eq!(base, digest(backwards), "the order doesn't count");
-        let rows: [(&str, bool, fn(&mut Vec<Entry>)); 12] = [
-            ("time", true, |e| e[1].mtime = Mtime { secs: 1, nanos: 1 }),
-            ("time of a folder", true, |e| e[2].mtime = Mtime { secs: 1, nanos: 1 }),
-            ("attribute that no image carries", true, |e| {
-                drop(e[1].xattrs.insert(b"user.x".to_vec(), vec![1]))
-            }),
-            ("path", false, |e| e[1].path = b"a/w".to_vec()),
-            ("type", false, |e| e[1].kind = EntryKind::Fifo),
-            ("mode", false, |e| e[1].mode = 0o600),
-            ("owner", false, |e| e[1].uid = 1),
-            ("group", false, |e| e[1].gid = 1),
-            ("capability", false, |e| drop(e[1].xattrs.insert(CAPABILITY.to_vec(), vec![1]))),
-            ("link text", false, |e| e[3] = symlink("a/y/z", "../h")),
-            ("bytes", false, |e| e[1] = file("a/x", "2").entry),
-            ("removal", false, |e| e[1].kind = EntryKind::Whiteout),
-        ];
-        for (what, is_same, change) in rows {
+        let changed = |change: fn(&mut Vec<Entry>)| {
             let mut entries = tree("a");
             change(&mut entries);
-            assert_eq!(base == digest(entries), is_same, "{what}");
-        }
-        let mut emptied = tree("a");
-        emptied[0] = opaque("a");
-        assert_ne!(base, digest(emptied), "what hides all below does more");
+            digest(entries) != base
+        };
+        assert!(!changed(|e| e[1].mtime = Mtime { secs: 1, nanos: 1 }), "time");
+        assert!(!changed(|e| e[2].mtime = Mtime { secs: 1, nanos: 1 }), "time of a folder");
+        assert!(!changed(|e| drop(e[1].xattrs.insert(b"user.x".to_vec(), vec![1]))), "what no image has");
+        assert!(changed(|e| e[1].path = b"a/w".to_vec()), "path");
+        assert!(changed(|e| e[1].kind = EntryKind::Fifo), "type");
+        assert!(changed(|e| e[1].mode = 0o600), "mode");
+        assert!(changed(|e| e[1].uid = 1), "owner");
+        assert!(changed(|e| e[1].gid = 1), "group");
+        assert!(changed(|e| drop(e[1].xattrs.insert(CAPABILITY.to_vec(), vec![1]))), "capability");
+        assert!(changed(|e| e[3] = symlink("a/y/z", "../h")), "link text");
+        assert!(changed(|e| e[1] = file("a/x", "2").entry), "bytes");
+        assert!(changed(|e| e[1].kind = EntryKind::Whiteout), "removal");
+        assert!(changed(|e| e[0] = opaque("a")), "what hides all below does more");
     }
 
     #[test]
