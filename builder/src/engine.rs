@@ -45,6 +45,8 @@ pub struct EngineOptions {
     pub ids: Ids,
     /// Copy trees even where overlay file systems can be mounted.
     pub copy_trees: bool,
+    /// Believe what earlier builds took over from remote caches that a build doesn't name itself.
+    pub believe_all_caches: bool,
     /// Threads for compression.
     pub threads: usize,
     /// The platform of this machine.
@@ -158,7 +160,8 @@ impl Engine {
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
-        let remote = RemoteCaches::start(request, &self.options.store, &self.options.client, reporter);
+        let Self { options: EngineOptions { store, client, believe_all_caches, .. }, .. } = self;
+        let remote = RemoteCaches::start(request, store, client, reporter, *believe_all_caches);
         let dockerfile = parse(file, request, reporter)?;
         let sources = self.image_source(request);
         let planner = Planner {

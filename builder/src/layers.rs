@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store};
+use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store, Vouchers};
 use garboard_layer::{
     BlobTarget, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned,
     ReadAhead, Targets, Toc, TreeView, UnpackOptions, Written,
@@ -21,7 +21,7 @@ use crate::layer_folder::LayerFolder;
 use crate::lost::Lost;
 use crate::remote_cache::RemoteCaches;
 use crate::request::Compression;
-use crate::tree::Tree;
+use crate::tree::{Tree, TreeLayer};
 
 /// Annotation, never exported, that names the encoder and level of a blob that was made here.
 const ENCODER: &str = "garboard.encoder";
@@ -85,12 +85,22 @@ impl Layers {
         for layer in &tree.layers {
             let toc = self.store.toc(&layer.id).attempt(|| format!("failed to read layer {}", layer.id))?;
             let toc = match toc {
-                Some(toc) => toc,
-                None => self.unpack(&layer.id, &TreeView::new(tocs.clone())).await?,
+                Some(toc) if self.believes_toc(layer)? => toc,
+                _ => self.unpack(&layer.id, &TreeView::new(tocs.clone())).await?,
             };
             tocs.push(toc);
         }
         Ok(TreeView::new(tocs))
+    }
+
+    /// Whether a layer's table of contents is known, or claimed by a cache that this build believes.
+    fn believes_toc(&self, layer: &TreeLayer) -> Result<bool> {
+        if !layer.may_be_claimed() {
+            return Ok(true);
+        }
+        let claimed =
+            self.store.claimed_by(&layer.id).attempt(|| format!("failed to read layer {}", layer.id))?;
+        Ok(claimed.is_none_or(|name| self.remote.believes(&Vouchers::one(name))))
     }
 
     /// Fetches the tables of contents that remote caches have, so that their layers need not be.
@@ -100,7 +110,7 @@ impl Layers {
         }
         let fetches = tree.layers.iter().map(async |layer| {
             let what = || format!("failed to read layer {}", layer.id);
-            if self.store.toc(&layer.id).attempt(what)?.is_none() {
+            if self.store.toc(&layer.id).attempt(what)?.is_none() || !self.believes_toc(layer)? {
                 self.remote.toc(&self.info(&layer.id)?).await;
             }
             Ok(())

@@ -54,6 +54,7 @@ mod sweep;
 mod testing;
 mod toc;
 mod usage;
+mod vouchers;
 
 pub use blob::BlobWriter;
 pub use blocks::BlockStore;
@@ -70,6 +71,7 @@ pub use record::{Key, Record};
 pub use staging::{NewLayer, Scratch, Staging};
 pub use store::{Clock, OpenOptions, Store};
 pub use usage::{UsageItem, UsageKind};
+pub use vouchers::Vouchers;
 
 /// What every call of this crate returns.
 pub type Result<T, E = CacheError> = std::result::Result<T, E>;

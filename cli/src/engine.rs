@@ -167,6 +167,7 @@ pub(crate) fn make(settings: &Settings, env: &Env, identity: &Identity) -> Resul
         client: client(settings, env)?,
         git: git(env),
         ids: ids(identity),
+        believe_all_caches: settings.store.believe_all_caches,
         copy_trees: env.switch(env::GARBOARD_COPY_TREES),
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         platform: Platform::host(),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, join_all};
 use garboard_cache::remote::{Catalog, RegistryCache, SegmentLayer, SegmentRecord, TocSource};
-use garboard_cache::{Key, LayerId, LayerInfo, Record, Store};
+use garboard_cache::{Key, LayerId, LayerInfo, Record, Store, Vouchers};
 use garboard_layer::{ContentDigest, Toc};
 use garboard_registry::{Client, Descriptor, RetryPolicy};
 use oci_spec::image::Digest;
@@ -52,6 +52,8 @@ pub(crate) struct RemoteCaches {
 
 struct Inner {
     store: Store,
+    /// Names of the caches that are believed; `None`: all.
+    believed: Option<HashSet<String>>,
     from: Vec<Loading>,
     to: Vec<(RemoteCache, Loading)>,
     /// Layers, by diff ID, of which nothing is believed any more.
@@ -70,18 +72,31 @@ pub(crate) struct Near {
 impl RemoteCaches {
     /// None.
     pub(crate) fn none(store: &Store) -> Self {
-        Self::of(store, Vec::new(), Vec::new())
+        Self::of(store, Some(HashSet::new()), Vec::new(), Vec::new())
     }
 
-    fn of(store: &Store, from: Vec<Loading>, to: Vec<(RemoteCache, Loading)>) -> Self {
+    fn of(
+        store: &Store,
+        believed: Option<HashSet<String>>,
+        from: Vec<Loading>,
+        to: Vec<(RemoteCache, Loading)>,
+    ) -> Self {
         let (distrusted, adopted) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { store: store.clone(), from, to, distrusted, adopted }) }
+        Self { inner: Arc::new(Inner { store: store.clone(), believed, from, to, distrusted, adopted }) }
     }
 
-    /// Starts to read those of a request.
-    pub(crate) fn start(request: &BuildRequest, store: &Store, client: &Client, reporter: &Reporter) -> Self {
+    /// Starts to read those of a request. `believe_all`: what earlier builds took over from other caches counts too.
+    pub(crate) fn start(
+        request: &BuildRequest,
+        store: &Store,
+        client: &Client,
+        reporter: &Reporter,
+        believe_all: bool,
+    ) -> Self {
+        let names = request.cache_from.iter().map(|cache| cache.reference.to_string());
+        let believed = (!believe_all).then(|| names.collect());
         if request.cache_from.is_empty() && request.cache_to.is_empty() {
-            return Self::none(store);
+            return Self::of(store, believed, Vec::new(), Vec::new());
         }
         let client = impatient(client);
         let mut known: Vec<(garboard_registry::Reference, Loading)> = Vec::new();
@@ -102,7 +117,13 @@ impl RemoteCaches {
         };
         let from = request.cache_from.iter().map(|cache| load(cache, true)).collect();
         let to = request.cache_to.iter().map(|cache| (cache.clone(), load(cache, false))).collect();
-        Self::of(store, from, to)
+        Self::of(store, believed, from, to)
+    }
+
+    /// Whether this build believes all who vouch for something.
+    pub(crate) fn believes(&self, vouchers: &Vouchers) -> bool {
+        let believed = self.inner.believed.as_ref();
+        believed.is_none_or(|believed| vouchers.names().all(|name| believed.contains(name)))
     }
 
     /// Whether there is none to ask.
@@ -143,7 +164,13 @@ impl RemoteCaches {
                 continue;
             }
             let reference = loaded.cache.reference();
-            match self.inner.store.adopt(record, layer, reference.domain(), reference.repository()) {
+            match self.inner.store.adopt(
+                record,
+                layer,
+                &reference.to_string(),
+                reference.domain(),
+                reference.repository(),
+            ) {
                 Ok(Some(adopted)) => {
                     let root = record.root;
                     if let Some(id) = &adopted.layer {
@@ -199,7 +226,11 @@ impl RemoteCaches {
                 if !loaded.catalog.is_possible(diff_id, &toc.content_digest()) {
                     return Err("it is not what the records say".to_owned());
                 }
-                let attached = self.inner.store.attach_claimed_toc(&info.id, toc.clone());
+                let attached = self.inner.store.attach_claimed_toc(
+                    &info.id,
+                    toc.clone(),
+                    &loaded.cache.reference().to_string(),
+                );
                 attached.map(|()| toc).map_err(|e| e.to_string())
             });
             match attached {

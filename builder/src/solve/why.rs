@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use garboard_cache::Record;
+use garboard_cache::{Key, Record};
 use garboard_layer::Toc;
 
 use super::Solver;
@@ -29,6 +29,7 @@ impl Solver {
         &self,
         id: OpId,
         node: &Node,
+        keys: &[Key],
         inputs: &Inputs,
         layer: &TreeLayer,
         took: Duration,
@@ -44,6 +45,9 @@ impl Solver {
         if node.no_cache {
             let causes = vec!["the cache is not to be used for it (--no-cache)".to_owned()];
             return Ok(Some(ran(None, causes)));
+        }
+        if let Some(cause) = self.unbelieved(keys)? {
+            return Ok(Some(ran(None, vec![cause])));
         }
         let found = explain::nearest(&self.layers.store, &place);
         let found = found.attempt(|| "failed to look into the cache".into())?;
@@ -74,6 +78,21 @@ impl Solver {
             causes.push(text.to_owned());
         }
         Ok(Some(ran(Some(record), causes)))
+    }
+
+    /// Says of a result that is there on whose word it isn't believed.
+    fn unbelieved(&self, keys: &[Key]) -> Result<Option<String>> {
+        for key in keys {
+            let known = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
+            if let Some(known) = known.filter(|known| !self.layers.remote.believes(&known.vouchers)) {
+                let names: Vec<&str> = known.vouchers.names().collect();
+                return Ok(Some(format!(
+                    "its result is from a cache that this build doesn't read: {}",
+                    names.join(", ")
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// The table of contents of a record's layer, if it is here.

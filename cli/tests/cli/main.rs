@@ -8,6 +8,7 @@
 
 mod agents;
 mod build;
+mod cache_trust;
 mod check;
 mod concurrent;
 mod credentials;
