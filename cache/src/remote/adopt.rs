@@ -6,7 +6,7 @@ use garboard_layer::Toc;
 use serde::{Deserialize, Serialize};
 
 use super::segment::{SegmentBlob, SegmentLayer, SegmentRecord, unpack};
-use crate::{CacheError, LayerBlob, LayerId, Origin, Record, Result, Store, Vouchers};
+use crate::{CacheError, LayerBlob, LayerId, Origin, Place, Record, Result, Store, Vouchers};
 
 /// Namespace of small facts: where a layer's table of contents is to be had.
 const TOC: &str = "toc";
@@ -24,10 +24,8 @@ const LEVEL: i32 = 3;
 /// Where a table of contents may be fetched from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TocSource {
-    /// Registry host.
-    pub host: String,
-    /// Repository.
-    pub repository: String,
+    /// Who has it.
+    pub place: Place,
     /// The blob.
     pub blob: SegmentBlob,
 }
@@ -54,16 +52,14 @@ impl TocSource {
 }
 
 impl Store {
-    /// Stores a record of the remote cache `name` at `host` and `repository`, with a layer that is there and not here. `None` if
-    /// the record lacks something. That the layer is the result of this step is only claimed: what was made here is not
-    /// replaced.
+    /// Stores a record of the remote cache `name` at `place`, with a layer that is there and not here. `None` if the record
+    /// lacks something. That the layer is the result of this step is only claimed: what was made here is not replaced.
     pub fn adopt(
         &self,
         record: &SegmentRecord,
         layer: &SegmentLayer,
         name: &str,
-        host: &str,
-        repository: &str,
+        place: &Place,
     ) -> Result<Option<Record>> {
         let (Some(content), Some(blob)) = (record.content(), &layer.blob) else { return Ok(None) };
         let blob = LayerBlob {
@@ -74,14 +70,10 @@ impl Store {
             urls: Vec::new(),
             present: false,
         };
-        let (host, repository) = (host.to_owned(), repository.to_owned());
-        let origin = Origin { host, repository, digest: blob.digest.clone() };
+        let origin = Origin { place: place.clone(), digest: blob.digest.clone() };
         let id = self.add_remote_layer(&layer.diff_id, &blob, &origin)?;
         if let Some(toc) = &layer.toc {
-            self.note_toc_source(
-                &id,
-                &TocSource { host: origin.host, repository: origin.repository, blob: toc.clone() },
-            )?;
+            self.note_toc_source(&id, &TocSource { place: origin.place, blob: toc.clone() })?;
         }
         let adopted = Record {
             layer: Some(id),

@@ -6,7 +6,7 @@ use garboard_testkit::{FakeRegistry, Fault};
 
 use crate::support::TestContext;
 
-const DOCKERFILE: &str = "FROM base AS first
+pub(crate) const DOCKERFILE: &str = "FROM base AS first
 RUN echo one > /one
 FROM base AS tool
 RUN echo tool > /tool
