@@ -30,6 +30,8 @@ const AT_ONCE: usize = 4;
 const SHORTEST: Duration = Duration::from_mins(2);
 /// And the most.
 const LONGEST: Duration = Duration::from_mins(30);
+/// Segments that one says it replaces; more than are ever read.
+const MAX_REPLACED: usize = 2000;
 /// For noting what was sent, after the time for sending it.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -175,11 +177,14 @@ impl Writer<'_> {
 
     /// Adds the segment. Where there are many, it takes all others in, and their place.
     async fn add(&self, segment: Segment) -> Result<()> {
-        let Loaded { cache, catalog, segments, .. } = self.loaded;
+        let Loaded { cache, catalog, segments, replaced, .. } = self.loaded;
         let folded = cache.fold_at().filter(|least| segments.len() >= *least).and_then(|_| {
             let mut all = segment.clone();
             let since = segment.created - i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
             catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
+            let read = segments.iter().map(|segment| segment.digest.digest().to_owned());
+            all.replaces = read.chain(replaced.iter().cloned()).collect();
+            all.replaces.truncate(MAX_REPLACED);
             // One that is too big to be read again is none.
             all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
         });

@@ -42,6 +42,8 @@ pub(crate) struct Loaded {
     catalog: Catalog,
     /// The segments that are in the catalog.
     segments: Vec<Descriptor>,
+    /// Digests (hex) of segments that others replace, though they may still be there.
+    replaced: Vec<String>,
     /// Whether it was found not to answer.
     is_dead: AtomicBool,
 }
@@ -287,7 +289,8 @@ impl RemoteCaches {
 
 impl Loaded {
     fn nothing(cache: Backend) -> Self {
-        Self { cache, catalog: Catalog::default(), segments: Vec::new(), is_dead: AtomicBool::new(false) }
+        let (catalog, is_dead) = (Catalog::default(), AtomicBool::new(false));
+        Self { cache, catalog, segments: Vec::new(), replaced: Vec::new(), is_dead }
     }
 
     fn is_dead(&self) -> bool {

@@ -113,7 +113,7 @@ impl Backend {
     /// the cache offers no way to remove any.
     pub fn fold_at(&self) -> Option<usize> {
         match self {
-            Self::Registry(_) => None,
+            Self::Registry(_) => Some(32),
             Self::Local(_) => Some(16),
         }
     }
@@ -218,7 +218,7 @@ impl Backend {
     /// What the cache answers.
     pub async fn remove(&self, segments: &[Descriptor]) -> Result<(), Error> {
         match self {
-            Self::Registry(_) => Ok(()),
+            Self::Registry(cache) => cache.remove(segments).await,
             Self::Local(cache) => cache.remove(segments).await,
         }
     }

@@ -4,6 +4,8 @@
 //! registry keeps them. Its tag says all that is needed to fetch it: when it was made, its size and its digest. So the
 //! list of tags is the index, and there is nothing that two builds could overwrite each other.
 
+use std::collections::HashSet;
+
 use garboard_registry::{BlobSource, BytesSource, Client, Descriptor, Error, Pushed, Reference, media_type};
 
 use super::name::{SegmentName, prefix, segments};
@@ -51,6 +53,33 @@ impl RegistryCache {
         from: &[Reference],
     ) -> Result<Pushed, Error> {
         self.client.push_blob(&self.reference, blob, source, from, &|_| {}).await
+    }
+
+    /// Removes segments where the registry allows it. Where it doesn't they stay, and are passed over: see
+    /// [`super::Segment::replaces`].
+    pub(super) async fn remove(&self, segments: &[Descriptor]) -> Result<(), Error> {
+        let prefix = self.prefix();
+        let gone: HashSet<&str> = segments.iter().map(|segment| segment.digest.digest()).collect();
+        for tag in self.client.tags(&self.reference, &prefix).await? {
+            if !tag.rsplit_once('-').is_some_and(|(_, hex)| gone.contains(hex)) {
+                continue;
+            }
+            let name = self.reference.with_tag(&tag)?;
+            // Somebody else may be cleaning, too.
+            let Some(manifest) = self.client.head_manifest(&name).await? else { continue };
+            match self.client.delete_manifest(&self.reference, &manifest.digest).await {
+                Ok(()) => {}
+                Err(
+                    Error::Unauthorized { .. }
+                    | Error::Denied { .. }
+                    | Error::Status { status: 400..=499, .. },
+                ) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn add(

@@ -36,6 +36,10 @@ pub struct Segment {
     /// What definitions last led to: key and content, in hex.
     #[serde(default)]
     pub made: BTreeMap<String, String>,
+    /// Digests (hex) of segments that this one holds all of which is worth keeping: they need not be read, should they still
+    /// be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
 }
 
 /// A blob: where bytes are to be had under which digest.
