@@ -83,8 +83,9 @@ impl<'a> Build<'a> {
             check_request(request)?;
             let exports = exports_of(request);
             let push = crate::export::early_targets(&exports)?.into();
-            let (store, client) = (&engine.options.store, &engine.options.client);
-            let remote = RemoteCaches::start(request, store, client, reporter);
+            let (options, reach) = (&engine.options, engine.options.reach());
+            let remote =
+                RemoteCaches::start(request, &options.store, &reach, reporter, options.believe_all_caches);
             Ok((parse(&input.file, request, reporter)?, exports, push, remote))
         })();
         let (dockerfile, exports, push, remote) =

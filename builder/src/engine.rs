@@ -4,9 +4,10 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use garboard_cache::remote::Reach;
 use garboard_cache::{Lease, PruneOptions, Store};
 use garboard_layer::{Encoder, Ids};
-use garboard_registry::{Client, Platform};
+use garboard_registry::{Client, CloudCredentials, Platform};
 
 use crate::build::{Build, Surroundings};
 use crate::cancel::Cancel;
@@ -32,12 +33,16 @@ pub struct EngineOptions {
     pub store: Store,
     /// The registry client.
     pub client: Client,
+    /// Who has keys for caches that are kept with a cloud's service.
+    pub cloud: Arc<CloudCredentials>,
     /// How repositories are fetched.
     pub git: GitProgram,
     /// What the process may do with owners.
     pub ids: Ids,
     /// Copy trees even where overlay file systems can be mounted.
     pub copy_trees: bool,
+    /// Believe what earlier builds took over from remote caches that a build doesn't name itself.
+    pub believe_all_caches: bool,
     /// Threads for compression.
     pub threads: usize,
     /// The platform of this machine.
@@ -46,6 +51,12 @@ pub struct EngineOptions {
     pub bounds: Option<PruneOptions>,
     /// Makes the writer for exports to standard output.
     pub stdout: fn() -> Box<dyn Write + Send>,
+}
+
+impl EngineOptions {
+    pub(crate) fn reach(&self) -> Reach {
+        Reach { client: self.client.clone(), cloud: self.cloud.clone() }
+    }
 }
 
 /// Builds images.
@@ -76,7 +87,7 @@ impl Engine {
             ids: options.ids,
             threads: options.threads,
             push: Arc::default(),
-            remote: RemoteCaches::none(&options.store),
+            remote: RemoteCaches::none(&options.store, &options.reach()),
             lost: Lost::default(),
         };
         Self { options, layers }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use garboard_cache::{Key, LayerId};
+use garboard_cache::{Key, LayerId, Vouchers};
 use garboard_layer::ContentDigest;
 
 /// A layer in a chain.
@@ -18,6 +18,8 @@ pub(crate) struct TreeLayer {
     pub(crate) base: bool,
     /// What a step made of `/` itself, which no layer's entry tells; part of `content`.
     pub(crate) root: Option<RootFolder>,
+    /// Who has to be believed for this to be the result.
+    pub(crate) vouchers: Vouchers,
 }
 
 /// Mode and owner of `/`.
@@ -56,6 +58,13 @@ impl RootFolder {
     }
 }
 
+impl TreeLayer {
+    /// Whether its table of contents may be what a remote cache says that it is. Of what was made here it never is.
+    pub(crate) fn may_be_claimed(&self) -> bool {
+        self.base || !self.vouchers.is_empty()
+    }
+}
+
 /// A file tree as a chain of layers, the lowest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tree {
@@ -73,6 +82,13 @@ impl Tree {
     /// What the last step that changed `/` itself made of it.
     pub(crate) fn root(&self) -> Option<RootFolder> {
         self.layers.iter().rev().find_map(|layer| layer.root)
+    }
+
+    /// Who has to be believed for this to be the tree.
+    pub(crate) fn vouchers(&self) -> Vouchers {
+        let mut all = Vouchers::default();
+        self.layers.iter().for_each(|layer| all.add(&layer.vouchers));
+        all
     }
 
     /// Digest of the content of the whole chain.

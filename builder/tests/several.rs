@@ -11,7 +11,7 @@ use garboard_builder::{
 };
 use garboard_cache::{OpenOptions, Store};
 use garboard_layer::Ids;
-use garboard_registry::{Client, ClientConfig, Platform};
+use garboard_registry::{Client, ClientConfig, CloudCredentials, CloudSettings, Platform};
 use serde_json::Value;
 
 struct Bench {
@@ -42,6 +42,8 @@ impl Bench {
             git: GitProgram { program: None, env: Vec::new(), known_hosts: None },
             ids: Ids::Squash,
             copy_trees: false,
+            believe_all_caches: false,
+            cloud: Arc::new(CloudCredentials::new(CloudSettings::default())),
             threads: 1,
             platform: Platform::host(),
             bounds: None,

@@ -284,7 +284,7 @@ impl Store {
     fn drop_old_link(&self, digest: &Digest) {
         use std::os::unix::fs::MetadataExt;
         let Some(fresh) = self.inner.layout.fresh_blob(digest) else { return };
-        let old = |m: fs::Metadata| m.nlink() > 1 && m.ctime() < self.now() - FRESH_LINK_LIFE;
+        let old = |m: fs::Metadata| m.nlink() > 1 && m.ctime() < self.clock_seconds() - FRESH_LINK_LIFE;
         if fs::metadata(&fresh).is_ok_and(old) {
             let _ = fs::remove_file(&fresh);
         }

@@ -15,8 +15,10 @@ use crate::error::{DbContext, IoContext};
 /// How long to wait for other processes' transactions. They take milliseconds; a stopped process can take for ever.
 const BUSY: Duration = Duration::from_mins(1);
 
+/// The format in which results didn't say on whose word they rest.
+const BEFORE_VOUCHERS: i64 = 3;
 /// Format of the tables, in `user_version`.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 // Digests are text as in manifests, keys are 32 bytes, times are seconds since 1970. `folder_boot` is NULL for a layer
 // without a folder, empty for a folder that was synced, else the boot in which it was written. `rests_on` is the layer
@@ -39,7 +41,8 @@ CREATE TABLE origins(
     digest TEXT NOT NULL, PRIMARY KEY(layer, host, repository, digest)) WITHOUT ROWID;
 CREATE TABLE records(
     id INTEGER PRIMARY KEY, layer TEXT REFERENCES layers ON DELETE CASCADE, content BLOB, created INTEGER NOT NULL,
-    description TEXT NOT NULL, inputs TEXT NOT NULL, duration_ms INTEGER NOT NULL);
+    description TEXT NOT NULL, inputs TEXT NOT NULL, duration_ms INTEGER NOT NULL,
+    vouchers TEXT NOT NULL DEFAULT '');
 CREATE INDEX records_by_layer ON records(layer);
 CREATE INDEX records_by_description ON records(description);
 CREATE TABLE record_keys(
@@ -125,7 +128,7 @@ fn connected<'a>(slot: &'a mut Option<Connection>, path: &Path) -> Result<&'a mu
 
 fn open(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).doing("open")?;
+    let mut db = Connection::open_with_flags(path, flags).doing("open")?;
     db.busy_timeout(BUSY).doing("open")?;
     // Closing would copy the log into the database and wait for the disk at the end of every build.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).doing("open")?;
@@ -133,5 +136,45 @@ fn open(path: &Path) -> Result<Connection> {
     db.pragma_update(None, "foreign_keys", true).doing("open")?;
     db.pragma_update(None, "temp_store", "memory").doing("open")?;
     db.set_prepared_statement_cache_capacity(64);
+    upgrade(&mut db)?;
     Ok(db)
+}
+
+/// Brings tables of an earlier format up to date, in a way that programs of that format don't notice.
+fn upgrade(db: &mut Connection) -> Result<()> {
+    let format = |db: &Connection| db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    if format(db).doing("read the format")? != BEFORE_VOUCHERS {
+        return Ok(());
+    }
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).doing("bring tables up to date")?;
+    // Another process may have been first.
+    if format(&tx).doing("read the format")? == BEFORE_VOUCHERS {
+        tx.execute_batch("ALTER TABLE records ADD COLUMN vouchers TEXT NOT NULL DEFAULT ''")
+            .and_then(|()| tx.pragma_update(None, "user_version", FORMAT))
+            .doing("bring tables up to date")?;
+    }
+    tx.commit().doing("bring tables up to date")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::test_store;
+    use crate::{Key, OpenOptions, Record, Store, Vouchers};
+
+    #[test]
+    fn tables_without_vouchers_get_them() {
+        let (dir, store) = test_store();
+        let record = Record { description: "RUN x".into(), ..Record::default() };
+        store.put_record(&[Key([1; 32])], &record).unwrap();
+        drop(store);
+        let root = dir.path().join("store");
+        let db = rusqlite::Connection::open(root.join("db.sqlite")).unwrap();
+        db.execute_batch("ALTER TABLE records DROP COLUMN vouchers; PRAGMA user_version = 3").unwrap();
+        drop(db);
+        let store = Store::open(&root, OpenOptions::default()).unwrap();
+        assert_eq!(store.record(&Key([1; 32])).unwrap(), Some(record.clone()));
+        let claimed = Record { vouchers: Vouchers::one("h/a:b"), ..record };
+        store.put_record(&[Key([2; 32])], &claimed).unwrap();
+        assert_eq!(store.record(&Key([2; 32])).unwrap(), Some(claimed));
+    }
 }

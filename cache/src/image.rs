@@ -2,7 +2,7 @@
 //!
 //! `index.json` is the only place where names are kept, so that another tool that adds or removes an image is believed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use oci_spec::image::Digest;
@@ -100,11 +100,15 @@ impl Store {
         Ok(image_name(entry))
     }
 
-    /// Digests of all blobs that named images need. For a holder of the `gc` lock.
-    pub(crate) fn blobs_of_images(&self) -> Result<HashSet<Digest>> {
-        let mut all = HashSet::new();
+    /// All blobs that named images need, with the images' names. For a holder of the `gc` lock.
+    pub(crate) fn blobs_of_images(&self) -> Result<HashMap<Digest, Vec<String>>> {
+        let mut all: HashMap<Digest, Vec<String>> = HashMap::new();
         for entry in self.read_index()? {
-            all.extend(self.parts_of(&entry)?.all);
+            // Other tools may put images there without a name.
+            let name = entry_name(&entry).unwrap_or("an image without a name").to_owned();
+            for part in self.parts_of(&entry)?.all {
+                all.entry(part).or_default().push(name.clone());
+            }
         }
         Ok(all)
     }

@@ -179,7 +179,7 @@ impl Store {
             for id in layers {
                 statement.execute((id.as_str(), now)).doing("note the use of layers")?;
             }
-            Ok(())
+            Self::note_stamp(tx, now).doing("note the use of layers")
         })
     }
 }

@@ -29,9 +29,11 @@
 mod blob;
 mod blocks;
 mod bounds;
+mod clock;
 mod db;
 mod error;
 mod files;
+mod filter;
 mod fsck;
 mod image;
 mod layer;
@@ -39,6 +41,7 @@ mod layout;
 mod lease;
 mod lock;
 mod mount;
+mod origin;
 mod process;
 mod prune;
 mod record;
@@ -52,21 +55,25 @@ mod sweep;
 mod testing;
 mod toc;
 mod usage;
+mod vouchers;
 
 pub use blob::BlobWriter;
 pub use blocks::BlockStore;
 pub use error::CacheError;
+pub use filter::UsageFilter;
 pub use fsck::Problem;
 pub use image::ImageName;
-pub use layer::{LayerBlob, LayerId, LayerInfo, Origin};
+pub use layer::{LayerBlob, LayerId, LayerInfo};
 pub use lease::Lease;
 pub use lock::LockGuard;
 pub use mount::{CacheMountGuard, CacheMountKey, CacheMountRequest, InitialContent, Sharing};
+pub use origin::{Origin, Place};
 pub use prune::{PruneOptions, PruneReport};
 pub use record::{Key, Record};
 pub use staging::{NewLayer, Scratch, Staging};
 pub use store::{Clock, OpenOptions, Store};
 pub use usage::{UsageItem, UsageKind};
+pub use vouchers::Vouchers;
 
 /// What every call of this crate returns.
 pub type Result<T, E = CacheError> = std::result::Result<T, E>;

@@ -15,7 +15,7 @@ use crate::layer::layer_id;
 use crate::process::GcLock;
 use crate::remove::remove_tree;
 use crate::usage::{Census, Counted};
-use crate::{LayerId, Result, Store, UsageItem, UsageKind, reserve};
+use crate::{LayerId, Result, Store, UsageFilter, UsageItem, UsageKind, reserve};
 
 /// Small facts, and records without a layer, that are kept at most.
 const MAX_SMALL_ROWS: u32 = 100_000;
@@ -32,14 +32,8 @@ pub struct PruneOptions {
     pub max_used_bytes: Option<u64>,
     /// Bytes that the file system should have free (`--min-free-space`).
     pub min_free_bytes: Option<u64>,
-    /// Only what was not used for this many seconds (`until=24h`).
-    pub older_than: Option<u64>,
-    /// Only these kinds; empty for all.
-    pub kinds: Vec<UsageKind>,
-    /// Only items with these ids (or an id that begins so); empty for all.
-    pub ids: Vec<String>,
-    /// Only items whose description contains this.
-    pub description: Option<String>,
+    /// Only these.
+    pub filter: UsageFilter,
 }
 
 impl PruneOptions {
@@ -51,14 +45,6 @@ impl PruneOptions {
     /// Whether everything that isn't in use goes.
     fn is_everything(&self) -> bool {
         *self == Self { all: true, ..Self::default() }
-    }
-
-    fn lets_through(&self, item: &UsageItem, now: i64) -> bool {
-        let old = self.older_than.is_none_or(|age| item.last_used <= now.saturating_sub_unsigned(age));
-        let kind = self.kinds.is_empty() || self.kinds.contains(&item.kind);
-        let id = self.ids.is_empty() || self.ids.iter().any(|id| item.id.starts_with(id.as_str()));
-        let text = self.description.as_ref().is_none_or(|d| item.description.contains(d.as_str()));
-        old && kind && id && text
     }
 
     /// Bytes that the store may keep; none when nothing bounds it and all goes that may.
@@ -116,7 +102,7 @@ fn select<'a>(counted: &'a [Counted], options: &PruneOptions, now: i64, free: u6
             UsageKind::Blob | UsageKind::CacheMount => !item.in_use,
             UsageKind::Internal => options.all,
         };
-        if may_go && options.lets_through(item, now) {
+        if may_go && options.filter.lets_through(item, now) {
             total -= item.size;
             selected.push(item);
             if let Some(left) = rests_on.as_deref().and_then(|under| resting.get_mut(under)) {
@@ -139,6 +125,7 @@ impl Store {
     fn prune_once(&self, options: &PruneOptions) -> Result<PruneReport> {
         self.measure_mounts()?;
         let gc = GcLock::exclusive(&self.inner.layout)?;
+        self.move_stamps_back(&gc)?;
         let mut trash = self.sweep()?;
         let census = self.census()?;
         let selected = select(&census.counted, options, self.now(), self.free_bytes()?);
@@ -324,6 +311,12 @@ mod tests {
         PruneOptions { all: true, ..PruneOptions::default() }
     }
 
+    fn everything_with(ids: &[&LayerId], kinds: &[UsageKind]) -> PruneOptions {
+        let ids = ids.iter().map(ToString::to_string).collect();
+        let filter = UsageFilter { ids, kinds: kinds.to_vec(), ..UsageFilter::default() };
+        PruneOptions { filter, ..everything() }
+    }
+
     #[test]
     fn least_recently_used_goes_first() {
         let dir = tempfile::tempdir().unwrap();
@@ -343,7 +336,8 @@ mod tests {
         let removed: Vec<_> = report.removed.iter().map(|i| i.id.as_str()).collect();
         assert_eq!(removed, [layers[1].as_str(), layers[2].as_str()]);
         assert!(report.kept <= 250_000 && report.freed >= 200_000, "{report:?}");
-        let old = PruneOptions { older_than: Some(500), ..PruneOptions::default() };
+        let filter = UsageFilter { older_than: Some(500), ..UsageFilter::default() };
+        let old = PruneOptions { filter, ..PruneOptions::default() };
         assert_eq!(store.prune(&old).unwrap().removed[0].id, layers[3].as_str());
         assert!(store.layer(&layers[0]).unwrap().is_some());
         assert_eq!(store.fsck().unwrap(), []);
@@ -421,7 +415,7 @@ mod tests {
         for id in [&one, &two] {
             store.attach_blob(id, &layer_blob(&store, b"same")).unwrap();
         }
-        store.prune(&PruneOptions { ids: vec![one.to_string()], ..everything() }).unwrap();
+        store.prune(&everything_with(&[&one], &[])).unwrap();
         assert!(store.peek_layer(&one).unwrap().is_none());
         assert!(store.peek_layer(&two).unwrap().unwrap().blobs[0].present);
     }
@@ -444,7 +438,7 @@ mod tests {
         assert!(
             item.kind == UsageKind::CacheMount && item.size >= 9000 && item.description == "/root/.cache"
         );
-        let only_layers = PruneOptions { kinds: vec![UsageKind::Layer], ..everything() };
+        let only_layers = everything_with(&[], &[UsageKind::Layer]);
         assert_eq!(store.prune(&only_layers).unwrap().removed, []);
         assert_eq!(store.prune(&everything()).unwrap().removed, [item]);
         assert!(crate::files::names_in(&store.inner.layout.cache_mounts()).unwrap().is_empty());
@@ -478,7 +472,7 @@ mod tests {
             report.removed.into_iter().map(|i| i.id).collect::<Vec<_>>()
         };
         assert_eq!(removed(&PruneOptions::cap(110_000)), [between.to_string()]);
-        let only = PruneOptions { ids: vec![under.to_string()], ..everything() };
+        let only = everything_with(&[&under], &[]);
         assert_eq!(removed(&only), [""; 0]);
         assert!(store.layer(&over).unwrap().unwrap().folder.is_some());
         assert_eq!(store.fsck().unwrap(), []);
@@ -501,7 +495,18 @@ mod tests {
         (kind, 0..1000u64, 0..100i64, any::<bool>()).prop_map(|(kind, size, last_used, in_use)| {
             let (id, description) = (String::new(), String::new());
             Counted {
-                item: UsageItem { kind, id, size, created: 0, last_used, description, in_use },
+                item: UsageItem {
+                    kind,
+                    id,
+                    size,
+                    created: 0,
+                    last_used,
+                    description,
+                    in_use,
+                    images: Vec::new(),
+                    duration_ms: None,
+                    parent: None,
+                },
                 held: in_use,
                 rests_on: None,
             }

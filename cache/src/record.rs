@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 
 use crate::error::DbContext;
 use crate::layer::{layer_id, require_layer};
-use crate::{LayerId, Result, Store};
+use crate::{LayerId, Result, Store, Vouchers};
 
 /// A key of a build step (BLAKE3); shows as hex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,11 +46,14 @@ pub struct Record {
     pub description: String,
     /// What went into the keys, as JSON, to explain a later miss.
     pub inputs_json: String,
-    /// How long the step took in milliseconds.
+    /// How long making it took in milliseconds; 0 where nobody said.
     pub duration_ms: u64,
+    /// Who has to be believed for it to count.
+    pub vouchers: Vouchers,
 }
 
-const COLUMNS: &str = "r.id, r.layer, r.content, r.created, r.description, r.inputs, r.duration_ms";
+const COLUMNS: &str =
+    "r.id, r.layer, r.content, r.created, r.description, r.inputs, r.duration_ms, r.vouchers";
 
 /// A record with its row number.
 fn record_row(row: &Row<'_>) -> rusqlite::Result<(i64, Record)> {
@@ -62,6 +65,7 @@ fn record_row(row: &Row<'_>) -> rusqlite::Result<(i64, Record)> {
         description: row.get(4)?,
         inputs_json: row.get(5)?,
         duration_ms: row.get(6)?,
+        vouchers: Vouchers::of_text(row.get_ref(7)?.as_str()?),
     };
     Ok((row.get(0)?, record))
 }
@@ -186,7 +190,7 @@ impl Store {
     }
 }
 
-fn put_fact(
+pub(crate) fn put_fact(
     tx: &Transaction<'_>,
     (namespace, key, value): (&str, &str, &[u8]),
     now: i64,
@@ -197,8 +201,8 @@ fn put_fact(
 }
 
 fn insert_record(tx: &Transaction<'_>, keys: &[Key], record: &Record) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO records(layer, content, created, description, inputs, duration_ms)
-        VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO records(layer, content, created, description, inputs, duration_ms, vouchers)
+        VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     tx.prepare_cached(sql)?.execute((
         record.layer.as_ref().map(LayerId::as_str),
         record.content.map(|c| c.0),
@@ -206,6 +210,7 @@ fn insert_record(tx: &Transaction<'_>, keys: &[Key], record: &Record) -> rusqlit
         &record.description,
         &record.inputs_json,
         record.duration_ms,
+        record.vouchers.to_text(),
     ))?;
     let row = tx.last_insert_rowid();
     for key in keys {
@@ -241,6 +246,7 @@ mod tests {
             description: "RUN x".into(),
             inputs_json: "{}".into(),
             duration_ms: 7,
+            vouchers: Vouchers::one("h/a:b"),
         };
         store.put_record(&[a, b], &first).unwrap();
         assert_eq!(store.record(&a).unwrap().as_ref(), Some(&first));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::clock::Stamps;
 use crate::db::Database;
 use crate::error::IoContext;
 use crate::files::{
@@ -88,7 +89,8 @@ pub(crate) struct Inner {
     pub(crate) leases: Leases,
     pub(crate) tocs: TocMemo,
     pub(crate) block_cache_bytes: u64,
-    clock: Clock,
+    pub(crate) clock: Clock,
+    pub(crate) stamps: Stamps,
     // Fields are dropped in this order: the cleaner works in the process's folder.
     _cleaner: Option<Cleaner>,
     pub(crate) own: ProcessFolder,
@@ -129,6 +131,7 @@ impl Store {
                 tocs: TocMemo::default(),
                 block_cache_bytes: options.block_cache_bytes,
                 clock: options.clock,
+                stamps: Stamps::default(),
                 _cleaner: cleaner,
                 own,
             }),
@@ -149,11 +152,6 @@ impl Store {
     pub fn stat_cache_path(&self, context: &Path) -> PathBuf {
         let hash = blake3::hash(context.as_os_str().as_encoded_bytes()).to_hex();
         self.inner.layout.stat().join(&hash[..32])
-    }
-
-    /// Seconds since 1970.
-    pub(crate) fn now(&self) -> i64 {
-        (self.inner.clock)()
     }
 
     /// Held while something is added, so that pruning doesn't decide in between.

@@ -45,6 +45,24 @@ pub struct UsageItem {
     pub description: String,
     /// Whether a running build or a named image needs it.
     pub in_use: bool,
+    /// Names of the images that need it.
+    pub images: Vec<String>,
+    /// How long the step took that made it, in milliseconds, where that is known.
+    pub duration_ms: Option<u64>,
+    /// Id of the layer that this one's folder rests on.
+    pub parent: Option<String>,
+}
+
+impl UsageItem {
+    /// Whether a named image needs it.
+    pub fn is_shared(&self) -> bool {
+        !self.images.is_empty()
+    }
+
+    /// Whether it still changes.
+    pub fn is_mutable(&self) -> bool {
+        matches!(self.kind, UsageKind::CacheMount | UsageKind::Internal)
+    }
 }
 
 /// A usage item with what pruning must know of it.
@@ -89,13 +107,15 @@ struct LayerRow {
     last_used: i64,
     rests_on: Option<String>,
     description: String,
+    duration_ms: u64,
 }
 
 impl Store {
     /// Everything in the store, the least recently used first.
     pub fn usage(&self) -> Result<Vec<UsageItem>> {
         self.measure_mounts()?;
-        let _gc = GcLock::exclusive(&self.inner.layout)?;
+        let gc = GcLock::exclusive(&self.inner.layout)?;
+        self.move_stamps_back(&gc)?;
         Ok(self.census()?.counted.into_iter().map(|c| c.item).collect())
     }
 
@@ -105,7 +125,7 @@ impl Store {
         let named = self.blobs_of_images()?;
         let files = self.blob_files()?;
         let layer_blobs = self.all_layer_blobs()?;
-        let mut needed: HashSet<Digest> = named.clone();
+        let mut needed: HashSet<Digest> = named.keys().cloned().collect();
         needed.extend(held.iter().filter_map(|h| if let Held::Blob(d) = h { Some(d.clone()) } else { None }));
         let mut counted = Vec::new();
         let mut owned = HashSet::new();
@@ -115,20 +135,22 @@ impl Store {
             if is_held {
                 needed.extend(blobs.iter().cloned());
             }
-            let is_named = blobs.iter().any(|b| named.contains(b));
+            let images = images_of(&named, blobs);
             // A blob that two layers have is counted once.
             let own =
                 blobs.iter().filter(|b| owned.insert((*b).clone())).filter_map(|b| files.get(b.digest()));
             let size = row.size + own.map(|f| f.size).sum::<u64>();
             let rests_on = row.rests_on.clone();
-            let item = layer_item(row, size, is_held || is_named);
+            let item = layer_item(row, size, is_held, images);
             counted.push(Counted { item, held: is_held, rests_on });
         }
         for (name, file) in &files {
             let digest = blob_digest(name);
             if !owned.contains(&digest) {
                 let is_held = held.contains(&Held::Blob(digest.clone()));
-                counted.push(Counted::single(blob_item(&digest, file, needed.contains(&digest)), is_held));
+                let images = images_of(&named, std::slice::from_ref(&digest));
+                let item = blob_item(&digest, file, needed.contains(&digest), images);
+                counted.push(Counted::single(item, is_held));
             }
         }
         counted.extend(self.count_mounts()?);
@@ -150,6 +172,27 @@ impl Store {
         Ok(files)
     }
 
+    /// Gives blobs and cache mounts another time of last use, where `change` has one. Whatever can't be changed stays.
+    pub(crate) fn restamp_files(&self, change: &dyn Fn(i64) -> Option<i64>) -> Result<()> {
+        let mut paths = Vec::new();
+        for dir in [Some(self.inner.layout.blobs()), self.inner.layout.fresh()].into_iter().flatten() {
+            paths.extend(names_in(&dir)?.into_iter().filter(|n| is_sha256_hex(n)).map(|name| dir.join(name)));
+        }
+        let top = self.inner.layout.cache_mounts();
+        for hash in names_in(&top)? {
+            paths.extend(
+                names_in(&top.join(&hash))?.into_iter().map(|slot| top.join(&hash).join(slot).join("id")),
+            );
+        }
+        for path in paths {
+            let Some(time) = fs::metadata(&path).ok().and_then(|meta| change(meta.mtime())) else { continue };
+            let time = rustix::fs::Timespec { tv_sec: time, tv_nsec: 0 };
+            let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+            let _ = rustix::fs::utimensat(rustix::fs::CWD, &path, &times, rustix::fs::AtFlags::empty());
+        }
+        Ok(())
+    }
+
     fn all_layer_blobs(&self) -> Result<HashMap<LayerId, Vec<Digest>>> {
         let mut blobs: HashMap<LayerId, Vec<Digest>> = HashMap::new();
         self.inner.db.read("list blobs of layers", |db| {
@@ -165,7 +208,8 @@ impl Store {
 
     fn layer_rows(&self) -> Result<Vec<LayerRow>> {
         let sql = "SELECT l.id, l.toc_size, l.folder_boot, l.folder_size, l.created, l.last_used,
-            (SELECT r.description FROM records r WHERE r.layer = l.id ORDER BY r.id DESC LIMIT 1), l.rests_on
+            (SELECT r.description FROM records r WHERE r.layer = l.id ORDER BY r.id DESC LIMIT 1), l.rests_on,
+            (SELECT r.duration_ms FROM records r WHERE r.layer = l.id ORDER BY r.id DESC LIMIT 1)
             FROM layers l ORDER BY l.id";
         self.inner.db.read("list layers", |db| {
             let mut statement = db.prepare(sql)?;
@@ -179,6 +223,7 @@ impl Store {
                     last_used: row.get(5)?,
                     rests_on: row.get(7)?,
                     description: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
+                    duration_ms: row.get::<_, Option<u64>>(8)?.unwrap_or_default(),
                 })
             })?;
             rows.collect()
@@ -220,6 +265,9 @@ impl Store {
                     last_used: meta.mtime(),
                     description: String::from_utf8_lossy(&id).into_owned(),
                     in_use: held,
+                    images: Vec::new(),
+                    duration_ms: None,
+                    parent: None,
                 };
                 counted.push(Counted::single(item, held));
             }
@@ -232,7 +280,18 @@ impl Store {
         let mut add = |id: String, description: &str, size, created, last_used| {
             let description = description.to_owned();
             let kind = UsageKind::Internal;
-            let item = UsageItem { kind, id, size, created, last_used, description, in_use: false };
+            let item = UsageItem {
+                kind,
+                id,
+                size,
+                created,
+                last_used,
+                description,
+                in_use: false,
+                images: Vec::new(),
+                duration_ms: None,
+                parent: None,
+            };
             counted.push(Counted::single(item, false));
         };
         let blocks = self.block_totals()?;
@@ -267,7 +326,15 @@ fn sort(counted: &mut [Counted]) {
     counted.sort_by_cached_key(key);
 }
 
-fn layer_item(row: LayerRow, size: u64, in_use: bool) -> UsageItem {
+/// The names of the images that need any of these blobs.
+fn images_of(named: &HashMap<Digest, Vec<String>>, blobs: &[Digest]) -> Vec<String> {
+    let mut names: Vec<String> = blobs.iter().filter_map(|blob| named.get(blob)).flatten().cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn layer_item(row: LayerRow, size: u64, is_held: bool, images: Vec<String>) -> UsageItem {
     UsageItem {
         kind: UsageKind::Layer,
         id: row.id.to_string(),
@@ -275,11 +342,14 @@ fn layer_item(row: LayerRow, size: u64, in_use: bool) -> UsageItem {
         created: row.created,
         last_used: row.last_used,
         description: row.description,
-        in_use,
+        in_use: is_held || !images.is_empty(),
+        images,
+        duration_ms: Some(row.duration_ms).filter(|ms| *ms > 0),
+        parent: row.rests_on,
     }
 }
 
-fn blob_item(digest: &Digest, file: &BlobFile, in_use: bool) -> UsageItem {
+fn blob_item(digest: &Digest, file: &BlobFile, in_use: bool, images: Vec<String>) -> UsageItem {
     UsageItem {
         kind: UsageKind::Blob,
         id: digest.to_string(),
@@ -288,6 +358,9 @@ fn blob_item(digest: &Digest, file: &BlobFile, in_use: bool) -> UsageItem {
         last_used: file.last_used,
         description: String::new(),
         in_use,
+        images,
+        duration_ms: None,
+        parent: None,
     }
 }
 
@@ -300,10 +373,10 @@ fn blob_digest(name: &str) -> Digest {
     format!("sha256:{name}").parse().expect("64 hex digits are a sha256 digest")
 }
 
-/// When a file was made; when it was changed where the file system doesn't know.
+/// When a file was made; when it was last used where the file system doesn't know, or says that it was later.
 fn birth(meta: &fs::Metadata) -> i64 {
     let born = meta.created().ok().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
-    born.map_or(meta.mtime(), |d| d.as_secs().cast_signed())
+    born.map_or(meta.mtime(), |d| d.as_secs().cast_signed().min(meta.mtime()))
 }
 
 /// A cache mount's size as it was noted beside the folder, and the time of last use at which it was found.

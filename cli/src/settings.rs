@@ -116,9 +116,11 @@ struct StoreTable {
     reserved: Option<String>,
     #[serde(rename = "min-free-space")]
     min_free: Option<String>,
+    #[serde(rename = "believe-all-caches")]
+    believe_all_caches: bool,
 }
 
-/// Bounds of the store, in bytes. `None`: the store's default.
+/// What the store may hold and what of it counts. Bounds are in bytes; `None`: the store's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StoreSettings {
     /// Above this the least recently used goes.
@@ -127,6 +129,8 @@ pub(crate) struct StoreSettings {
     pub(crate) reserved: Option<u64>,
     /// This much the file system should have free.
     pub(crate) min_free: Option<u64>,
+    /// What was taken over from a remote cache counts for all builds, not only for those that name the cache.
+    pub(crate) believe_all_caches: bool,
 }
 
 impl Settings {
@@ -166,6 +170,7 @@ impl StoreTable {
             max_used: size("store.max-used-space", &self.max_used)?,
             reserved: size("store.reserved-space", &self.reserved)?,
             min_free: size("store.min-free-space", &self.min_free)?,
+            believe_all_caches: self.believe_all_caches,
         })
     }
 }

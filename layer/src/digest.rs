@@ -170,6 +170,34 @@ mod tests {
         assert_eq!(base, changed(|e| drop(e[1].xattrs.insert(b"user.x".to_vec(), vec![1]))));
     }
 
+    /// What cutting builds off early rests on: a step that ran again made "the same" if this is the same.
+    #[test]
+    fn a_layer_is_all_that_it_does_and_no_times() {
+        let digest = |entries: Vec<Entry>| Toc::new(entries).content_digest();
+        let base = digest(tree("a"));
+        let mut backwards = tree("a");
+        backwards.reverse();
+        assert_eq!(base, digest(backwards), "the order doesn't count");
+        let changed = |change: fn(&mut Vec<Entry>)| {
+            let mut entries = tree("a");
+            change(&mut entries);
+            digest(entries) != base
+        };
+        assert!(!changed(|e| e[1].mtime = Mtime { secs: 1, nanos: 1 }), "time");
+        assert!(!changed(|e| e[2].mtime = Mtime { secs: 1, nanos: 1 }), "time of a folder");
+        assert!(!changed(|e| drop(e[1].xattrs.insert(b"user.x".to_vec(), vec![1]))), "what no image has");
+        assert!(changed(|e| e[1].path = b"a/w".to_vec()), "path");
+        assert!(changed(|e| e[1].kind = EntryKind::Fifo), "type");
+        assert!(changed(|e| e[1].mode = 0o600), "mode");
+        assert!(changed(|e| e[1].uid = 1), "owner");
+        assert!(changed(|e| e[1].gid = 1), "group");
+        assert!(changed(|e| drop(e[1].xattrs.insert(CAPABILITY.to_vec(), vec![1]))), "capability");
+        assert!(changed(|e| e[3] = symlink("a/y/z", "../h")), "link text");
+        assert!(changed(|e| e[1] = file("a/x", "2").entry), "bytes");
+        assert!(changed(|e| e[1].kind = EntryKind::Whiteout), "removal");
+        assert!(changed(|e| e[0] = opaque("a")), "what hides all below does more");
+    }
+
     #[test]
     fn layers_do_not_matter_for_the_tree() {
         let entries = tree("a");

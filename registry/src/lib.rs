@@ -26,6 +26,7 @@ mod config;
 mod config_files;
 mod copy;
 mod credentials;
+mod delete;
 mod describe;
 mod download;
 mod download_pieces;

@@ -137,6 +137,7 @@ impl State {
     fn manifest(&mut self, request: &Request, repository: &str, name: &str) -> Response {
         match request.method.as_str() {
             "PUT" => return self.put_manifest(request, repository, name),
+            "DELETE" => return self.delete_manifest(repository, name),
             "HEAD" if !self.head => return Response::new(405),
             _ => {}
         }
@@ -148,6 +149,19 @@ impl State {
             return response.header("Docker-Content-Digest", digest_of(bytes).to_string());
         }
         response
+    }
+
+    /// Removes a manifest by its digest, with its tags.
+    fn delete_manifest(&mut self, repository: &str, name: &str) -> Response {
+        if !self.deletes {
+            return Response::error(405, "UNSUPPORTED");
+        }
+        if self.manifests.remove(&(repository.to_owned(), name.to_owned())).is_none() {
+            return Response::error(404, "MANIFEST_UNKNOWN");
+        }
+        self.manifests
+            .retain(|(own, _), (_, bytes)| own != repository || digest_of(bytes).to_string() != name);
+        Response::new(202)
     }
 
     fn put_manifest(&mut self, request: &Request, repository: &str, name: &str) -> Response {

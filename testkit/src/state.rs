@@ -74,6 +74,8 @@ pub struct State {
     pub ranges: bool,
     /// Whether it says digests of manifests.
     pub digest_headers: bool,
+    /// Whether it removes manifests.
+    pub deletes: bool,
     /// Whether it knows HEAD of manifests.
     pub head: bool,
     /// Whether it takes blobs in pieces.
@@ -138,6 +140,7 @@ impl Default for State {
             ranges: true,
             tags_at_once: usize::MAX,
             digest_headers: true,
+            deletes: true,
             head: true,
             pieces: true,
             min_piece: None,

@@ -23,6 +23,12 @@ pub struct Explanation {
     pub nearest: Option<i64>,
     /// What differs from it, the most telling first.
     pub causes: Vec<String>,
+    /// How long the step took now, in milliseconds; 0 where that wasn't noted.
+    #[serde(default)]
+    pub took_ms: u64,
+    /// How long the nearest earlier result took to make, in milliseconds; `None` where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest_took_ms: Option<u64>,
 }
 
 /// Namespaces of small facts that lead from a step to the key of its last record: by place and text, by text, by place.

@@ -318,7 +318,9 @@ mod tests {
 
     fn layer(created: i64, base: bool) -> TreeLayer {
         let id = "0".repeat(32).parse().unwrap();
-        TreeLayer { id, created, content: garboard_layer::ContentDigest([0; 32]), base, root: None }
+        let (content, vouchers) =
+            (garboard_layer::ContentDigest([0; 32]), garboard_cache::Vouchers::default());
+        TreeLayer { id, created, content, base, root: None, vouchers }
     }
 
     fn entry(created_by: &str, layer: bool) -> PlannedHistory {

@@ -1,10 +1,12 @@
 //! Reading a remote cache.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use garboard_cache::Store;
-use garboard_cache::remote::{Catalog, RegistryCache, Segment};
+use garboard_cache::remote::{Backend, Found, Segment};
 use garboard_registry::{Descriptor, Error};
 
 use super::Loaded;
@@ -15,23 +17,24 @@ use crate::reporter::Reporter;
 const BUDGET: Duration = Duration::from_secs(15);
 /// Segments that are fetched at once.
 const AT_ONCE: usize = 8;
+/// How often segments are listed at most: those that are gone once they are wanted were replaced by others.
+const MAX_LISTS: u32 = 4;
 /// Bytes of all segments, unpacked: some fifty thousand records.
 const MAX_UNPACKED: u64 = 32 << 20;
 
 /// Reads all segments; those that the store has are not fetched. What can't be read is passed over. With a reporter it is
 /// shown as a step.
-pub(super) async fn load(cache: RegistryCache, store: Store, reporter: Option<Reporter>) -> Loaded {
-    let step =
-        reporter.map(|r| r.internal(&format!("importing cache from {}", cache.reference().familiar())));
+pub(super) async fn load(cache: Backend, store: Store, reporter: Option<Reporter>) -> Loaded {
+    let step = reporter.map(|r| r.internal(&format!("importing cache from {}", cache.title())));
     let mut loaded = Loaded::nothing(cache);
-    let mut count = 0;
-    let reading = read(&loaded.cache, &store, &mut loaded.catalog, &mut count);
-    let reading = tokio::time::timeout(BUDGET, while_alive(&loaded.cache, reading));
-    let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&loaded.cache)));
+    let cache = loaded.cache.clone();
+    let reading = read(&store, &mut loaded);
+    let reading = tokio::time::timeout(BUDGET, while_alive(&cache, reading));
+    let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&cache)));
     loaded.is_dead = outcome.as_ref().is_err_and(is_death).into();
     if let Some(step) = step {
         match &outcome {
-            Ok(()) => step.progress(&format!("{count} segments"), 1, 1, true),
+            Ok(()) => step.progress(&format!("{} segments", loaded.segments.len()), 1, 1, true),
             Err(error) => step.progress(&format!("left out: {error}"), 1, 1, true),
         }
         // What went wrong is told; it is no failure of the build.
@@ -40,54 +43,99 @@ pub(super) async fn load(cache: RegistryCache, store: Store, reporter: Option<Re
     loaded
 }
 
-/// Adds to the catalog, and counts. The error is the last one.
-async fn read(
-    cache: &RegistryCache,
-    store: &Store,
-    catalog: &mut Catalog,
-    count: &mut usize,
-) -> Result<(), Error> {
-    let descriptors = cache.segments().await?;
-    // The newest first: there is a bound on all of them together.
-    let fetches: Vec<_> =
-        descriptors.iter().rev().map(|descriptor| segment(cache, store, descriptor)).collect();
-    let mut fetches = stream::iter(fetches).buffered(AT_ONCE);
+/// What was read so far.
+struct Reading<'a> {
+    loaded: &'a mut Loaded,
+    /// Bytes that may still be unpacked.
+    left: u64,
+    /// Digests of segments that are in the catalog, can't be read, or are replaced by others.
+    done: HashSet<String>,
+    /// Those that are replaced.
+    replaced: Mutex<HashSet<String>>,
+}
+
+/// Adds to the catalog, and to the list of the segments that are in it. The error is the last one.
+async fn read(store: &Store, loaded: &mut Loaded) -> Result<(), Error> {
+    let mut reading =
+        Reading { loaded, left: MAX_UNPACKED, done: HashSet::new(), replaced: Mutex::default() };
     let mut outcome = Ok(());
-    let mut left = MAX_UNPACKED;
-    while let Some(bytes) = fetches.next().await {
-        match bytes {
-            Ok(bytes) => {
-                let read = tokio::task::spawn_blocking(move || Segment::read(&bytes, left));
-                match read.await {
-                    Ok(Ok((segment, size))) => {
-                        left = left.saturating_sub(size);
-                        catalog.add(segment);
-                        *count += 1;
-                    }
-                    other => tracing::warn!(?other, "a segment of a remote cache is left out"),
-                }
-            }
-            // gone since it was listed
+    for _ in 0..MAX_LISTS {
+        let found = reading.loaded.cache.segments().await?;
+        match reading.read(store, &found).await {
+            // What is gone since it was listed is in another one now, which is listed by now.
             Err(Error::NotFound { .. }) => {}
-            Err(error) => outcome = Err(error),
+            done => {
+                outcome = done;
+                break;
+            }
         }
     }
+    let replaced = reading.replaced.into_inner().unwrap_or_else(PoisonError::into_inner);
+    loaded.segments.retain(|segment| !replaced.contains(segment.digest.digest()));
+    loaded.replaced = replaced.into_iter().collect();
+    loaded.replaced.sort();
     outcome
 }
 
-/// The bytes of a segment, from the store or the registry.
-async fn segment(cache: &RegistryCache, store: &Store, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
-    if let Ok(bytes) = store.read_blob(&descriptor.digest, descriptor.size) {
-        return Ok(bytes);
+impl Reading<'_> {
+    /// Reads those of the segments that weren't read before. `NotFound`: at least one is gone.
+    async fn read(&mut self, store: &Store, found: &[Found]) -> Result<(), Error> {
+        let Self { loaded, left, done, replaced } = self;
+        let Loaded { cache, catalog, segments, .. } = &mut **loaded;
+        // The newest first: there is a bound on all of them together, and later ones replace earlier ones.
+        let new = found.iter().rev().filter(|found| done.insert(found.descriptor.digest.digest().to_owned()));
+        let fetches: Vec<_> = new
+            .map(async |found| {
+                let is_replaced = lock(replaced).contains(found.descriptor.digest.digest());
+                if is_replaced { None } else { Some(segment(cache, store, found).await) }
+            })
+            .collect();
+        let mut fetches = stream::iter(fetches).buffered(AT_ONCE);
+        let mut outcome = Ok(());
+        while let Some(fetched) = fetches.next().await {
+            match fetched {
+                Some(Ok((descriptor, bytes))) => {
+                    let limit = *left;
+                    let read = tokio::task::spawn_blocking(move || Segment::read(&bytes, limit));
+                    match read.await {
+                        Ok(Ok((segment, size))) => {
+                            *left = left.saturating_sub(size);
+                            lock(replaced).extend(segment.replaces.iter().cloned());
+                            catalog.add(segment);
+                            segments.push(descriptor);
+                        }
+                        other => tracing::warn!(?other, "a segment of a remote cache is left out"),
+                    }
+                }
+                Some(Err(error)) if !matches!(outcome, Err(Error::NotFound { .. })) => outcome = Err(error),
+                None | Some(Err(_)) => {}
+            }
+        }
+        outcome
     }
-    let bytes = cache.segment(descriptor).await?;
+}
+
+fn lock(set: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A segment with its bytes, from the store or the cache.
+async fn segment(cache: &Backend, store: &Store, found: &Found) -> Result<(Descriptor, Vec<u8>), Error> {
+    let descriptor = found.descriptor.clone();
+    if let Some(bytes) = &found.bytes {
+        return Ok((descriptor, bytes.clone()));
+    }
+    if let Ok(bytes) = store.read_blob(&descriptor.digest, descriptor.size) {
+        return Ok((descriptor, bytes));
+    }
+    let bytes = cache.segment(&descriptor).await?;
     // Else it is fetched again.
     let _ = store.put_bytes(&bytes);
-    Ok(bytes)
+    Ok((descriptor, bytes))
 }
 
 /// The error of a cache that takes too long.
-fn slowness(cache: &RegistryCache) -> Error {
-    let action = format!("read the cache `{}`", cache.reference().familiar());
+fn slowness(cache: &Backend) -> Error {
+    let action = format!("read the cache `{}`", cache.title());
     Error::Protocol { action, problem: format!("it takes more than {} s", BUDGET.as_secs()) }
 }

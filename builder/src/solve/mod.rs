@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
-use garboard_cache::{Key, LayerBlob, LayerId, Origin, Record};
+use garboard_cache::{Key, LayerBlob, LayerId, Origin, Place, Record, Vouchers};
 use garboard_layer::ContentDigest;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
@@ -330,14 +330,14 @@ impl Solver {
         };
         let store = &self.layers.store;
         let id = if let Some((host, repository)) = &layer.origin {
-            let (host, repository) = (host.clone(), repository.clone());
-            let origin = Origin { host, repository, digest: blob.digest.clone() };
+            let origin = Origin { place: Place::registry(host, repository), digest: blob.digest.clone() };
             store.add_remote_layer(&diff_id, &blob, &origin).attempt(what)?
         } else {
             store.add_foreign_layer(&diff_id, &blob).attempt(what)?
         };
         let content = KeyBuilder::new("diff id").part(layer.diff_id.as_bytes()).finish();
-        Ok(TreeLayer { id, created: 0, content: ContentDigest(content.0), base: true, root: None })
+        let (content, vouchers) = (ContentDigest(content.0), Vouchers::default());
+        Ok(TreeLayer { id, created: 0, content, base: true, root: None, vouchers })
     }
 
     /// An operation that adds a layer: from the cache, or made now.
@@ -392,9 +392,11 @@ impl Solver {
     async fn make_step(self: &Arc<Self>, id: OpId, parent: Tree, keys: &[Key]) -> Result<Tree> {
         let node = self.graph.node(id);
         let step = Arc::new(self.begin(id, node));
+        let begin = std::time::Instant::now();
         let made = self.make(node, &parent, &step).await;
+        let took = begin.elapsed();
         let layer = match made {
-            Ok(layer) => layer,
+            Ok(layer) => TreeLayer { vouchers: self.vouchers(id, &parent)?, ..layer },
             Err(e) if e.is_canceled() => {
                 step.canceled();
                 return Err(e);
@@ -412,8 +414,8 @@ impl Solver {
         };
         let inputs = self.inputs(id, &parent);
         // What can't be explained is no failure.
-        let why = self.why(id, node, &inputs, &layer).await.unwrap_or_default();
-        self.remember(node, keys, &layer, &inputs)?;
+        let why = self.why(id, node, keys, &inputs, &layer, took).await.unwrap_or_default();
+        self.remember(node, keys, &layer, &inputs, took)?;
         if let Some(why) = why {
             self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(why.clone());
             step.explained(why);
@@ -438,29 +440,37 @@ impl Solver {
     /// A record under the key, as the layer that it stands for.
     async fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
         let record = self.find(key).await?;
-        record.and_then(|r| Some(self.recorded(r.layer?, r.content?, r.created))).transpose()
+        record.and_then(|record| self.recorded(record).transpose()).transpose()
     }
 
     /// The record under a key, of the store or of a remote cache.
     async fn find(&self, key: &Key) -> Result<Option<Record>> {
         let what = || "failed to look into the cache".to_owned();
-        if let Some(record) = self.layers.store.record(key).attempt(what)? {
+        let found = self.layers.store.record(key).attempt(what)?;
+        if let Some(record) = found.filter(|record| self.layers.remote.believes(&record.vouchers)) {
             return Ok(Some(record));
         }
         let Some((record, root)) = self.layers.remote.record(key).await else { return Ok(None) };
         if let (Some([mode, uid, gid]), Some(content)) = (root, &record.content) {
-            let root = RootFolder { mode: mode & 0o7777, uid, gid }.to_bytes();
-            self.layers.store.put_meta(ROOT, &content.to_string(), &root).attempt(what)?;
+            let (root, content) =
+                (RootFolder { mode: mode & 0o7777, uid, gid }.to_bytes(), content.to_string());
+            // What a step here made of a content is not for others to say.
+            if self.layers.store.get_meta(ROOT, &content).attempt(what)?.is_none() {
+                self.layers.store.put_meta(ROOT, &content, &root).attempt(what)?;
+            }
         }
         Ok(Some(record))
     }
 
     /// The layer of a record, with what its step made of `/`.
-    fn recorded(&self, id: LayerId, content: ContentDigest, created: i64) -> Result<TreeLayer> {
+    fn recorded(&self, record: Record) -> Result<Option<TreeLayer>> {
+        let Record { layer: Some(id), content: Some(content), created, vouchers, .. } = record else {
+            return Ok(None);
+        };
         let root = self.layers.store.get_meta(ROOT, &content.to_string());
         let root = root.attempt(|| "failed to look into the cache".into())?;
         let root = root.and_then(|bytes| RootFolder::from_bytes(&bytes));
-        Ok(TreeLayer { id, created, content, base: false, root })
+        Ok(Some(TreeLayer { id, created, content, base: false, root, vouchers }))
     }
 
     /// A record under the key by content; all keys then have it. The key by definition doesn't count here: where a source
@@ -470,18 +480,25 @@ impl Solver {
         if keys.len() > 1 {
             self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())?;
         }
-        let found = record.layer.zip(record.content);
-        found.map(|(id, content)| self.recorded(id, content, record.created)).transpose()
+        self.recorded(record)
     }
 
-    fn remember(&self, node: &Node, keys: &[Key], layer: &TreeLayer, inputs: &Inputs) -> Result<()> {
+    fn remember(
+        &self,
+        node: &Node,
+        keys: &[Key],
+        layer: &TreeLayer,
+        inputs: &Inputs,
+        took: std::time::Duration,
+    ) -> Result<()> {
         let record = Record {
             layer: Some(layer.id.clone()),
             content: Some(layer.content),
             created: layer.created,
             description: node.name.clone(),
             inputs_json: serde_json::to_string(inputs).unwrap_or_default(),
-            ..Record::default()
+            duration_ms: why::milliseconds(took),
+            vouchers: layer.vouchers.clone(),
         };
         let hints = self.place_of(node).map(|place| crate::explain::hints(&place));
         let hints = hints.as_ref().map_or(&[][..], |hints| hints);
@@ -499,6 +516,24 @@ impl Solver {
         }
     }
 
+    /// Who has to be believed for what a step was made of: whoever vouches for a layer, or for what is in it.
+    fn vouchers(&self, id: OpId, parent: &Tree) -> Result<Vouchers> {
+        let inputs = self.graph.node(id).op.inputs();
+        let sources = inputs.iter().filter_map(|input| self.results[input.0].get()?.as_ref().ok());
+        let mut all = Vouchers::default();
+        for tree in sources.chain([parent]) {
+            all.add(&tree.vouchers());
+            for layer in tree.layers.iter().filter(|layer| layer.may_be_claimed()) {
+                let claimed = self.layers.store.claimed_by(&layer.id);
+                let claimed = claimed.attempt(|| "failed to look into the cache".into())?;
+                if let Some(name) = claimed {
+                    all.add(&Vouchers::one(name));
+                }
+            }
+        }
+        Ok(all)
+    }
+
     fn begin(&self, id: OpId, node: &Node) -> Step {
         let inputs: Vec<_> = node.op.inputs().into_iter().map(|i| self.vertices[i.0].clone()).collect();
         self.reporter.start(&node.name, &self.vertices[id.0], &inputs)
@@ -514,7 +549,8 @@ impl Solver {
 
     /// A layer of the store as part of a tree.
     fn own_layer(id: LayerId, created: i64, toc: &garboard_layer::Toc) -> TreeLayer {
-        TreeLayer { id, created, content: toc.content_digest(), base: false, root: None }
+        let vouchers = Vouchers::default();
+        TreeLayer { id, created, content: toc.content_digest(), base: false, root: None, vouchers }
     }
 }
 

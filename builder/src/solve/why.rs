@@ -1,8 +1,9 @@
 //! Says of a step that ran why it was not taken from the cache, and notes what a later build needs to say so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use garboard_cache::Record;
+use garboard_cache::{Key, Record};
 use garboard_layer::Toc;
 
 use super::Solver;
@@ -28,20 +29,31 @@ impl Solver {
         &self,
         id: OpId,
         node: &Node,
+        keys: &[Key],
         inputs: &Inputs,
         layer: &TreeLayer,
+        took: Duration,
     ) -> Result<Option<Explanation>> {
         let Some(place) = self.place_of(node) else { return Ok(None) };
-        let step = node.name.clone();
+        let ran = |nearest: Option<&Record>, causes| Explanation {
+            step: node.name.clone(),
+            nearest: nearest.map(|record| record.created),
+            causes,
+            took_ms: milliseconds(took),
+            nearest_took_ms: nearest.map(|record| record.duration_ms).filter(|ms| *ms > 0),
+        };
         if node.no_cache {
             let causes = vec!["the cache is not to be used for it (--no-cache)".to_owned()];
-            return Ok(Some(Explanation { step, nearest: None, causes }));
+            return Ok(Some(ran(None, causes)));
+        }
+        if let Some(cause) = self.unbelieved(keys)? {
+            return Ok(Some(ran(None, vec![cause])));
         }
         let found = explain::nearest(&self.layers.store, &place);
         let found = found.attempt(|| "failed to look into the cache".into())?;
         let near = if found.is_none() { self.layers.remote.nearest(&place).await } else { None };
         let Some(record) = found.as_ref().or(near.as_ref().map(|near| &near.record)) else {
-            return Ok(Some(Explanation { step, nearest: None, causes: Vec::new() }));
+            return Ok(Some(ran(None, Vec::new())));
         };
         let old = Inputs::read(&record.inputs_json);
         let is_same_copy = matches!(node.op, Op::Copy(_)) && old.fields == inputs.fields;
@@ -65,7 +77,22 @@ impl Solver {
             };
             causes.push(text.to_owned());
         }
-        Ok(Some(Explanation { step, nearest: Some(record.created), causes }))
+        Ok(Some(ran(Some(record), causes)))
+    }
+
+    /// Says of a result that is there on whose word it isn't believed.
+    fn unbelieved(&self, keys: &[Key]) -> Result<Option<String>> {
+        for key in keys {
+            let known = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
+            if let Some(known) = known.filter(|known| !self.layers.remote.believes(&known.vouchers)) {
+                let names: Vec<&str> = known.vouchers.names().collect();
+                return Ok(Some(format!(
+                    "its result is from a cache that this build doesn't read: {}",
+                    names.join(", ")
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// The table of contents of a record's layer, if it is here.
@@ -106,4 +133,9 @@ impl Solver {
         names.reverse();
         names
     }
+}
+
+/// At least one: 0 stands for what nobody measured.
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }

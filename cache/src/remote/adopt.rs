@@ -6,7 +6,7 @@ use garboard_layer::Toc;
 use serde::{Deserialize, Serialize};
 
 use super::segment::{SegmentBlob, SegmentLayer, SegmentRecord, unpack};
-use crate::{CacheError, LayerBlob, LayerId, Origin, Record, Result, Store};
+use crate::{CacheError, LayerBlob, LayerId, Origin, Place, Record, Result, Store, Vouchers};
 
 /// Namespace of small facts: where a layer's table of contents is to be had.
 const TOC: &str = "toc";
@@ -16,16 +16,16 @@ const CLAIMED: &str = "toc claimed";
 const MAX_TOC: u64 = 512 << 20;
 /// Characters of what is kept of a step's inputs.
 const MAX_INPUTS: usize = 100_000;
+/// Milliseconds that a step is believed to have taken at most: a month.
+const MAX_DURATION: u64 = 30 * 86_400 * 1000;
 /// Compression of tables: they are small, and read far more often than written.
 const LEVEL: i32 = 3;
 
 /// Where a table of contents may be fetched from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TocSource {
-    /// Registry host.
-    pub host: String,
-    /// Repository.
-    pub repository: String,
+    /// Who has it.
+    pub place: Place,
     /// The blob.
     pub blob: SegmentBlob,
 }
@@ -52,14 +52,14 @@ impl TocSource {
 }
 
 impl Store {
-    /// Stores a record of a remote cache at `host` and `repository`, with a layer that is there and not here. `None` if the
-    /// record lacks something. That the layer is the result of this step is only claimed.
+    /// Stores a record of the remote cache `name` at `place`, with a layer that is there and not here. `None` if the record
+    /// lacks something. That the layer is the result of this step is only claimed: what was made here is not replaced.
     pub fn adopt(
         &self,
         record: &SegmentRecord,
         layer: &SegmentLayer,
-        host: &str,
-        repository: &str,
+        name: &str,
+        place: &Place,
     ) -> Result<Option<Record>> {
         let (Some(content), Some(blob)) = (record.content(), &layer.blob) else { return Ok(None) };
         let blob = LayerBlob {
@@ -70,14 +70,10 @@ impl Store {
             urls: Vec::new(),
             present: false,
         };
-        let (host, repository) = (host.to_owned(), repository.to_owned());
-        let origin = Origin { host, repository, digest: blob.digest.clone() };
+        let origin = Origin { place: place.clone(), digest: blob.digest.clone() };
         let id = self.add_remote_layer(&layer.diff_id, &blob, &origin)?;
         if let Some(toc) = &layer.toc {
-            self.note_toc_source(
-                &id,
-                &TocSource { host: origin.host, repository: origin.repository, blob: toc.clone() },
-            )?;
+            self.note_toc_source(&id, &TocSource { place: origin.place, blob: toc.clone() })?;
         }
         let adopted = Record {
             layer: Some(id),
@@ -85,9 +81,16 @@ impl Store {
             created: record.created,
             description: record.description.chars().take(10_000).collect(),
             inputs_json: record.inputs.chars().take(MAX_INPUTS).collect(),
-            ..Record::default()
+            duration_ms: record.duration_ms.min(MAX_DURATION),
+            vouchers: Vouchers::one(name),
         };
-        self.put_record(&record.keys().collect::<Vec<_>>(), &adopted)?;
+        let mut keys = Vec::new();
+        for key in record.keys() {
+            if self.record(&key)?.is_none_or(|known| !known.vouchers.is_empty()) {
+                keys.push(key);
+            }
+        }
+        self.put_record(&keys, &adopted)?;
         Ok(Some(adopted))
     }
 
@@ -103,15 +106,21 @@ impl Store {
         Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
-    /// Gives a layer a table of contents that a remote cache claims. What is decided on it counts only until the layer is
+    /// Gives a layer a table of contents that the remote cache `name` claims. What is decided on it counts only until the layer is
     /// unpacked and its true table is another: see [`Self::forget_claims`].
     ///
     /// # Errors
     /// As [`Self::attach_toc`].
-    pub fn attach_claimed_toc(&self, id: &LayerId, toc: Arc<Toc>) -> Result<()> {
+    pub fn attach_claimed_toc(&self, id: &LayerId, toc: Arc<Toc>, name: &str) -> Result<()> {
         let newest = self.newest_record()?;
-        self.put_meta(CLAIMED, id.as_str(), &newest.to_le_bytes())?;
+        self.put_meta(CLAIMED, id.as_str(), &[&newest.to_le_bytes(), name.as_bytes()].concat())?;
         self.attach_toc(id, toc)
+    }
+
+    /// The remote cache that claims what a layer's table of contents is; `None` where that is known.
+    pub fn claimed_by(&self, id: &LayerId) -> Result<Option<String>> {
+        let claimed = self.get_meta(CLAIMED, id.as_str())?;
+        Ok(claimed.map(|bytes| String::from_utf8_lossy(bytes.get(8..).unwrap_or_default()).into_owned()))
     }
 
     /// Notes that a layer's table of contents was found to be true.
@@ -127,7 +136,7 @@ impl Store {
     pub fn forget_claims(&self, id: &LayerId) -> Result<usize> {
         let Some(claimed) = self.get_meta(CLAIMED, id.as_str())? else { return Ok(0) };
         self.remove_meta(CLAIMED, id.as_str())?;
-        let number = claimed.try_into().map_or(0, i64::from_le_bytes);
+        let number = claimed.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
         self.forget_after(number)
     }
 

@@ -36,6 +36,10 @@ pub struct Segment {
     /// What definitions last led to: key and content, in hex.
     #[serde(default)]
     pub made: BTreeMap<String, String>,
+    /// Digests (hex) of segments that this one holds all of which is worth keeping: they need not be read, should they still
+    /// be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
 }
 
 /// A blob: where bytes are to be had under which digest.
@@ -60,6 +64,9 @@ pub struct SegmentLayer {
     /// Its compressed tar; none for a base image's layer, which is where the image is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<SegmentBlob>,
+    /// As [`SegmentRecord::seen`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: i64,
 }
 
 /// The result of a step.
@@ -78,15 +85,30 @@ pub struct SegmentRecord {
     /// What the step was made of, as JSON, to explain a later miss.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub inputs: String,
+    /// How long making it took in milliseconds; 0 where that wasn't noted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub duration_ms: u64,
     /// What it made of `/` itself: mode, owner, group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<[u32; 3]>,
+    /// When a build last had it, seconds since 1970; 0: when the segment was made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: i64,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 impl Segment {
     /// An empty one, made at a time (seconds since 1970).
     pub fn new(created: i64) -> Self {
         Self { version: VERSION, created, ..Self::default() }
+    }
+
+    /// When a build last had something of it that says `seen`.
+    pub(super) fn seen(&self, seen: i64) -> i64 {
+        if seen == 0 { self.created } else { seen }
     }
 
     /// Its bytes, of media type [`MEDIA_TYPE`].
@@ -138,6 +160,13 @@ pub(super) fn unpack(bytes: &[u8], limit: u64) -> std::io::Result<Vec<u8>> {
     Ok(unpacked)
 }
 
+impl SegmentLayer {
+    /// The blobs that it names.
+    pub fn blobs(&self) -> impl Iterator<Item = &SegmentBlob> {
+        self.blob.iter().chain(&self.toc)
+    }
+}
+
 impl SegmentRecord {
     /// Its keys that are some.
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
@@ -153,6 +182,17 @@ impl SegmentRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_without_a_duration_are_read_and_written_as_before() {
+        let json = r#"{"keys":["k"],"layer":0,"content":"c","created":5,"description":"RUN x"}"#;
+        let record: SegmentRecord = serde_json::from_str(json).unwrap();
+        assert_eq!(record.duration_ms, 0);
+        assert_eq!(serde_json::to_string(&record).unwrap(), json);
+        let timed = SegmentRecord { duration_ms: 7, ..record };
+        let read: SegmentRecord = serde_json::from_str(&serde_json::to_string(&timed).unwrap()).unwrap();
+        assert_eq!(read, timed);
+    }
 
     #[test]
     fn segments_survive_and_others_are_refused() {

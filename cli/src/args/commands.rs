@@ -218,7 +218,8 @@ pub(crate) struct PruneArgs {
     /// Internal caches as well
     #[arg(short, long)]
     pub(crate) all: bool,
-    /// Only what these say: `until=24h`, `type=regular|exec.cachemount|internal`, `id=ID`, `description=TEXT`
+    /// Only what these say: `until=24h`, `type=regular|blob|exec.cachemount|internal`, `id=ID`, `description~=TEXT`, `image=NAME`,
+    /// `inuse`, `shared`, `private`, `mutable`, `immutable`; `!=` for all others
     #[arg(long = "filter", value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
     /// Bytes that stay in any case
@@ -235,15 +236,36 @@ pub(crate) struct PruneArgs {
     pub(crate) force: bool,
 }
 
+/// What `du` sums up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageGroup {
+    /// By what things are.
+    Type,
+    /// By the images that need them.
+    Image,
+    /// By the instruction that made them.
+    Step,
+    /// By the time since they were last used.
+    Age,
+}
+
 /// Show what the local store takes up
+///
+/// With `--verbose` every item with all that is known of it.
 #[derive(Args, Debug)]
 pub(crate) struct DuArgs {
     /// Every item, not only sums
-    #[arg(long)]
+    #[arg(long, conflicts_with = "by")]
     pub(crate) items: bool,
-    /// How to print
+    /// What to sum up by
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) by: Option<UsageGroup>,
+    /// Only what these say, as for `prune`: `until=24h`, `type=exec.cachemount`, `image=NAME`, `inuse=false`, …
+    #[arg(long = "filter", value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+    /// `table`, `pretty` (as `--verbose`), `json`, or a text with fields of each item in it: `{{.id}} {{.size}}`
     #[arg(long, value_name = "FORMAT", default_value = "table", hide_default_value = true)]
-    pub(crate) format: TableFormat,
+    pub(crate) format: String,
 }
 
 /// Keep the credentials of a registry, where Docker keeps them too

@@ -15,6 +15,7 @@ mod request;
 mod resources;
 mod secret;
 mod ssh;
+pub(crate) mod usage_filter;
 mod values;
 
 pub(crate) use build::BuildArgs;
@@ -22,7 +23,7 @@ pub(crate) use call::{Ask, Call, Question};
 pub(crate) use commands::{
     Cli, Command, CompletionArgs, DebugCommand, DuArgs, ExpandArgs, ExplainArgs, GlobalArgs, HistoryArgs,
     IgnoreArgs, ImagesArgs, InspectArgs, LoginArgs, LogoutArgs, ParseArgs, PruneArgs, PullArgs, PushArgs,
-    RmiArgs, TableFormat, TagArgs, VersionArgs,
+    RmiArgs, TableFormat, TagArgs, UsageGroup, VersionArgs,
 };
 pub(crate) use error::ArgsError;
 pub(crate) use image_commands::{

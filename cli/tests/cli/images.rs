@@ -206,6 +206,19 @@ fn du_and_prune() {
     let output = context.output(&["du", "--format", "json"], b"");
     let items: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(items.as_array().unwrap().iter().all(|item| item["type"] != "regular"), "{items:#}");
+    let named = items.as_array().unwrap().iter().filter(|item| item["shared"] == true);
+    assert!(named.clone().count() > 0 && named.clone().all(|item| item["inUse"] == true), "{items:#}");
+    for (args, part) in [
+        (&["du", "--by=image"][..], "docker.io/library/"),
+        (&["du", "--by=age"], "used in the last hour"),
+        (&["du", "--by=step", "--filter=shared"], "(blob)"),
+        (&["du", "--verbose"], "Reclaimable:   false"),
+        (&["du", "--format=pretty", "--filter=private"], "Total:         0B"),
+        (&["du", "--format={{.type}} {{.inUse}}", "--filter=image=app"], "blob true"),
+    ] {
+        let shown = context.run(args);
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     assert!(context.run(&["rmi", "app:1", "base"]).contains("exit code: 0"));
     assert!(context.run(&["prune", "--all"]).contains("kept"));
     insta::assert_snapshot!(context.run(&["prune", "--filter", "untl=1h"]), @r"

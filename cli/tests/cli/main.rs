@@ -8,6 +8,9 @@
 
 mod agents;
 mod build;
+mod cache_folding;
+mod cache_local;
+mod cache_trust;
 mod check;
 mod concurrent;
 mod credentials;
@@ -16,6 +19,7 @@ mod full_disk;
 mod git;
 mod images;
 mod interrupt;
+mod leaders;
 mod move_images;
 mod other_tools;
 mod platforms;

@@ -6,7 +6,7 @@ use garboard_testkit::{FakeRegistry, Fault};
 
 use crate::support::TestContext;
 
-const DOCKERFILE: &str = "FROM base AS first
+pub(crate) const DOCKERFILE: &str = "FROM base AS first
 RUN echo one > /one
 FROM base AS tool
 RUN echo tool > /tool
@@ -18,13 +18,13 @@ COPY last /last
 ";
 
 /// A build of the same files on any number of machines.
-struct Machines {
-    context: TestContext,
-    registry: FakeRegistry,
+pub(crate) struct Machines {
+    pub(crate) context: TestContext,
+    pub(crate) registry: FakeRegistry,
 }
 
 impl Machines {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let context = TestContext::with_base()?;
         context.write("Dockerfile", DOCKERFILE);
         context.write("src/a", "a");
@@ -34,7 +34,7 @@ impl Machines {
     }
 
     /// Builds on the machine of this name, reading and writing one cache, and pushes. What was printed.
-    fn build(&self, machine: &str, more: &[&str]) -> String {
+    pub(crate) fn build(&self, machine: &str, more: &[&str]) -> String {
         let cache = format!("{}/app:cache", self.registry.host);
         let to = format!("type=registry,ref={cache}");
         let tag = format!("{}/app:{machine}", self.registry.host);
@@ -46,7 +46,7 @@ impl Machines {
         text
     }
 
-    fn run(&self, machine: &str, more: &[&str]) -> Output {
+    pub(crate) fn run(&self, machine: &str, more: &[&str]) -> Output {
         let mut args = vec!["build", "--progress=plain", "--build-context", "base=base"];
         args.extend(more);
         args.push(".");
@@ -57,7 +57,7 @@ impl Machines {
     }
 
     /// The sizes of layers that were downloaded, as far as the cache's segments name them as layers.
-    fn downloads(&self) -> Vec<String> {
+    pub(crate) fn downloads(&self) -> Vec<String> {
         let layers = self.layers();
         let state = self.registry.state();
         let gets = state.log.iter().filter_map(|line| line.strip_prefix("GET /v2/app/blobs/"));
@@ -83,7 +83,7 @@ impl Machines {
 }
 
 /// The names of the steps that came from a cache.
-fn cached(text: &str) -> Vec<&str> {
+pub(crate) fn cached(text: &str) -> Vec<&str> {
     let name_of = |number: &str| {
         let prefix = format!("#{number} [");
         text.lines().find(|line| line.starts_with(&prefix)).and_then(|line| line.split_once("] "))

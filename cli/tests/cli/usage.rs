@@ -138,7 +138,7 @@ fn bad_configuration() {
       |
     2 | max = 1
       | ^^^
-    unknown field `max`, expected one of `max-used-space`, `reserved-space`, `min-free-space`
+    unknown field `max`, expected one of `max-used-space`, `reserved-space`, `min-free-space`, `believe-all-caches`
     ");
     insta::assert_snapshot!(context.run(&["--config", "missing.toml", "build", "."]), @r"
     $ garboard --config missing.toml build .

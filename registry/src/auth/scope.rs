@@ -17,6 +17,11 @@ impl Scopes {
         Self::default().and(repository, &["pull", "push"])
     }
 
+    /// To read, write and remove.
+    pub(crate) fn delete(repository: &str) -> Self {
+        Self::default().and(repository, &["pull", "push", "delete"])
+    }
+
     /// Also to read another repository, to mount blobs from.
     #[must_use]
     pub(crate) fn and_pull(self, repository: &str) -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use garboard_cache::{Key, NewLayer, Scratch, Staging};
+use garboard_cache::{Key, NewLayer, Scratch, Staging, Vouchers};
 use garboard_layer::{EntryKind, Limits, Verdict, WalkOptions};
 use garboard_parser::remote::is_commit;
 
@@ -187,7 +187,7 @@ fn commit_layer(
     let (created, content) = (now(), toc.content_digest());
     let new = NewLayer { toc: Some(toc), keep_folder: true, created: Some(created), ..NewLayer::default() };
     let id = staging.commit(new).attempt(what)?;
-    Ok(TreeLayer { id, created, content, base: false, root: None })
+    Ok(TreeLayer { id, created, content, base: false, root: None, vouchers: Vouchers::default() })
 }
 
 /// Refuses what is more than the limits.

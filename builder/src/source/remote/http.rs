@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
-use garboard_cache::{Key, NewLayer, Staging};
+use garboard_cache::{Key, NewLayer, Staging, Vouchers};
 use garboard_layer::{Entry, EntryKind, Mtime, Toc};
 use garboard_registry::{Fetched, FileRequest, Validators};
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ impl Inner {
         let new =
             NewLayer { toc: Some(toc), keep_folder: true, created: Some(created), ..NewLayer::default() };
         let id = staging.commit(new).attempt(what)?;
-        Ok(TreeLayer { id, created, content, base: false, root: None })
+        Ok(TreeLayer { id, created, content, base: false, root: None, vouchers: Vouchers::default() })
     }
 
     fn note(&self, op: &HttpOp, address: &str, seen: &Seen, layer: TreeLayer) -> Result<HttpFile> {

@@ -17,7 +17,7 @@ mod memo;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use garboard_cache::{Key, Record};
+use garboard_cache::{Key, Record, Vouchers};
 
 pub(crate) use address::{AnyRemote, git_op, http_op, parse_checksum};
 pub use git_command::GitProgram;
@@ -62,8 +62,13 @@ impl Inner {
     /// What an earlier build fetched.
     fn lookup(&self, key: &Key) -> Result<Option<TreeLayer>> {
         let record = self.layers.store.record(key).attempt(|| "failed to look into the cache".into())?;
-        let found = record.and_then(|r| Some((r.layer?, r.content?, r.created)));
-        Ok(found.map(|(id, content, created)| TreeLayer { id, created, content, base: false, root: None }))
+        // Nobody's word counts for what is fetched from elsewhere.
+        let own = record.filter(|record| record.vouchers.is_empty());
+        let found = own.and_then(|r| Some((r.layer?, r.content?, r.created)));
+        Ok(found.map(|(id, content, created)| {
+            let vouchers = Vouchers::default();
+            TreeLayer { id, created, content, base: false, root: None, vouchers }
+        }))
     }
 
     fn remember(&self, keys: &[Key], layer: &TreeLayer, description: String) -> Result<()> {
