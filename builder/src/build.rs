@@ -19,6 +19,7 @@ use crate::remote_cache::RemoteCaches;
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, Export, ExportKind, ImageAttributes, Keep, SecretSource};
 use crate::solve::{Environment, Solver, Work};
+use crate::source::Contexts;
 
 /// How often a build starts over at most because something in a registry is gone. Each time it forgets something.
 const MAX_ROUNDS: u32 = 100;
@@ -31,6 +32,7 @@ pub(crate) struct Surroundings {
     /// The user's switch, which stops all builds of the run.
     pub(crate) interrupt: Cancel,
     pub(crate) lost: Lost,
+    pub(crate) contexts: Arc<Contexts>,
     /// Whether other targets start from what this one makes.
     pub(crate) is_linked: bool,
 }
@@ -43,6 +45,7 @@ impl Surroundings {
             cancel: cancel.clone(),
             interrupt: cancel.clone(),
             lost: Lost::default(),
+            contexts: Arc::default(),
             is_linked: false,
         }
     }
@@ -215,6 +218,7 @@ impl<'a> Build<'a> {
             file: format!("{:?} {}", request.context, input.file.name),
             destinations: crate::export::push_targets(exports)?,
             copy_trees: engine.options.copy_trees,
+            contexts: self.around.contexts.clone(),
         })
     }
 

@@ -24,6 +24,7 @@ mod layer_folder;
 mod layers;
 mod link;
 mod lost;
+mod memo;
 mod outcome;
 mod plan;
 mod platform;

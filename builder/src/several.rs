@@ -27,7 +27,7 @@ use crate::outcome::{BuildFailure, BuildOutcome};
 use crate::reporter::{EventSink, Reporter};
 use crate::request::{BuildRequest, NamedContext};
 use crate::solve::Solver;
-use crate::source::{BaseFiles, BaseImage};
+use crate::source::{BaseFiles, BaseImage, Contexts};
 use crate::tree::Tree;
 
 /// One target of a run.
@@ -94,13 +94,14 @@ struct Run<'a> {
     members: &'a [Member],
     targets: Vec<Target<'a>>,
     interrupt: &'a Cancel,
+    lost: Lost,
+    contexts: Arc<Contexts>,
 }
 
 /// A target while it is built.
 struct Target<'a> {
     reporter: Reporter,
     cancel: Cancel,
-    lost: Lost,
     is_linked: bool,
     /// Opened by whoever needs it first; a failure is reported by its own build.
     build: OnceCell<std::result::Result<Build<'a>, Arc<BuildFailure>>>,
@@ -114,7 +115,6 @@ impl<'a> Run<'a> {
         interrupt: &'a Cancel,
     ) -> std::io::Result<Self> {
         let reporter = Reporter::new(events);
-        let lost = Lost::default();
         let target = |member: &Member| {
             Ok(Target {
                 reporter: if members.len() == 1 {
@@ -123,13 +123,13 @@ impl<'a> Run<'a> {
                     reporter.of_target(&member.name)
                 },
                 cancel: Cancel::new()?,
-                lost: lost.clone(),
                 is_linked: members.iter().any(|other| links(other).any(|name| name == member.name)),
                 build: OnceCell::new(),
             })
         };
         let targets = members.iter().map(target).collect::<std::io::Result<_>>()?;
-        Ok(Self { engine, members, targets, interrupt })
+        let (lost, contexts) = (Lost::default(), Arc::default());
+        Ok(Self { engine, members, targets, interrupt, lost, contexts })
     }
 
     /// Stops all targets.
@@ -165,7 +165,8 @@ impl<'a> Run<'a> {
                 reporter: target.reporter.clone(),
                 cancel: target.cancel.clone(),
                 interrupt: self.interrupt.clone(),
-                lost: target.lost.clone(),
+                lost: self.lost.clone(),
+                contexts: self.contexts.clone(),
                 is_linked: target.is_linked,
             };
             Box::pin(Build::open(self.engine, &self.members[index].request, around)).await.map_err(Arc::new)

@@ -36,7 +36,7 @@ use crate::layers::{BlobFormat, Layers, blocking};
 use crate::remote_cache::{Made, MadeStep};
 use crate::reporter::{Reporter, Step};
 use crate::request::SecretSource;
-use crate::source::{ContextTree, Remotes};
+use crate::source::{ContextTree, Contexts, Remotes};
 use crate::tree::{KeyBuilder, RootFolder, Tree, TreeLayer};
 
 /// Namespace of small facts: what a step whose layer has a content made of `/` itself.
@@ -61,6 +61,8 @@ pub(crate) struct Environment {
     pub(crate) destinations: Vec<garboard_registry::Reference>,
     /// Copy trees even where overlay file systems can be mounted.
     pub(crate) copy_trees: bool,
+    /// Contexts that targets beside this one have read.
+    pub(crate) contexts: Arc<Contexts>,
 }
 
 /// What there is to do.
@@ -250,9 +252,13 @@ impl Solver {
             let readers = self.readers(id)?;
             let (op, only) = (op.clone(), self.wanted[id.0].clone());
             let stat_cache = self.layers.store.stat_cache_path(&op.folder);
-            let tree = blocking(move || crate::source::load_context(&op, only, &readers, &stat_cache)).await;
+            let load = {
+                let (op, only, readers) = (op.clone(), only.clone(), readers.clone());
+                blocking(move || crate::source::load_context(&op, only, &readers, &stat_cache))
+            };
+            let tree = self.environment.contexts.get(&op, &only, &readers, load).await;
             step.finish(&tree);
-            tree.map(Arc::new)
+            tree
         };
         self.contexts[id.0].get_or_init(load).await.clone()
     }

@@ -1,7 +1,8 @@
 //! Build contexts: folders of this machine, read where they lie.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use garboard_layer::{StatCache, Toc, TreeView, Verdict, WalkOptions};
 use garboard_parser::ignore::Matcher;
@@ -9,12 +10,42 @@ use garboard_parser::ignore::Matcher;
 use crate::copy::CopyOp;
 use crate::error::{Attempt, Error, Result};
 use crate::graph::ContextOp;
+use crate::memo::Memo;
 
 /// A context that has been read: what is in it, and where.
 #[derive(Debug)]
 pub(crate) struct ContextTree {
     pub(crate) view: TreeView,
     pub(crate) folder: PathBuf,
+}
+
+/// The contexts of all targets of a run. What several read the same of is read once; else one after the other reads a
+/// folder, so that the later ones know the digests that the earlier ones found.
+#[derive(Default)]
+pub(crate) struct Contexts {
+    read: Memo<Arc<ContextTree>>,
+    folders: std::sync::Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Contexts {
+    /// What `load` reads, or what was read for the same question before.
+    pub(crate) async fn get(
+        &self,
+        op: &ContextOp,
+        only: &[Vec<u8>],
+        readers: &[CopyOp],
+        load: impl Future<Output = Result<ContextTree>> + Send,
+    ) -> Result<Arc<ContextTree>> {
+        let folder = {
+            let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(folders.entry(op.folder.clone()).or_default())
+        };
+        let alone = async move {
+            let _alone = folder.lock().await;
+            load.await.map(Arc::new)
+        };
+        self.read.get(&(op, only, format!("{readers:?}")), Box::pin(alone)).await
+    }
 }
 
 /// Reads the parts of a context that `only` names (path prefixes; empty: all), with the digest of every file. Where

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use garboard_registry::Descriptor;
 use serde::Serialize;
 
-pub(crate) use context::{ContextTree, load_context};
+pub(crate) use context::{ContextTree, Contexts, load_context};
 pub(crate) use fetched::{FetchedContext, fetch_dockerfile};
 pub(crate) use image::{BaseFiles, BaseImage, ImageSource};
 pub use remote::GitProgram;

@@ -12,7 +12,6 @@ mod git;
 mod git_command;
 mod git_refs;
 mod http;
-mod memo;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,11 +23,11 @@ pub use git_command::GitProgram;
 
 use crate::error::{Attempt, Result};
 use crate::layers::Layers;
+use crate::memo::Memo;
 use crate::reporter::Reporter;
 use crate::request::SecretSource;
 use crate::ssh::Agents;
 use crate::tree::{Tree, TreeLayer};
-use memo::Memo;
 
 /// Fetches for one build; whatever several steps want is fetched once.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Work that is done once a build, whoever asks for it.
+//! Work that is done once in a build or a run, whoever asks for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use crate::error::Result;
 
 /// Results by what was asked for.
-pub(super) struct Memo<T>(Mutex<HashMap<String, Arc<OnceCell<Result<T>>>>>);
+pub(crate) struct Memo<T>(Mutex<HashMap<String, Arc<OnceCell<Result<T>>>>>);
 
 impl<T> Default for Memo<T> {
     fn default() -> Self {
@@ -20,7 +20,7 @@ impl<T> Default for Memo<T> {
 
 impl<T: Clone> Memo<T> {
     /// The result for `what`, from `work` if nobody asked for it before. In a box: its state is big.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         what: &(impl Serialize + Sync),
         work: BoxFuture<'_, Result<T>>,
