@@ -15,12 +15,13 @@ use tokio::sync::Notify;
 
 use super::{Setting, ask, build, result_files};
 use crate::args::{BuildPlan, Call, Cli, Command, Surroundings};
+use crate::env::Env;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{docker, engine, interrupt, report};
 
 /// What a run has besides its targets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wanted {
     /// Targets that are worked on at once.
     pub(crate) parallel: Option<NonZeroUsize>,
@@ -32,6 +33,10 @@ pub(crate) struct Wanted {
     pub(crate) quiet: bool,
     /// Show warnings with their excerpts.
     pub(crate) debug: bool,
+    /// Hand images to a running Docker or podman as well.
+    pub(crate) load: bool,
+    /// The environment that secrets, agents and build arguments are looked up in.
+    pub(crate) env: Env,
 }
 
 /// A target that was built.
@@ -51,7 +56,7 @@ pub(crate) fn build_all(
     wanted: &Wanted,
     setting: &Setting<'_>,
 ) -> Result<Vec<Done>, Failure> {
-    let plans = targets.iter().map(|t| plan(t, wanted, setting)).collect::<Result<Vec<_>, _>>()?;
+    let plans = targets.iter().map(|t| plan(t, wanted)).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = plans.first() else { return Ok(Vec::new()) };
     if plans.iter().any(|plan| matches!(plan.call, Call::Ask(_))) {
         return ask_all(&plans, setting).map(|()| Vec::new());
@@ -180,7 +185,7 @@ fn completed(target: &Target, mut plan: BuildPlan) -> BuildPlan {
 }
 
 /// Reads a target as the command line that it stands for.
-fn plan(target: &Target, wanted: &Wanted, setting: &Setting<'_>) -> Result<BuildPlan, Failure> {
+fn plan(target: &Target, wanted: &Wanted) -> Result<BuildPlan, Failure> {
     if !target.policies.is_empty() {
         return Err(Failure::message(format!("target {}: policies are not supported", target.name)));
     }
@@ -191,11 +196,11 @@ fn plan(target: &Target, wanted: &Wanted, setting: &Setting<'_>) -> Result<Build
         return Err(of_target("its name stands for no build".into()));
     };
     let around = Surroundings {
-        env: setting.env,
+        env: &wanted.env,
         stdin: &mut io::stdin().lock(),
         stdout_is_terminal: io::stdout().is_terminal(),
         stderr_is_terminal: io::stderr().is_terminal(),
-        proxies: docker::proxy_args(setting.env),
+        proxies: docker::proxy_args(&wanted.env),
         resolv_conf: build::resolv_conf(),
     };
     let plan = args.resolve(around).map_err(|error| {
@@ -246,26 +251,30 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
         ("cache-from", &target.cache_from),
         ("cache-to", &target.cache_to),
         ("secret", &target.secrets),
-        ("ssh", &target.ssh),
         ("no-cache-filter", &target.no_cache_filter),
         ("ulimit", &target.ulimits),
         ("allow", &target.entitlements),
         ("attest", &target.attest),
         ("annotation", &target.annotations),
-        ("output", &target.outputs),
     ];
     for (flag, values) in lists {
         values.iter().for_each(|value| add(flag, value));
     }
-    for host in &target.extra_hosts {
-        add("add-host", &host.replacen('=', ":", 1));
+    for pair in &target.extra_hosts {
+        let (host, addresses) = pair.split_once('=').unwrap_or((pair, ""));
+        addresses.split(',').for_each(|address| add("add-host", &format!("{host}={address}")));
     }
+    // An agent without a path is the environment's.
+    target.ssh.iter().for_each(|agent| add("ssh", agent.strip_suffix('=').unwrap_or(agent)));
+    // What would go to Docker is in the local store, as every image without an output is.
+    let outputs = target.outputs.iter().filter(|output| *output != "type=docker");
+    outputs.for_each(|output| add("output", output));
     target.resources.iter().for_each(|(name, value)| add(name, value));
     let options = [
         ("target", target.target.clone()),
         ("network", target.network.clone()),
         ("shm-size", target.shm_size.map(|size| size.to_string())),
-        ("call", target.call.clone()),
+        ("call", target.call.as_deref().map(|call| if call == "lint" { "check" } else { call }.to_owned())),
         ("progress", wanted.progress.clone()),
     ];
     for (flag, value) in options {
@@ -275,6 +284,7 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
         ("no-cache", target.no_cache),
         ("pull", target.pull),
         ("quiet", wanted.quiet),
+        ("load", wanted.load && !target.linked_only),
         ("debug", wanted.debug),
     ];
     for (flag, _) in switches.into_iter().filter(|(_, on)| *on) {
