@@ -191,6 +191,7 @@ impl Engine {
             lost: Lost::default(),
             ..self.layers.clone()
         };
+        let _sending = layers.remote.until_the_end();
         let mut rounds = 0;
         let (outcome, has_run) = loop {
             let plan = unless_canceled(cancel, Box::pin(planner.plan())).await?;
@@ -258,8 +259,7 @@ impl Engine {
         let export = Box::pin(self.export(exports, layers, &built, request, reporter));
         let outcome = unless_canceled(cancel, export).await?;
         if layers.remote.is_written() {
-            let format = solver.environment.export;
-            let format = format.unwrap_or_else(|| crate::export::format_of(&ImageAttributes::default()));
+            let format = solver.cache_format();
             // Blobs that only the cache gets are nothing for the image's repository.
             let layers = Layers { push: Arc::default(), ..layers.clone() };
             let written = Box::pin(layers.remote.export(&solver.made, &layers, format, reporter));
