@@ -185,12 +185,11 @@ impl Writer<'_> {
             all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
         });
         let is_folded = folded.is_some();
-        let (bytes, blobs) = match folded {
-            Some(folded) => folded,
-            None => {
-                let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
-                (bytes, blobs_of(&segment))
-            }
+        let (bytes, blobs) = if let Some(folded) = folded {
+            folded
+        } else {
+            let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
+            (bytes, blobs_of(&segment))
         };
         let added = cache.add(bytes, &blobs, segment.created).await;
         added.map_err(|source| push_failure(cache, source))?;
