@@ -14,7 +14,7 @@ RUN --mount=type=cache,target=/ran while [ ! -e /ran/go ]; do sleep 0.02; done; 
 ";
 
 /// Longer than anything takes.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
