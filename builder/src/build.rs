@@ -108,6 +108,7 @@ impl<'a> Build<'a> {
 
     async fn rounds(&self, links: &dyn Links) -> Result<(BuildOutcome, bool)> {
         let Layers { lost, store, remote, .. } = &self.layers;
+        let _sending = remote.until_the_end();
         let mut rounds = 0;
         loop {
             let before = lost.times();
@@ -195,8 +196,7 @@ impl<'a> Build<'a> {
             images.iter().cloned().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
         let outcome = unless_canceled(cancel, Box::pin(self.export(&built))).await?;
         if layers.remote.is_written() {
-            let format = solver.environment.export;
-            let format = format.unwrap_or_else(|| crate::export::format_of(&ImageAttributes::default()));
+            let format = solver.cache_format();
             // Blobs that only the cache gets are nothing for the image's repository.
             let layers = Layers { push: Arc::default(), ..layers.clone() };
             let written = Box::pin(layers.remote.export(&solver.made, &layers, format, reporter));

@@ -48,12 +48,12 @@ impl RemoteCaches {
         reporter: &Reporter,
     ) -> Result<()> {
         let noted = made.noted();
-        for (target, loading) in &self.inner.to {
+        for (number, (target, loading)) in self.inner.to.iter().enumerate() {
             let loaded = loading.clone().await;
             let step = reporter.internal(&format!("exporting cache to {}", loaded.cache.title()));
-            let format = target.compression.map_or(format, format_of);
+            let sender = Sender::new(self, number, target, &loaded, layers, format);
             let end = self.budget(target.budget).map(|budget| Instant::now() + budget);
-            let writer = Writer { caches: self, target, loaded: &loaded, layers, format, step: &step, end };
+            let writer = Writer { caches: self, target, loaded: &loaded, layers, sender, step: &step, end };
             let gone = || Err(push_failure(&loaded.cache, silence(&loaded.cache)));
             let written = if loaded.is_dead() && !is_back(&loaded.cache).await {
                 gone()
@@ -108,128 +108,35 @@ fn format_of(wanted: CacheCompression) -> BlobFormat {
     BlobFormat { compression: wanted.compression, level: wanted.level, force: wanted.force }
 }
 
-/// Writes to one cache.
-struct Writer<'a> {
+/// Sends layers to one cache.
+pub(super) struct Sender<'a> {
     caches: &'a RemoteCaches,
+    /// Of the cache, in the order of the request.
+    number: usize,
     target: &'a RemoteCache,
     loaded: &'a Loaded,
     layers: &'a Layers,
     format: BlobFormat,
-    step: &'a Step,
-    /// When no layer is sent any more.
-    end: Option<Instant>,
 }
 
-impl Writer<'_> {
-    async fn write(&self, noted: &Noted) -> Result<()> {
-        let steps = self.new_steps(&noted.steps)?;
-        let mut segment = Segment::new(now());
-        segment.made = self.new_definitions(noted);
-        let bases = noted.bases.iter().filter(|layer| self.lacks_toc(layer));
-        let mut seen = HashSet::new();
-        let layers: Vec<&TreeLayer> = bases
-            .chain(steps.iter().map(|(step, _)| &step.layer))
-            .filter(|layer| seen.insert(&layer.id))
-            .collect();
-        if segment.made.is_empty() && layers.is_empty() {
-            self.step.progress("nothing new", 1, 1, true);
-            return Ok(());
-        }
-        let mut places: HashMap<&LayerId, usize> = HashMap::new();
-        let (sent, left) = self.send_all(&layers).await?;
-        for (layer, sent) in layers.iter().zip(sent) {
-            let Some(sent) = sent else { continue };
-            places.insert(&layer.id, segment.layers.len());
-            segment.layers.push(sent);
-        }
-        let records = steps.iter().filter_map(|(step, keys)| {
-            let stored = self.layers.store.record(&step.keys[0]).ok().flatten().unwrap_or_default();
-            places.get(&step.layer.id).map(|place| record(step, keys, *place, &stored))
-        });
-        segment.records = records.collect();
-        let mut text = format!("{} steps, {} blobs", segment.records.len(), blobs_of(&segment).len());
-        if left > 0 {
-            let _ = write!(text, "; time is up, {left} layers are left out");
-        }
-        self.add(segment).await?;
-        self.step.progress(&text, 1, 1, true);
-        Ok(())
+impl<'a> Sender<'a> {
+    /// To the cache with this number; `format`: of the image's layers.
+    pub(super) fn new(
+        caches: &'a RemoteCaches,
+        number: usize,
+        target: &'a RemoteCache,
+        loaded: &'a Loaded,
+        layers: &'a Layers,
+        format: BlobFormat,
+    ) -> Self {
+        let format = target.compression.map_or(format, format_of);
+        Self { caches, number, target, loaded, layers, format }
     }
 
-    /// Sends layers, for as long as there is time. How many are left then.
-    async fn send_all(&self, layers: &[&TreeLayer]) -> Result<(Vec<Option<SegmentLayer>>, usize)> {
-        let mut all: Vec<Option<SegmentLayer>> = vec![None; layers.len()];
-        let mut left = layers.len();
-        let sends: Vec<_> =
-            layers.iter().enumerate().map(async |(index, layer)| (index, self.send(layer).await)).collect();
-        let mut sends = stream::iter(sends).buffer_unordered(AT_ONCE);
-        loop {
-            let next = tokio::select! {
-                biased;
-                next = sends.next() => next,
-                () = until(self.end) => None,
-            };
-            let Some((index, sent)) = next else { return Ok((all, left)) };
-            all[index] = sent?;
-            left -= 1;
-        }
-    }
-
-    /// Adds the segment. Where there are many, it takes all others in, and their place.
-    async fn add(&self, segment: Segment) -> Result<()> {
-        let Loaded { cache, catalog, segments, replaced, .. } = self.loaded;
-        let folded = cache.fold_at().filter(|least| segments.len() >= *least).and_then(|_| {
-            let mut all = segment.clone();
-            let since = segment.created - i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
-            catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
-            let read = segments.iter().map(|segment| segment.digest.digest().to_owned());
-            all.replaces = read.chain(replaced.iter().cloned()).collect();
-            all.replaces.truncate(MAX_REPLACED);
-            // One that is too big to be read again is none.
-            all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
-        });
-        let is_folded = folded.is_some();
-        let (bytes, blobs) = if let Some(folded) = folded {
-            folded
-        } else {
-            let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
-            (bytes, blobs_of(&segment))
-        };
-        let added = cache.add(bytes, &blobs, segment.created).await;
-        added.map_err(|source| push_failure(cache, source))?;
-        if is_folded && let Err(error) = cache.remove(segments).await {
-            tracing::warn!(%error, "old segments of a remote cache can't be removed");
-        }
-        Ok(())
-    }
-
-    /// What definitions led to, as far as the cache doesn't say the same.
-    fn new_definitions(&self, noted: &Noted) -> BTreeMap<String, String> {
-        let new = noted.definitions.iter();
-        let new = new.filter(|(key, content)| self.loaded.catalog.made(key) != Some(**content));
-        new.map(|(key, content)| (key.to_string(), Key(content.0).to_string())).collect()
-    }
-
-    /// The steps of which the cache lacks a key, with all their keys.
-    fn new_steps<'a>(&self, steps: &'a [MadeStep]) -> Result<Vec<(&'a MadeStep, Vec<Key>)>> {
-        let mut new = Vec::new();
-        for step in steps {
-            if self.target.mode == CacheMode::Min && !step.exported {
-                continue;
-            }
-            if step.keys.iter().all(|key| self.knows(key, step)) {
-                continue;
-            }
-            let mut keys = step.keys.clone();
-            for key in &step.keys {
-                let more = self.layers.store.record_keys(key);
-                keys.extend(more.attempt(|| "failed to look into the cache".into())?);
-            }
-            keys.sort();
-            keys.dedup();
-            new.push((step, keys));
-        }
-        Ok(new)
+    /// Whether the cache lacks a step that is to be written.
+    pub(super) fn wants(&self, step: &MadeStep) -> bool {
+        (self.target.mode == CacheMode::Max || step.exported)
+            && !step.keys.iter().all(|key| self.knows(key, step))
     }
 
     /// Whether the cache has this result of a step under this key: another one is replaced by the newer.
@@ -247,19 +154,14 @@ impl Writer<'_> {
         after.is_none_or(|after| seen.is_some_and(|seen| age(seen) < after))
     }
 
-    /// Whether the cache doesn't have the table of contents of a base image's layer, and the store does.
-    fn lacks_toc(&self, layer: &TreeLayer) -> bool {
-        let store = &self.layers.store;
-        let Ok(Some(info)) = store.layer(&layer.id) else { return false };
-        let Some(diff_id) = &info.diff_id else { return false };
-        info.has_toc
-            && (self.caches.is_distrusted(diff_id)
-                || self.loaded.catalog.toc_seen(diff_id).is_none()
-                || !self.is_fresh(self.loaded.catalog.toc_seen(diff_id)))
+    /// Sends a layer, unless that was done before.
+    pub(super) async fn send(&self, layer: &TreeLayer) -> Result<Option<SegmentLayer>> {
+        let sending = self.caches.inner.behind.sending(self.number, &layer.id);
+        sending.get_or_try_init(|| self.send_now(layer)).await.cloned()
     }
 
     /// Sends a layer with its table of contents; `None` for one that isn't here and that the cache doesn't have.
-    async fn send(&self, layer: &TreeLayer) -> Result<Option<SegmentLayer>> {
+    async fn send_now(&self, layer: &TreeLayer) -> Result<Option<SegmentLayer>> {
         let blob = if layer.base {
             None
         } else {
@@ -332,6 +234,142 @@ impl Writer<'_> {
         let pushed = self.loaded.cache.push(&descriptor, &BytesSource(bytes.into()), &[]).await;
         pushed.map_err(|source| push_failure(&self.loaded.cache, source))?;
         Ok(Some(blob))
+    }
+}
+
+/// Writes to one cache.
+struct Writer<'a> {
+    caches: &'a RemoteCaches,
+    target: &'a RemoteCache,
+    loaded: &'a Loaded,
+    layers: &'a Layers,
+    sender: Sender<'a>,
+    step: &'a Step,
+    /// When no layer is sent any more.
+    end: Option<Instant>,
+}
+
+impl Writer<'_> {
+    async fn write(&self, noted: &Noted) -> Result<()> {
+        let steps = self.new_steps(&noted.steps)?;
+        let mut segment = Segment::new(now());
+        segment.made = self.new_definitions(noted);
+        let bases = noted.bases.iter().filter(|layer| self.lacks_toc(layer));
+        let mut seen = HashSet::new();
+        let layers: Vec<&TreeLayer> = bases
+            .chain(steps.iter().map(|(step, _)| &step.layer))
+            .filter(|layer| seen.insert(&layer.id))
+            .collect();
+        if segment.made.is_empty() && layers.is_empty() {
+            self.step.progress("nothing new", 1, 1, true);
+            return Ok(());
+        }
+        let mut places: HashMap<&LayerId, usize> = HashMap::new();
+        let (sent, left) = self.send_all(&layers).await?;
+        for (layer, sent) in layers.iter().zip(sent) {
+            let Some(sent) = sent else { continue };
+            places.insert(&layer.id, segment.layers.len());
+            segment.layers.push(sent);
+        }
+        let records = steps.iter().filter_map(|(step, keys)| {
+            let stored = self.layers.store.record(&step.keys[0]).ok().flatten().unwrap_or_default();
+            places.get(&step.layer.id).map(|place| record(step, keys, *place, &stored))
+        });
+        segment.records = records.collect();
+        let mut text = format!("{} steps, {} blobs", segment.records.len(), blobs_of(&segment).len());
+        if left > 0 {
+            let _ = write!(text, "; time is up, {left} layers are left out");
+        }
+        self.add(segment).await?;
+        self.step.progress(&text, 1, 1, true);
+        Ok(())
+    }
+
+    /// Sends layers, for as long as there is time. How many are left then.
+    async fn send_all(&self, layers: &[&TreeLayer]) -> Result<(Vec<Option<SegmentLayer>>, usize)> {
+        let mut all: Vec<Option<SegmentLayer>> = vec![None; layers.len()];
+        let mut left = layers.len();
+        let sends: Vec<_> = layers
+            .iter()
+            .enumerate()
+            .map(async |(index, layer)| (index, self.sender.send(layer).await))
+            .collect();
+        let mut sends = stream::iter(sends).buffer_unordered(AT_ONCE);
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = sends.next() => next,
+                () = until(self.end) => None,
+            };
+            let Some((index, sent)) = next else { return Ok((all, left)) };
+            all[index] = sent?;
+            left -= 1;
+        }
+    }
+
+    /// Adds the segment. Where there are many, it takes all others in, and their place.
+    async fn add(&self, segment: Segment) -> Result<()> {
+        let Loaded { cache, catalog, segments, replaced, .. } = self.loaded;
+        let folded = cache.fold_at().filter(|least| segments.len() >= *least).and_then(|_| {
+            let mut all = segment.clone();
+            let since = segment.created - i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
+            catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
+            let read = segments.iter().map(|segment| segment.digest.digest().to_owned());
+            all.replaces = read.chain(replaced.iter().cloned()).collect();
+            all.replaces.truncate(MAX_REPLACED);
+            // One that is too big to be read again is none.
+            all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
+        });
+        let is_folded = folded.is_some();
+        let (bytes, blobs) = if let Some(folded) = folded {
+            folded
+        } else {
+            let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
+            (bytes, blobs_of(&segment))
+        };
+        let added = cache.add(bytes, &blobs, segment.created).await;
+        added.map_err(|source| push_failure(cache, source))?;
+        if is_folded && let Err(error) = cache.remove(segments).await {
+            tracing::warn!(%error, "old segments of a remote cache can't be removed");
+        }
+        Ok(())
+    }
+
+    /// What definitions led to, as far as the cache doesn't say the same.
+    fn new_definitions(&self, noted: &Noted) -> BTreeMap<String, String> {
+        let new = noted.definitions.iter();
+        let new = new.filter(|(key, content)| self.loaded.catalog.made(key) != Some(**content));
+        new.map(|(key, content)| (key.to_string(), Key(content.0).to_string())).collect()
+    }
+
+    /// The steps of which the cache lacks a key, with all their keys.
+    fn new_steps<'a>(&self, steps: &'a [MadeStep]) -> Result<Vec<(&'a MadeStep, Vec<Key>)>> {
+        let mut new = Vec::new();
+        for step in steps {
+            if !self.sender.wants(step) {
+                continue;
+            }
+            let mut keys = step.keys.clone();
+            for key in &step.keys {
+                let more = self.layers.store.record_keys(key);
+                keys.extend(more.attempt(|| "failed to look into the cache".into())?);
+            }
+            keys.sort();
+            keys.dedup();
+            new.push((step, keys));
+        }
+        Ok(new)
+    }
+
+    /// Whether the cache doesn't have the table of contents of a base image's layer, and the store does.
+    fn lacks_toc(&self, layer: &TreeLayer) -> bool {
+        let store = &self.layers.store;
+        let Ok(Some(info)) = store.layer(&layer.id) else { return false };
+        let Some(diff_id) = &info.diff_id else { return false };
+        info.has_toc
+            && (self.caches.is_distrusted(diff_id)
+                || self.loaded.catalog.toc_seen(diff_id).is_none()
+                || !self.sender.is_fresh(self.loaded.catalog.toc_seen(diff_id)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! Nothing of this makes a build fail: a cache that can't be reached knows nothing.
 
 mod alive;
+mod behind;
 mod export;
 mod load;
 mod made;
@@ -24,6 +25,7 @@ use oci_spec::image::Digest;
 pub(crate) use made::{Made, MadeStep};
 
 use alive::while_alive;
+use behind::Behind;
 
 use crate::error::{Attempt, Result};
 use crate::explain::Place as StepPlace;
@@ -64,6 +66,8 @@ struct Inner {
     believed: Option<HashSet<String>>,
     from: Vec<Loading>,
     to: Vec<(RemoteCache, Loading)>,
+    /// What was sent while steps ran.
+    behind: Behind,
     /// Layers, by diff ID, of which nothing is believed any more.
     distrusted: Mutex<HashSet<Digest>>,
     /// Layers that this build took over, and from which cache.
@@ -92,7 +96,10 @@ impl RemoteCaches {
     ) -> Self {
         let (distrusted, adopted) = (Mutex::default(), Mutex::default());
         let (store, begin) = (store.clone(), Instant::now());
-        Self { inner: Arc::new(Inner { store, reach, begin, believed, from, to, distrusted, adopted }) }
+        let behind = Behind::default();
+        Self {
+            inner: Arc::new(Inner { store, reach, begin, believed, from, to, behind, distrusted, adopted }),
+        }
     }
 
     /// Starts to read those of a request. `believe_all`: what earlier builds took over from other caches counts too.

@@ -4,12 +4,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use garboard_cache::Key;
 use garboard_registry::{Descriptor, FileSource};
 use tokio::sync::Notify;
 
 use super::Solver;
 use crate::error::{Error, Failure};
 use crate::graph::Node;
+use crate::layers::{BlobFormat, Layers};
+use crate::remote_cache::MadeStep;
+use crate::request::ImageAttributes;
 use crate::tree::{Tree, TreeLayer};
 
 /// Why a registry does not want what it was sent.
@@ -39,6 +43,24 @@ impl Solver {
                 this.push_early(&layer, &descriptor).await;
             }
         });
+    }
+
+    /// Sends a layer that was made to the remote caches that are written.
+    pub(super) fn cache_early(&self, node: &Node, keys: &[Key], layer: &TreeLayer) {
+        if !self.layers.remote.is_written() {
+            return;
+        }
+        let (keys, layer, name) = (keys.to_vec(), layer.clone(), node.name.clone());
+        let step = MadeStep { keys, layer, name, exported: node.exported };
+        // A layer of the image goes to the image's repository while it is compressed, whoever asks for it first.
+        let push = if node.exported { self.layers.push.clone() } else { Arc::default() };
+        let layers = Layers { push, ..self.layers.clone() };
+        layers.remote.send_behind(&step, &layers, self.cache_format());
+    }
+
+    /// The form in which remote caches get layers: that of the image, where there is one.
+    pub(crate) fn cache_format(&self) -> BlobFormat {
+        self.environment.export.unwrap_or_else(|| crate::export::format_of(&ImageAttributes::default()))
     }
 
     /// Sends a blob to each registry; the export finds it there. Only a registry that says no ends the build, whatever

@@ -428,6 +428,7 @@ impl Solver {
         }
         self.note_step(node, keys, &layer);
         step.done();
+        self.cache_early(node, keys, &layer);
         let tree = parent.with(layer);
         self.note_made(id, &tree).await?;
         self.compress_early(node, &tree);

@@ -11,6 +11,7 @@ use tokio::io::AsyncWrite;
 
 use super::local::LocalCache;
 use super::registry::RegistryCache;
+use super::s3::{BucketSettings, S3Cache};
 use super::segment::{MAX_BYTES, MEDIA_TYPE};
 use crate::Place;
 
@@ -21,6 +22,8 @@ pub enum Settings {
     Registry(Reference),
     /// A folder.
     Local(LocalSettings),
+    /// A bucket.
+    S3(Box<BucketSettings>),
 }
 
 /// A cache in a folder.
@@ -48,6 +51,8 @@ pub enum Backend {
     Registry(RegistryCache),
     /// In a folder.
     Local(LocalCache),
+    /// In a bucket.
+    S3(S3Cache),
 }
 
 /// A segment that a cache has.
@@ -73,14 +78,14 @@ impl Backend {
                 Self::Registry(RegistryCache::new(reach.client.clone(), reference.clone()))
             }
             Settings::Local(settings) => Self::Local(LocalCache::new(settings)),
+            Settings::S3(settings) => Self::S3(S3Cache::new(reach, (**settings).clone())),
         }
     }
 
     /// The cache that a layer was taken over from earlier, as far as it is reached without having been named again. Good for
     /// fetching blobs only.
     pub fn at(address: &str, reach: &Reach) -> Option<Self> {
-        let _ = reach;
-        LocalCache::at(address).map(Self::Local)
+        LocalCache::at(address).map(Self::Local).or_else(|| S3Cache::at(address, reach).map(Self::S3))
     }
 
     /// Where its blobs are, for [`crate::Origin`].
@@ -90,6 +95,7 @@ impl Backend {
                 Place::registry(cache.reference().domain(), cache.reference().repository())
             }
             Self::Local(cache) => Place::Cache(cache.address()),
+            Self::S3(cache) => Place::Cache(cache.address()),
         }
     }
 
@@ -98,6 +104,7 @@ impl Backend {
         match self {
             Self::Registry(cache) => cache.reference().familiar(),
             Self::Local(cache) => cache.title(),
+            Self::S3(cache) => cache.title(),
         }
     }
 
@@ -105,7 +112,7 @@ impl Backend {
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::Registry(cache) => Some(cache.reference().domain()),
-            Self::Local(_) => None,
+            Self::Local(_) | Self::S3(_) => None,
         }
     }
 
@@ -113,7 +120,7 @@ impl Backend {
     /// the cache offers no way to remove any.
     pub fn fold_at(&self) -> Option<usize> {
         match self {
-            Self::Registry(_) => Some(32),
+            Self::Registry(_) | Self::S3(_) => Some(32),
             Self::Local(_) => Some(16),
         }
     }
@@ -121,7 +128,10 @@ impl Backend {
     /// What is in the cache and in use is noted again when the last note is older than this, so that the rest can be told
     /// from it; `None`: nothing is ever removed.
     pub fn refresh_after(&self) -> Option<Duration> {
-        self.fold_at().map(|_| Duration::from_hours(24))
+        match self {
+            Self::Registry(_) | Self::Local(_) => Some(Duration::from_hours(24)),
+            Self::S3(cache) => Some(cache.touch_after()),
+        }
     }
 
     /// Whether it answers at all, whatever it says. Takes as long as it takes: meant to be given a time limit.
@@ -129,6 +139,7 @@ impl Backend {
         match self {
             Self::Registry(cache) => cache.client().answers(cache.reference()).await,
             Self::Local(_) => true,
+            Self::S3(cache) => cache.answers().await,
         }
     }
 
@@ -140,6 +151,7 @@ impl Backend {
         let segments = match self {
             Self::Registry(cache) => cache.segments().await?,
             Self::Local(cache) => cache.segments().await?,
+            Self::S3(cache) => cache.segments().await?,
         };
         Ok(segments.into_iter().map(Found::from).collect())
     }
@@ -180,6 +192,7 @@ impl Backend {
                 client.pull_blob_into(reference, descriptor, new_sink, &|_| {}).await
             }
             Self::Local(cache) => cache.blob_into(descriptor, new_sink).await,
+            Self::S3(cache) => cache.blob_into(descriptor, new_sink).await,
         }
     }
 
@@ -196,6 +209,7 @@ impl Backend {
         match self {
             Self::Registry(cache) => cache.push(blob, source, from).await,
             Self::Local(cache) => cache.push(blob, source).await,
+            Self::S3(cache) => cache.push(blob, source).await,
         }
     }
 
@@ -208,6 +222,7 @@ impl Backend {
         match self {
             Self::Registry(cache) => cache.add(segment, &descriptor, blobs, created).await,
             Self::Local(cache) => cache.add(segment, &descriptor, blobs, created).await,
+            Self::S3(cache) => cache.add(segment, &descriptor, created).await,
         }
     }
 
@@ -220,6 +235,7 @@ impl Backend {
         match self {
             Self::Registry(cache) => cache.remove(segments).await,
             Self::Local(cache) => cache.remove(segments).await,
+            Self::S3(cache) => cache.remove(segments).await,
         }
     }
 }

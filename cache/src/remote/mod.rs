@@ -7,6 +7,7 @@ mod fold;
 mod local;
 mod name;
 mod registry;
+mod s3;
 mod segment;
 
 pub use adopt::{TocSource, pack_toc};
@@ -14,4 +15,5 @@ pub use backend::{Backend, Found, LocalSettings, Reach, Settings};
 pub use catalog::Catalog;
 pub use local::LocalCache;
 pub use registry::RegistryCache;
+pub use s3::{BucketSettings, S3Cache};
 pub use segment::{MEDIA_TYPE as SEGMENT_MEDIA_TYPE, Segment, SegmentBlob, SegmentLayer, SegmentRecord};

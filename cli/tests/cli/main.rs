@@ -8,6 +8,7 @@
 
 mod agents;
 mod build;
+mod cache_behind;
 mod cache_folding;
 mod cache_local;
 mod cache_trust;

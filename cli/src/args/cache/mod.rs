@@ -1,5 +1,6 @@
 //! `--cache-from` and `--cache-to`.
 
+mod bucket;
 mod fields;
 
 use std::path::PathBuf;
@@ -26,7 +27,11 @@ struct Kind {
     read: fn(&mut Fields, &Env) -> Result<Settings, ArgsError>,
 }
 
-const KINDS: [Kind; 2] = [Kind { name: "registry", read: registry }, Kind { name: "local", read: local }];
+const KINDS: [Kind; 3] = [
+    Kind { name: "registry", read: registry },
+    Kind { name: "local", read: local },
+    Kind { name: "s3", read: bucket::read },
+];
 /// Those that others have.
 const LATER: [(&str, &str); 2] = [
     ("inline", "`type=registry` may have the image's own name: its layers are not sent twice"),

@@ -7,6 +7,15 @@ fn show(direction: Direction, text: &str, env: &Env) -> String {
                 let place = match &cache.place {
                     Settings::Registry(reference) => reference.familiar(),
                     Settings::Local(local) => format!("{}:{}", local.folder.display(), local.tag),
+                    Settings::S3(bucket) => format!(
+                        "{}/{} {:?} {:?} {} {:?}",
+                        bucket.bucket.bucket,
+                        bucket.prefix,
+                        bucket.bucket.region,
+                        bucket.names,
+                        bucket.bucket.path_style,
+                        bucket.bucket.keys.as_ref().map(|keys| &keys.access)
+                    ),
                 };
                 format!("{place} {:?} {}", cache.mode, cache.ignore_error)
             };
@@ -34,9 +43,18 @@ fn values() {
         (To, "type=local,dest=/c", "/c:latest Max true"),
         (To, "type=local,dest=/c,tag=x,mode=min,ignore-error=false", "/c:x Min false"),
         (From, "type=local,src=/c,tag=x", "/c:x Max true"),
+        (From, "type=s3,bucket=b,region=r", r#"b/ "r" ["buildkit"] false None Max true"#),
+        (From, "type=s3", r#"env-bucket/ "env-region" ["buildkit"] false None Max true"#),
+        (
+            To,
+            "type=s3,bucket=b,region=r,name=x;y,prefix=p/,use_path_style=true,access_key_id=A,secret_access_key=S,\
+             upload_parallelism=2,touch_refresh=12h,blobs_prefix=b/,manifests_prefix=m/,mode=min",
+            r#"b/p/ "r" ["x", "y"] true Some("A") Min true"#,
+        ),
     ];
+    let env = Env::of(&[("AWS_REGION", "env-region"), ("AWS_BUCKET", "env-bucket")]);
     for (direction, text, expected) in rows {
-        assert_eq!(show(direction, text, &Env::default()), expected, "{text}");
+        assert_eq!(show(direction, text, &env), expected, "{text}");
     }
 }
 
@@ -83,11 +101,31 @@ fn what_is_wrong_is_said() {
         ),
         (To, "type=azblob,name=x", "`--cache-to type=azblob` is not supported yet; `type=s3`"),
         (To, "type=regstry,ref=x", "did you mean `registry`?"),
-        (To, "type=magic", "the types are `registry`, `local`"),
+        (To, "type=magic", "the types are `registry`, `local`, `s3`"),
+        (To, "type=s3", "it has no `region`"),
+        (To, "type=s3,region=r", "it has no `bucket`"),
+        (To, "type=s3,region=r,bucket=b,name=a;", "a name is empty"),
+        (To, "type=s3,region=r,bucket=b,access_key_id=A", "both `access_key_id` and `secret_access_key`"),
+        (To, "type=s3,region=r,bucket=b,upload_parallelism=0", "expected a number from 1 to 64"),
+        (To, "type=s3,region=r,bucket=b,endpoint_url=minio", "no address of HTTP"),
+        (To, "type=s3,regoin=r,region=r,bucket=b", "did you mean `region`?"),
     ];
     for (direction, text, problem) in rows {
         let shown = show(direction, text, &Env::default());
         assert!(shown.contains(problem), "{text}: {shown}");
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    for text in [
+        "type=s3,access_key_id=HUSH,secret_access_key=HUSH,session_token=HUSH",
+        "type=s3,region=r,bucket=b,secret_access_key=HUSH",
+        "type=s3,region=r,bucket=b,secret_access_key=\"HUSH",
+        "type=s3,region=r,bucket=b,access_key_id=HUSH,secret_access_key=HUSH,name=x;,mode=none",
+    ] {
+        let shown = show(Direction::To, text, &Env::default());
+        assert!(!shown.contains("HUSH"), "{shown}");
     }
 }
 
