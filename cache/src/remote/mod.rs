@@ -1,6 +1,7 @@
 //! Caches that builds on different machines share: segments, what they say together, and where they are kept.
 
 mod adopt;
+pub mod buildkit;
 mod catalog;
 mod registry;
 mod segment;
