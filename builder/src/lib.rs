@@ -15,6 +15,7 @@ mod event;
 mod explain;
 mod export;
 mod files;
+mod foreign;
 mod graph;
 mod growing_blob;
 mod image;

@@ -6,7 +6,7 @@ use garboard_parser::{Heredoc, Instruction, expand};
 
 use super::stage::{Base, Evaluation, State, Step};
 use crate::error::{Error, Result};
-use crate::graph::{CopyFrom, CopyNode, Graph, ImageOp, Op, OpId};
+use crate::graph::{CopyFrom, CopyNode, Graph, Op, OpId};
 use crate::image::copy_text;
 use crate::source::{AnyRemote, git_op, http_op, parse_checksum};
 
@@ -283,7 +283,7 @@ impl Evaluation<'_> {
                 if image.layers.is_empty() {
                     return Ok(graph.add(Op::Scratch, String::new(), None, false));
                 }
-                let op = ImageOp { layers: image.layers.clone(), platform: self.target.to_string() };
+                let op = image.operation(self.target);
                 Ok(graph.add(Op::Image(op), format!("FROM {}", image.name), None, false))
             }
         }

@@ -9,6 +9,7 @@ use garboard_registry::{Descriptor, Error};
 
 use super::Loaded;
 use super::alive::{is_death, while_alive};
+use crate::foreign::Foreign;
 use crate::reporter::Reporter;
 
 /// How long a cache may take that answers.
@@ -25,12 +26,26 @@ pub(super) async fn load(cache: RegistryCache, store: Store, reporter: Option<Re
         reporter.map(|r| r.internal(&format!("importing cache from {}", cache.reference().familiar())));
     let mut loaded = Loaded::nothing(cache);
     let mut count = 0;
-    let reading = read(&loaded.cache, &store, &mut loaded.catalog, &mut count);
+    let mut foreign = Foreign::default();
+    let reading = async {
+        let segments = read(&loaded.cache, &store, &mut loaded.catalog, &mut count);
+        let (segments, other) =
+            tokio::join!(segments, Foreign::read(loaded.cache.client(), loaded.cache.reference()));
+        // What can't be read of one kind is no reason to do without the other.
+        let (read, other) = other.map_or_else(|e| (Foreign::default(), Err(e)), |foreign| (foreign, Ok(())));
+        foreign = read;
+        segments.and(other)
+    };
     let reading = tokio::time::timeout(BUDGET, while_alive(&loaded.cache, reading));
     let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&loaded.cache)));
+    let records = foreign.len();
+    loaded.foreign = foreign.caches.into();
     loaded.is_dead = outcome.as_ref().is_err_and(is_death).into();
     if let Some(step) = step {
         match &outcome {
+            Ok(()) if records > 0 => {
+                step.progress(&format!("{count} segments, {records} records of BuildKit's"), 1, 1, true);
+            }
             Ok(()) => step.progress(&format!("{count} segments"), 1, 1, true),
             Err(error) => step.progress(&format!("left out: {error}"), 1, 1, true),
         }

@@ -5,6 +5,7 @@
 
 mod alive;
 mod export;
+mod foreign;
 mod load;
 mod made;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, join_all};
+use garboard_cache::remote::buildkit::ForeignCache;
 use garboard_cache::remote::{Catalog, RegistryCache, SegmentLayer, SegmentRecord, TocSource};
 use garboard_cache::{Key, LayerId, LayerInfo, Record, Store};
 use garboard_layer::{ContentDigest, Toc};
@@ -40,6 +42,8 @@ type Loading = Shared<BoxFuture<'static, Arc<Loaded>>>;
 pub(crate) struct Loaded {
     cache: RegistryCache,
     catalog: Catalog,
+    /// What is there in BuildKit's format.
+    foreign: Arc<Vec<ForeignCache>>,
     /// Whether its registry was found not to answer.
     is_dead: AtomicBool,
 }
@@ -249,7 +253,8 @@ impl RemoteCaches {
 
 impl Loaded {
     fn nothing(cache: RegistryCache) -> Self {
-        Self { cache, catalog: Catalog::default(), is_dead: AtomicBool::new(false) }
+        let (catalog, foreign) = (Catalog::default(), Arc::default());
+        Self { cache, catalog, foreign, is_dead: AtomicBool::new(false) }
     }
 
     fn is_dead(&self) -> bool {

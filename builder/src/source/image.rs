@@ -7,6 +7,7 @@ use oci_spec::image::Digest;
 
 use super::BaseLayer;
 use crate::error::{Attempt, Error, Failure, Result};
+use crate::graph::ImageOp;
 use crate::image::ImageConfig;
 
 /// Configs above this size are refused; real ones have some kilobytes.
@@ -20,6 +21,14 @@ pub(crate) struct BaseImage {
     pub(crate) name: String,
     pub(crate) config: ImageConfig,
     pub(crate) layers: Vec<BaseLayer>,
+}
+
+impl BaseImage {
+    /// The operation that has its files.
+    pub(crate) fn operation(&self, platform: &Platform) -> ImageOp {
+        let digest = self.name.rsplit_once('@').map(|(_, digest)| digest.to_owned());
+        ImageOp { layers: self.layers.clone(), digest, platform: platform.to_string() }
+    }
 }
 
 /// Looks images up in the local store and in registries.

@@ -1,0 +1,66 @@
+//! Results that caches in `BuildKit`'s format have for steps.
+
+use std::sync::Arc;
+
+use garboard_cache::Key;
+use garboard_cache::remote::buildkit::ChainLayer;
+use garboard_layer::ContentDigest;
+
+use super::Solver;
+use crate::error::{Attempt, Result};
+use crate::graph::{Node, OpId};
+use crate::tree::{KeyBuilder, Tree, TreeLayer};
+
+impl Solver {
+    /// A step's result, if such a cache has one that is made of the very layers that the step starts from and one more. It
+    /// is then in the store under the step's key.
+    pub(super) async fn claimed(
+        self: &Arc<Self>,
+        id: OpId,
+        node: &Node,
+        parent: &Tree,
+        key: &Key,
+    ) -> Result<Option<TreeLayer>> {
+        let remote = &self.layers.remote;
+        if remote.is_empty() {
+            return Ok(None);
+        }
+        let claims = self.claims.of(id, &self.graph, remote.foreign(), |context| async move {
+            // A failure comes up again when the step asks for it.
+            self.context(context).await.ok()
+        });
+        let claims = claims.await;
+        if claims.is_empty() {
+            return Ok(None);
+        }
+        let mut below = Vec::with_capacity(parent.layers.len());
+        for layer in &parent.layers {
+            below.push(self.layers.info(&layer.id)?.diff_id);
+        }
+        for claim in claims {
+            let Some((top, others)) = claim.chain.layers.split_last() else { continue };
+            let same = |(known, claimed): (&Option<_>, &ChainLayer)| known.as_ref() == Some(&claimed.diff_id);
+            if others.len() != below.len() || !below.iter().zip(others).all(same) {
+                continue;
+            }
+            let created = seconds(&top.created_at).or_else(|| seconds(&claim.chain.created_at));
+            let content = content_of(top);
+            let adopted = remote.adopt(claim.cache, top, content, created.unwrap_or_default(), &node.name, key);
+            if let Some(layer) = adopted.await.attempt(|| "failed to write to the cache".into())? {
+                let created = created.unwrap_or_default();
+                return Ok(Some(TreeLayer { id: layer, created, content, base: false, root: None }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What a layer holds, as far as nobody has looked into it: its diff ID names it, as with those of base images.
+fn content_of(layer: &ChainLayer) -> ContentDigest {
+    ContentDigest(KeyBuilder::new("diff id").part(layer.diff_id.as_ref().as_bytes()).finish().0)
+}
+
+/// Seconds since 1970 of a time in RFC 3339; none of Go's time zero, which means that it isn't known.
+fn seconds(time: &str) -> Option<i64> {
+    time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second).filter(|seconds| *seconds > 0)
+}
