@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use garboard_cache::remote::Reach;
 use garboard_cache::{Lease, PruneOptions, Store};
 use garboard_layer::{Encoder, Ids};
 use garboard_parser::{Dockerfile, Warning as Finding};
-use garboard_registry::{Client, Platform};
+use garboard_registry::{Client, CloudCredentials, Platform};
 
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
@@ -39,6 +40,8 @@ pub struct EngineOptions {
     pub store: Store,
     /// The registry client.
     pub client: Client,
+    /// Who has keys for caches that are kept with a cloud's service.
+    pub cloud: Arc<CloudCredentials>,
     /// How repositories are fetched.
     pub git: GitProgram,
     /// What the process may do with owners.
@@ -53,6 +56,12 @@ pub struct EngineOptions {
     pub bounds: Option<PruneOptions>,
     /// Makes the writer for exports to standard output.
     pub stdout: fn() -> Box<dyn Write + Send>,
+}
+
+impl EngineOptions {
+    fn reach(&self) -> Reach {
+        Reach { client: self.client.clone(), cloud: self.cloud.clone() }
+    }
 }
 
 /// Builds images.
@@ -97,7 +106,7 @@ impl Engine {
             ids: options.ids,
             threads: options.threads,
             push: Arc::default(),
-            remote: RemoteCaches::none(&options.store),
+            remote: RemoteCaches::none(&options.store, &options.reach()),
             lost: Lost::default(),
         };
         Self { options, layers }
@@ -158,7 +167,7 @@ impl Engine {
     ) -> Result<BuildOutcome> {
         let begin = Instant::now();
         check_request(request)?;
-        let remote = RemoteCaches::start(request, &self.options.store, &self.options.client, reporter);
+        let remote = RemoteCaches::start(request, &self.options.store, &self.options.reach(), reporter);
         let dockerfile = parse(file, request, reporter)?;
         let sources = self.image_source(request);
         let planner = Planner {

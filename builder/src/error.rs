@@ -33,6 +33,9 @@ pub(crate) enum Error {
     /// A layer or config can't be fetched.
     #[error("failed to pull {what}: {source}")]
     Pull { what: String, source: garboard_registry::Error },
+    /// A layer is in a remote cache that this build wasn't told how to reach.
+    #[error("the cache {place} is not one of this build's")]
+    Unreachable { place: String },
     /// An image can't be pushed.
     #[error("failed to push {name}: {source}")]
     Push { name: String, source: garboard_registry::Error },

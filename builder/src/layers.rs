@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use garboard_cache::{LayerBlob, LayerId, LayerInfo, Store};
+use garboard_cache::{LayerBlob, LayerId, LayerInfo, Place, Store};
 use garboard_layer::{
     BlobTarget, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned,
     ReadAhead, Targets, Toc, TreeView, UnpackOptions, Written,
@@ -227,7 +227,7 @@ impl Layers {
         let mut last = None;
         for origin in &info.origins {
             let Some(blob) = info.blobs.iter().find(|b| b.digest == origin.digest) else { continue };
-            match self.pull(&info.id, (&origin.host, &origin.repository), blob).await {
+            match self.pull(&info.id, &origin.place, blob).await {
                 Ok(()) => return Ok(LayerBlob { present: true, ..blob.clone() }),
                 Err(e) => last = Some(e),
             }
@@ -240,21 +240,28 @@ impl Layers {
     }
 
     /// Fetches a blob of a layer.
-    async fn pull(&self, layer: &LayerId, (host, repository): (&str, &str), blob: &LayerBlob) -> Result<()> {
+    async fn pull(&self, layer: &LayerId, place: &Place, blob: &LayerBlob) -> Result<()> {
         let _guard = self.lock(format!("pull-{}", blob.digest)).await?;
         if self.store.blob_size(&blob.digest).is_some() {
             return Ok(());
         }
-        let reference = repository_reference(host, repository)?;
         let mut descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
         descriptor.urls.clone_from(&blob.urls);
         let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
-        let pulling = Box::pin(self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {}));
-        let pulled = self.remote.fetch(layer, pulling).await;
-        let sink = pulled.map_err(|source| Error::Pull {
-            what: format!("layer {} of {host}/{repository}", blob.digest),
-            source,
-        })?;
+        let pulled = match place {
+            Place::Registry { host, repository } => {
+                let reference = repository_reference(host, repository)?;
+                let pulling = self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {});
+                self.remote.fetch(layer, Box::pin(pulling)).await
+            }
+            Place::Cache(_) => {
+                let cache = self.remote.reach(place).await;
+                let cache = cache.ok_or_else(|| Error::Unreachable { place: place.to_string() })?;
+                self.remote.fetch(layer, Box::pin(cache.blob_into(&descriptor, new_sink))).await
+            }
+        };
+        let sink = pulled
+            .map_err(|source| Error::Pull { what: format!("layer {} of {place}", blob.digest), source })?;
         let digest = blob.digest.clone();
         blocking(move || sink.0.commit_prehashed(&digest).attempt(|| format!("failed to store {digest}")))
             .await?;
@@ -262,17 +269,19 @@ impl Layers {
     }
 
     /// Repositories of a registry that have a blob of a layer, from where others can be given it.
-    pub(crate) fn places(&self, id: &LayerId, digest: &Digest, host: &str) -> Result<Vec<Reference>> {
-        let origins = self.info(id)?.origins;
-        let there = origins.iter().filter(|origin| origin.digest == *digest && origin.host == host);
-        there.map(|origin| repository_reference(&origin.host, &origin.repository)).collect()
+    pub(crate) fn places(&self, id: &LayerId, digest: &Digest, registry: &str) -> Result<Vec<Reference>> {
+        let origins = self.info(id)?.origins.into_iter().filter(|origin| origin.digest == *digest);
+        let there = origins.filter_map(|origin| match origin.place {
+            Place::Registry { host, repository } if host == registry => Some((host, repository)),
+            _ => None,
+        });
+        there.map(|(host, repository)| repository_reference(&host, &repository)).collect()
     }
 
     /// Remembers that a repository has a blob of a layer, so that it can be mounted into another or fetched again.
     pub(crate) fn note_place(&self, id: &LayerId, digest: &Digest, place: &Reference) -> Result<()> {
         let origin = garboard_cache::Origin {
-            host: place.domain().to_owned(),
-            repository: place.repository().to_owned(),
+            place: Place::registry(place.domain(), place.repository()),
             digest: digest.clone(),
         };
         self.store.attach_origin(id, &origin).attempt(|| "failed to note a pushed layer".into())

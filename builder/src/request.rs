@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use garboard_cache::remote::Settings as CacheSettings;
 use garboard_parser::remote::{GitAddress, HttpAddress};
 
 /// Everything one build needs to know.
@@ -59,15 +61,61 @@ pub struct BuildRequest {
     pub resolv_conf: Vec<u8>,
 }
 
-/// A cache that builds on several machines share: a name in a registry.
+/// A cache that builds on several machines share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteCache {
-    /// `ref=`.
-    pub reference: garboard_registry::Reference,
+    /// Which it is.
+    pub place: CacheSettings,
     /// `mode=`: what is written.
     pub mode: CacheMode,
     /// Whether the build goes on when nothing can be written.
     pub ignore_error: bool,
+    /// `timeout=`: how long writing may take.
+    pub budget: CacheBudget,
+    /// `compression=` and its like: how layers are written, where it isn't the image's way.
+    pub compression: Option<CacheCompression>,
+    /// `keep=`: for how long what no build uses stays in a cache that can be cleaned.
+    pub keep: Duration,
+}
+
+impl RemoteCache {
+    /// For how long what no build uses stays, unless something else is said.
+    pub const KEEP: Duration = Duration::from_hours(30 * 24);
+
+    /// A cache with the usual settings.
+    pub fn new(place: CacheSettings) -> Self {
+        Self {
+            place,
+            mode: CacheMode::Max,
+            ignore_error: true,
+            budget: CacheBudget::Usual,
+            compression: None,
+            keep: Self::KEEP,
+        }
+    }
+}
+
+/// How long writing to a remote cache may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheBudget {
+    /// Twice as long as the build took, but two minutes at least and half an hour at most.
+    #[default]
+    Usual,
+    /// So long.
+    Within(Duration),
+    /// As long as it takes.
+    Unlimited,
+}
+
+/// How layers are written to a remote cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheCompression {
+    /// `compression=`.
+    pub compression: Compression,
+    /// `compression-level=`; none: the usual one.
+    pub level: Option<i32>,
+    /// `force-compression=`: layers that a registry has in another form are fetched and compressed anew.
+    pub force: bool,
 }
 
 /// Which steps are written to a remote cache.

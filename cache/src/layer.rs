@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use crate::error::DbContext;
 use crate::files::random_name;
+use crate::origin::{Origin, insert_origin, load_origins};
 use crate::{CacheError, Result, Store};
 
 /// Names a layer in this store: random, stable for the layer's life.
@@ -63,17 +64,6 @@ pub struct LayerBlob {
     pub urls: Vec<String>,
     /// Whether the bytes are in the store. Ignored when given to the store.
     pub present: bool,
-}
-
-/// Where a layer's blob may be fetched from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// Registry host with port, such as `registry-1.docker.io`.
-    pub host: String,
-    /// Repository, such as `library/alpine`.
-    pub repository: String,
-    /// Digest of the blob there.
-    pub digest: Digest,
 }
 
 /// What is known of a layer.
@@ -287,16 +277,6 @@ impl Store {
     }
 }
 
-fn load_origins(db: &Connection, id: &LayerId) -> rusqlite::Result<Vec<Origin>> {
-    let sql =
-        "SELECT host, repository, digest FROM origins WHERE layer = ?1 ORDER BY host, repository, digest";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map([id.as_str()], |row| {
-        Ok(Origin { host: row.get(0)?, repository: row.get(1)?, digest: digest(row, 2)? })
-    })?;
-    rows.collect()
-}
-
 /// A column with a digest. One that is none is a damaged database.
 pub(crate) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
     parsed(row, column)
@@ -404,14 +384,6 @@ pub(crate) fn insert_blob(
     tx.prepare_cached(sql)?.execute(row).map(drop)
 }
 
-/// A place to fetch a layer from.
-pub(crate) fn insert_origin(tx: &Connection, id: &LayerId, origin: &Origin) -> rusqlite::Result<()> {
-    let sql =
-        "INSERT INTO origins(layer, host, repository, digest) VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-    let row = (id.as_str(), &origin.host, &origin.repository, origin.digest.as_ref());
-    tx.prepare_cached(sql)?.execute(row).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -420,15 +392,15 @@ mod tests {
     use garboard_layer::{ContentDigest, Entry, EntryKind, Mtime, Toc};
 
     use super::*;
-    use crate::NewLayer;
     use crate::testing::{TestClock, folder_layer, layer_blob, open_at, test_store};
+    use crate::{NewLayer, Place};
 
     fn some_digest(digit: char) -> Digest {
         format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
     }
 
     fn origin(digest: &Digest) -> Origin {
-        Origin { host: "r.example:5000".into(), repository: "a/b".into(), digest: digest.clone() }
+        Origin { place: Place::registry("r.example:5000", "a/b"), digest: digest.clone() }
     }
 
     fn remote_blob(digest: &Digest) -> LayerBlob {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use garboard_builder::{BuildOutcome, BuildRequest, Cancel, Engine, EngineOptions, GitProgram};
 use garboard_cache::{OpenOptions, PruneOptions, Store};
 use garboard_layer::Ids;
-use garboard_registry::{AuthFile, AuthFiles, Helpers, Platform};
+use garboard_registry::{AuthFile, AuthFiles, CloudCredentials, Helpers, Platform};
 use garboard_sandbox::{Enter, Identity};
 use tokio::sync::Notify;
 
@@ -165,6 +165,7 @@ pub(crate) fn make(settings: &Settings, env: &Env, identity: &Identity) -> Resul
         bounds: Some(bounds(&store, settings)?),
         store,
         client: client(settings, env)?,
+        cloud: Arc::new(CloudCredentials::new(cloud(env))),
         git: git(env),
         ids: ids(identity),
         copy_trees: env.switch(env::GARBOARD_COPY_TREES),

@@ -54,6 +54,12 @@ pub(crate) const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 pub(crate) const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Bundle of certificate authorities, in place of the machine's.
 pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Region of buckets.
+pub(crate) const AWS_REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+/// A cache's bucket.
+pub(crate) const AWS_BUCKET: &str = "AWS_BUCKET";
+/// Address of the service that has buckets.
+pub(crate) const AWS_ENDPOINT_URL: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 /// Proxies of registry requests: lower case wins, as in curl.
 pub(crate) const HTTP_PROXY: [&str; 2] = ["http_proxy", "HTTP_PROXY"];
 /// As [`HTTP_PROXY`], for HTTPS.

@@ -218,6 +218,15 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A folder that stands for a registry can't be read or written.
+    #[error("{action}")]
+    Folder {
+        /// What was attempted, on what.
+        action: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The bytes could not be written where the caller wants them.
     #[error("{action}: can't write what was downloaded")]
     Sink {

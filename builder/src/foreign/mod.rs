@@ -7,13 +7,11 @@
 mod claims;
 mod content;
 
-mod found;
 
 
 
 mod vertices;
 
 pub(crate) use claims::Claims;
-pub(crate) use found::Foreign;
 
 

@@ -1,11 +1,13 @@
 //! Writing what a build adds to a remote cache.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use garboard_cache::remote::{Segment, SegmentBlob, SegmentLayer, SegmentRecord, pack_toc};
+use futures_util::stream::{self, StreamExt as _};
+use garboard_cache::remote::{Backend, Segment, SegmentBlob, SegmentLayer, SegmentRecord, pack_toc};
 use garboard_cache::{Key, LayerBlob, LayerId};
-use garboard_registry::{BytesSource, Descriptor, FileSource, Reference};
+use garboard_registry::{BytesSource, Descriptor, FileSource};
 use oci_spec::image::Digest;
 
 use super::alive::{death, is_back, silence};
@@ -15,7 +17,7 @@ use crate::error::{Attempt, Error, Failure, Result};
 use crate::explain::Inputs;
 use crate::layers::{BlobFormat, Layers};
 use crate::reporter::{Reporter, Step};
-use crate::request::{CacheMode, RemoteCache};
+use crate::request::{CacheBudget, CacheCompression, CacheMode, RemoteCache};
 use crate::solve::now;
 use crate::tree::TreeLayer;
 
@@ -24,12 +26,12 @@ const TOC_TYPE: &str = "application/vnd.garboard.cache.toc.v1+zstd";
 
 /// Layers that are compressed and sent at once.
 const AT_ONCE: usize = 4;
-
-/// A layer that is in the cache now.
-struct Sent {
-    layer: SegmentLayer,
-    blobs: Vec<Descriptor>,
-}
+/// The least time that writing a cache may take, unless another is said.
+const SHORTEST: Duration = Duration::from_mins(2);
+/// And the most.
+const LONGEST: Duration = Duration::from_mins(30);
+/// For noting what was sent, after the time for sending it.
+const GRACE: Duration = Duration::from_secs(30);
 
 impl RemoteCaches {
     /// Writes to all caches of the request what they don't have.
@@ -46,9 +48,11 @@ impl RemoteCaches {
         let noted = made.noted();
         for (target, loading) in &self.inner.to {
             let loaded = loading.clone().await;
-            let step = reporter.internal(&format!("exporting cache to {}", target.reference.familiar()));
-            let writer = Writer { caches: self, target, loaded: &loaded, layers, format, step: &step };
-            let gone = || Err(push_failure(&target.reference, silence(&target.reference)));
+            let step = reporter.internal(&format!("exporting cache to {}", loaded.cache.title()));
+            let format = target.compression.map_or(format, format_of);
+            let end = self.budget(target.budget).map(|budget| Instant::now() + budget);
+            let writer = Writer { caches: self, target, loaded: &loaded, layers, format, step: &step, end };
+            let gone = || Err(push_failure(&loaded.cache, silence(&loaded.cache)));
             let written = if loaded.is_dead() && !is_back(&loaded.cache).await {
                 gone()
             } else {
@@ -56,6 +60,7 @@ impl RemoteCaches {
                     biased;
                     written = writer.write(&noted) => written,
                     () = death(&loaded.cache) => gone(),
+                    () = until(end.map(|end| end + GRACE)) => Err(late(&loaded.cache)),
                 }
             };
             match written {
@@ -72,6 +77,33 @@ impl RemoteCaches {
         }
         Ok(())
     }
+
+    /// How long writing may take; `None`: as long as it takes.
+    fn budget(&self, budget: CacheBudget) -> Option<Duration> {
+        match budget {
+            CacheBudget::Usual => Some((self.inner.begin.elapsed() * 2).clamp(SHORTEST, LONGEST)),
+            CacheBudget::Within(budget) => Some(budget),
+            CacheBudget::Unlimited => None,
+        }
+    }
+}
+
+/// Ends at a time.
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn late(cache: &Backend) -> Failure {
+    let action = format!("write the cache `{}`", cache.title());
+    let problem = "it takes too long; `timeout=` allows for more".to_owned();
+    push_failure(cache, garboard_registry::Error::Protocol { action, problem })
+}
+
+fn format_of(wanted: CacheCompression) -> BlobFormat {
+    BlobFormat { compression: wanted.compression, level: wanted.level, force: wanted.force }
 }
 
 /// Writes to one cache.
@@ -82,6 +114,8 @@ struct Writer<'a> {
     layers: &'a Layers,
     format: BlobFormat,
     step: &'a Step,
+    /// When no layer is sent any more.
+    end: Option<Instant>,
 }
 
 impl Writer<'_> {
@@ -99,15 +133,12 @@ impl Writer<'_> {
             self.step.progress("nothing new", 1, 1, true);
             return Ok(());
         }
-        let mut blobs: BTreeMap<String, Descriptor> = BTreeMap::new();
         let mut places: HashMap<&LayerId, usize> = HashMap::new();
-        let sends: Vec<_> = layers.iter().map(|layer| self.send(layer)).collect();
-        let sent: Vec<_> = stream::iter(sends).buffered(AT_ONCE).try_collect().await?;
+        let (sent, left) = self.send_all(&layers).await?;
         for (layer, sent) in layers.iter().zip(sent) {
             let Some(sent) = sent else { continue };
-            blobs.extend(sent.blobs.into_iter().map(|blob| (blob.digest.to_string(), blob)));
             places.insert(&layer.id, segment.layers.len());
-            segment.layers.push(sent.layer);
+            segment.layers.push(sent);
         }
         let records = steps.iter().filter_map(|(step, keys)| {
             let inputs = self.layers.store.record(&step.keys[0]).ok().flatten();
@@ -115,12 +146,56 @@ impl Writer<'_> {
             places.get(&step.layer.id).map(|place| record(step, keys, *place, inputs))
         });
         segment.records = records.collect();
-        let blobs: Vec<Descriptor> = blobs.into_values().collect();
-        let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
-        let added = self.loaded.cache.add(bytes, &blobs, segment.created).await;
-        added.map_err(|source| push_failure(&self.target.reference, source))?;
-        let text = format!("{} steps, {} blobs", segment.records.len(), blobs.len());
+        let mut text = format!("{} steps, {} blobs", segment.records.len(), blobs_of(&segment).len());
+        if left > 0 {
+            let _ = write!(text, "; time is up, {left} layers are left out");
+        }
+        self.add(segment).await?;
         self.step.progress(&text, 1, 1, true);
+        Ok(())
+    }
+
+    /// Sends layers, for as long as there is time. How many are left then.
+    async fn send_all(&self, layers: &[&TreeLayer]) -> Result<(Vec<Option<SegmentLayer>>, usize)> {
+        let mut all: Vec<Option<SegmentLayer>> = vec![None; layers.len()];
+        let mut left = layers.len();
+        let sends: Vec<_> =
+            layers.iter().enumerate().map(async |(index, layer)| (index, self.send(layer).await)).collect();
+        let mut sends = stream::iter(sends).buffer_unordered(AT_ONCE);
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = sends.next() => next,
+                () = until(self.end) => None,
+            };
+            let Some((index, sent)) = next else { return Ok((all, left)) };
+            all[index] = sent?;
+            left -= 1;
+        }
+    }
+
+    /// Adds the segment. Where there are many, it takes all others in, and their place.
+    async fn add(&self, segment: Segment) -> Result<()> {
+        let Loaded { cache, catalog, segments, .. } = self.loaded;
+        let folded = cache.fold_at().filter(|least| segments.len() >= *least).and_then(|_| {
+            let mut all = segment.clone();
+            let since = segment.created - i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
+            catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
+            // One that is too big to be read again is none.
+            all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
+        });
+        let is_folded = folded.is_some();
+        let (bytes, blobs) = if let Some(folded) = folded {
+            folded
+        } else {
+            let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
+            (bytes, blobs_of(&segment))
+        };
+        let added = cache.add(bytes, &blobs, segment.created).await;
+        added.map_err(|source| push_failure(cache, source))?;
+        if is_folded && let Err(error) = cache.remove(segments).await {
+            tracing::warn!(%error, "old segments of a remote cache can't be removed");
+        }
         Ok(())
     }
 
@@ -155,9 +230,17 @@ impl Writer<'_> {
 
     /// Whether the cache has this result of a step under this key: another one is replaced by the newer.
     fn knows(&self, key: &Key, step: &MadeStep) -> bool {
-        self.loaded.catalog.record(key).is_some_and(|(record, layer)| {
+        let catalog = &self.loaded.catalog;
+        catalog.record(key).is_some_and(|(record, layer)| {
             record.content() == Some(step.layer.content) && !self.caches.is_distrusted(&layer.diff_id)
-        })
+        }) && self.is_fresh(catalog.seen(key))
+    }
+
+    /// Whether it is noted well enough that something is in use.
+    fn is_fresh(&self, seen: Option<i64>) -> bool {
+        let after = self.loaded.cache.refresh_after();
+        let age = |seen: i64| Duration::from_secs(now().saturating_sub(seen).try_into().unwrap_or(0));
+        after.is_none_or(|after| seen.is_some_and(|seen| age(seen) < after))
     }
 
     /// Whether the cache doesn't have the table of contents of a base image's layer, and the store does.
@@ -167,11 +250,12 @@ impl Writer<'_> {
         let Some(diff_id) = &info.diff_id else { return false };
         info.has_toc
             && (self.caches.is_distrusted(diff_id)
-                || !self.loaded.catalog.layers(diff_id).any(|known| known.toc.is_some()))
+                || self.loaded.catalog.toc_seen(diff_id).is_none()
+                || !self.is_fresh(self.loaded.catalog.toc_seen(diff_id)))
     }
 
-    /// Sends a layer with its table of contents; `None` for one that isn't here and that the registry doesn't have.
-    async fn send(&self, layer: &TreeLayer) -> Result<Option<Sent>> {
+    /// Sends a layer with its table of contents; `None` for one that isn't here and that the cache doesn't have.
+    async fn send(&self, layer: &TreeLayer) -> Result<Option<SegmentLayer>> {
         let blob = if layer.base {
             None
         } else {
@@ -183,32 +267,42 @@ impl Writer<'_> {
         };
         let diff_id = self.layers.diff_id(&layer.id)?;
         let toc = self.send_toc(layer, &diff_id).await?;
-        let mut blobs: Vec<Descriptor> = Vec::new();
-        blobs.extend(blob.as_ref().map(|b| Descriptor::new(b.media_type.clone(), b.digest.clone(), b.size)));
-        blobs.extend(toc.as_ref().map(|t| Descriptor::new(t.media_type.clone(), t.digest.clone(), t.size)));
         let blob = blob.map(|b| SegmentBlob { media_type: b.media_type, digest: b.digest, size: b.size });
-        Ok(Some(Sent { layer: SegmentLayer { diff_id, toc, blob }, blobs }))
+        Ok(Some(SegmentLayer { diff_id, toc, blob, seen: 0 }))
     }
 
-    /// The blob to send: in the image's form if anything of the layer is here, else any that a registry has.
+    /// The blob to send: in the image's form if anything of the layer is here, else any that somebody has.
     async fn blob_of(&self, layer: &TreeLayer) -> Result<Option<LayerBlob>> {
         let info = self.layers.info(&layer.id)?;
-        if info.folder.is_some() || info.blobs.iter().any(|blob| blob.present) {
+        let forced = self.target.compression.is_some_and(|wanted| wanted.force);
+        if forced || info.folder.is_some() || info.blobs.iter().any(|blob| blob.present) {
             return self.layers.blob(&layer.id, false, self.format).await.map(Some);
         }
         Ok(info.blobs.into_iter().next())
     }
 
     async fn send_blob(&self, layer: &TreeLayer, blob: &LayerBlob) -> Result<bool> {
+        let cache = &self.loaded.cache;
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
-        let from = self.layers.places(&layer.id, &blob.digest, self.target.reference.domain())?;
-        if self.layers.store.blob_size(&blob.digest).is_none() {
-            let pushed = self.loaded.cache.push(&descriptor, &crate::export::Missing, &from).await;
-            return Ok(pushed.is_ok());
+        let from = match cache.host() {
+            Some(host) => self.layers.places(&layer.id, &blob.digest, host)?,
+            None => Vec::new(),
+        };
+        let store = &self.layers.store;
+        if store.blob_size(&blob.digest).is_none() {
+            if cache.push(&descriptor, &crate::export::Missing, &from).await.is_ok() {
+                return Ok(true);
+            }
+            // Registries give each other nothing: what is in one stays there. Elsewhere a cache is whole.
+            let is_here =
+                cache.host().is_none() && self.layers.fetch_blob(&layer.id, &blob.digest).await.is_ok();
+            if !is_here || store.blob_size(&blob.digest).is_none() {
+                return Ok(false);
+            }
         }
-        let source = FileSource(self.layers.store.blob_path(&blob.digest));
-        let pushed = self.loaded.cache.push(&descriptor, &source, &from).await;
-        pushed.map_err(|source| push_failure(&self.target.reference, source))?;
+        let source = FileSource(store.blob_path(&blob.digest));
+        let pushed = cache.push(&descriptor, &source, &from).await;
+        pushed.map_err(|source| push_failure(cache, source))?;
         Ok(true)
     }
 
@@ -216,7 +310,12 @@ impl Writer<'_> {
     async fn send_toc(&self, layer: &TreeLayer, diff_id: &Digest) -> Result<Option<SegmentBlob>> {
         let known = self.loaded.catalog.layers(diff_id).find_map(|known| known.toc.clone());
         if let Some(known) = known.filter(|_| !self.caches.is_distrusted(diff_id)) {
-            return Ok(Some(known));
+            let descriptor = Descriptor::new(known.media_type.clone(), known.digest.clone(), known.size);
+            if self.is_fresh(self.loaded.catalog.toc_seen(diff_id))
+                || self.loaded.cache.push(&descriptor, &crate::export::Missing, &[]).await.is_ok()
+            {
+                return Ok(Some(known));
+            }
         }
         let what = || format!("failed to read layer {}", layer.id);
         let Some(toc) = self.layers.store.toc(&layer.id).attempt(what)? else { return Ok(None) };
@@ -227,13 +326,21 @@ impl Writer<'_> {
         let blob = SegmentBlob { media_type: TOC_TYPE.into(), digest, size: bytes.len() as u64 };
         let descriptor = Descriptor::new(TOC_TYPE, blob.digest.clone(), blob.size);
         let pushed = self.loaded.cache.push(&descriptor, &BytesSource(bytes.into()), &[]).await;
-        pushed.map_err(|source| push_failure(&self.target.reference, source))?;
+        pushed.map_err(|source| push_failure(&self.loaded.cache, source))?;
         Ok(Some(blob))
     }
 }
 
-fn push_failure(cache: &Reference, source: garboard_registry::Error) -> Failure {
-    Error::Push { name: cache.to_string(), source }.into()
+fn push_failure(cache: &Backend, source: garboard_registry::Error) -> Failure {
+    Error::Push { name: cache.title(), source }.into()
+}
+
+/// All blobs that a segment names.
+fn blobs_of(segment: &Segment) -> Vec<Descriptor> {
+    let blobs = segment.layers.iter().flat_map(SegmentLayer::blobs);
+    let by_digest: BTreeMap<&str, &SegmentBlob> = blobs.map(|blob| (blob.digest.as_ref(), blob)).collect();
+    let descriptor = |b: &SegmentBlob| Descriptor::new(b.media_type.clone(), b.digest.clone(), b.size);
+    by_digest.into_values().map(descriptor).collect()
 }
 
 fn record(step: &MadeStep, keys: &[Key], layer: usize, inputs: String) -> SegmentRecord {
@@ -245,5 +352,6 @@ fn record(step: &MadeStep, keys: &[Key], layer: usize, inputs: String) -> Segmen
         description: step.name.clone(),
         inputs,
         root: step.layer.root.map(|root| [root.mode, root.uid, root.gid]),
+        seen: 0,
     }
 }

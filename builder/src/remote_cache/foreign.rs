@@ -37,7 +37,6 @@ impl RemoteCaches {
         if loaded.is_dead() || self.is_distrusted(&layer.diff_id) {
             return Ok(None);
         }
-        let reference = loaded.cache.reference();
         let blob = LayerBlob {
             media_type: layer.blob.media_type.clone(),
             digest: layer.blob.digest.clone(),
@@ -46,11 +45,7 @@ impl RemoteCaches {
             urls: Vec::new(),
             present: false,
         };
-        let origin = Origin {
-            host: reference.domain().to_owned(),
-            repository: reference.repository().to_owned(),
-            digest: blob.digest.clone(),
-        };
+        let origin = Origin { place: loaded.cache.place(), digest: blob.digest.clone() };
         let store = &self.inner.store;
         let id = store.add_remote_layer(&layer.diff_id, &blob, &origin)?;
         let record = Record {

@@ -12,15 +12,15 @@ mod made;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, join_all};
 use garboard_cache::remote::buildkit::ForeignCache;
-use garboard_cache::remote::{Catalog, RegistryCache, SegmentLayer, SegmentRecord, TocSource};
-use garboard_cache::{Key, LayerId, LayerInfo, Record, Store};
+use garboard_cache::remote::{Backend, Catalog, Reach, SegmentLayer, SegmentRecord, Settings, TocSource};
+use garboard_cache::{Key, LayerId, LayerInfo, Place, Record, Store};
 use garboard_layer::{ContentDigest, Toc};
-use garboard_registry::{Client, Descriptor, RetryPolicy};
+use garboard_registry::{Descriptor, RetryPolicy};
 use oci_spec::image::Digest;
 
 pub(crate) use made::{Made, MadeStep};
@@ -28,7 +28,7 @@ pub(crate) use made::{Made, MadeStep};
 use alive::while_alive;
 
 use crate::error::{Attempt, Result};
-use crate::explain::Place;
+use crate::explain::Place as StepPlace;
 use crate::reporter::Reporter;
 use crate::request::{BuildRequest, RemoteCache};
 
@@ -40,11 +40,13 @@ type Loading = Shared<BoxFuture<'static, Arc<Loaded>>>;
 
 /// A cache with all its segments.
 pub(crate) struct Loaded {
-    cache: RegistryCache,
+    cache: Backend,
     catalog: Catalog,
+    /// The segments that are in the catalog.
+    segments: Vec<Descriptor>,
     /// What is there in BuildKit's format.
     foreign: Arc<Vec<ForeignCache>>,
-    /// Whether its registry was found not to answer.
+    /// Whether it was found not to answer.
     is_dead: AtomicBool,
 }
 
@@ -56,6 +58,10 @@ pub(crate) struct RemoteCaches {
 
 struct Inner {
     store: Store,
+    /// What caches are reached through.
+    reach: Reach,
+    /// When the build began.
+    begin: Instant,
     from: Vec<Loading>,
     to: Vec<(RemoteCache, Loading)>,
     /// Layers, by diff ID, of which nothing is believed any more.
@@ -73,40 +79,41 @@ pub(crate) struct Near {
 
 impl RemoteCaches {
     /// None.
-    pub(crate) fn none(store: &Store) -> Self {
-        Self::of(store, Vec::new(), Vec::new())
+    pub(crate) fn none(store: &Store, reach: &Reach) -> Self {
+        Self::of(store, reach.clone(), Vec::new(), Vec::new())
     }
 
-    fn of(store: &Store, from: Vec<Loading>, to: Vec<(RemoteCache, Loading)>) -> Self {
+    fn of(store: &Store, reach: Reach, from: Vec<Loading>, to: Vec<(RemoteCache, Loading)>) -> Self {
         let (distrusted, adopted) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { store: store.clone(), from, to, distrusted, adopted }) }
+        let (store, begin) = (store.clone(), Instant::now());
+        Self { inner: Arc::new(Inner { store, reach, begin, from, to, distrusted, adopted }) }
     }
 
     /// Starts to read those of a request.
-    pub(crate) fn start(request: &BuildRequest, store: &Store, client: &Client, reporter: &Reporter) -> Self {
+    pub(crate) fn start(request: &BuildRequest, store: &Store, reach: &Reach, reporter: &Reporter) -> Self {
         if request.cache_from.is_empty() && request.cache_to.is_empty() {
-            return Self::none(store);
+            return Self::none(store, reach);
         }
-        let client = impatient(client);
-        let mut known: Vec<(garboard_registry::Reference, Loading)> = Vec::new();
+        let reach = Reach { client: reach.client.with_retry(impatience()), ..reach.clone() };
+        let mut known: Vec<(Settings, Loading)> = Vec::new();
         let mut load = |cache: &RemoteCache, is_source: bool| -> Loading {
-            if let Some((_, loading)) = known.iter().find(|(reference, _)| *reference == cache.reference) {
+            if let Some((_, loading)) = known.iter().find(|(settings, _)| *settings == cache.place) {
                 return loading.clone();
             }
             let reporter = is_source.then(|| reporter.clone());
-            let cache_of = RegistryCache::new(client.clone(), cache.reference.clone());
+            let cache_of = Backend::new(&cache.place, &reach);
             let loading = tokio::spawn(load::load(cache_of.clone(), store.clone(), reporter));
             let loading = async move {
                 let nothing = || Arc::new(Loaded::nothing(cache_of));
                 loading.await.map_or_else(|_| nothing(), Arc::new)
             };
             let loading = loading.boxed().shared();
-            known.push((cache.reference.clone(), loading.clone()));
+            known.push((cache.place.clone(), loading.clone()));
             loading
         };
         let from = request.cache_from.iter().map(|cache| load(cache, true)).collect();
         let to = request.cache_to.iter().map(|cache| (cache.clone(), load(cache, false))).collect();
-        Self::of(store, from, to)
+        Self::of(store, reach, from, to)
     }
 
     /// Whether there is none to ask.
@@ -119,14 +126,14 @@ impl RemoteCaches {
         !self.inner.to.is_empty()
     }
 
-    /// Those whose registries answer.
+    /// Those that answer.
     async fn sources(&self) -> Vec<Arc<Loaded>> {
         let mut all = join_all(self.inner.from.iter().cloned()).await;
         all.retain(|loaded| !loaded.is_dead());
         all
     }
 
-    /// Fetches a layer's blob that this build took over from a cache, for as long as its registry answers.
+    /// Fetches a layer's blob that this build took over from a cache, for as long as it answers.
     pub(crate) async fn fetch<T>(
         &self,
         layer: &LayerId,
@@ -146,8 +153,7 @@ impl RemoteCaches {
             if self.is_distrusted(&layer.diff_id) {
                 continue;
             }
-            let reference = loaded.cache.reference();
-            match self.inner.store.adopt(record, layer, reference.domain(), reference.repository()) {
+            match self.inner.store.adopt(record, layer, &loaded.cache.place()) {
                 Ok(Some(adopted)) => {
                     let root = record.root;
                     if let Some(id) = &adopted.layer {
@@ -163,8 +169,8 @@ impl RemoteCaches {
     }
 
     /// The record of a step like this one. Nothing is taken over: it is only looked at.
-    pub(crate) async fn nearest(&self, place: &Place) -> Option<Near> {
-        let step_of = |name: &str| Place::of(&place.file, name);
+    pub(crate) async fn nearest(&self, place: &StepPlace) -> Option<Near> {
+        let step_of = |name: &str| StepPlace::of(&place.file, name);
         for loaded in self.sources().await {
             let same_text = |name: &str| step_of(name).is_some_and(|other| other.text == place.text);
             let same_place = |name: &str| {
@@ -219,7 +225,16 @@ impl RemoteCaches {
         self.adopted().contains_key(layer)
     }
 
-    /// Forgets the results that were taken over from caches whose registries don't answer any more, as far as nothing of
+    /// The cache that a layer was taken over from, in this build or an earlier one.
+    pub(crate) async fn reach(&self, place: &Place) -> Option<Backend> {
+        let Place::Cache(address) = place else { return None };
+        let own = self.inner.from.iter().chain(self.inner.to.iter().map(|(_, loading)| loading));
+        let own = join_all(own.cloned()).await;
+        let own = own.iter().map(|loaded| &loaded.cache).find(|cache| cache.place() == *place);
+        own.cloned().or_else(|| Backend::at(address, &self.inner.reach))
+    }
+
+    /// Forgets the results that were taken over from caches that don't answer any more, as far as nothing of
     /// them is here. Whether there were any.
     pub(crate) fn forget_dead(&self) -> Result<bool> {
         let what = || "failed to forget what a remote cache said".to_owned();
@@ -252,9 +267,9 @@ impl RemoteCaches {
 }
 
 impl Loaded {
-    fn nothing(cache: RegistryCache) -> Self {
-        let (catalog, foreign) = (Catalog::default(), Arc::default());
-        Self { cache, catalog, foreign, is_dead: AtomicBool::new(false) }
+    fn nothing(cache: Backend) -> Self {
+        let (catalog, segments, foreign) = (Catalog::default(), Vec::new(), Arc::default());
+        Self { cache, catalog, segments, foreign, is_dead: AtomicBool::new(false) }
     }
 
     fn is_dead(&self) -> bool {
@@ -262,8 +277,7 @@ impl Loaded {
     }
 
     fn has(&self, source: &TocSource) -> bool {
-        let reference = self.cache.reference();
-        source.host == reference.domain() && source.repository == reference.repository()
+        source.place == self.cache.place()
     }
 
     /// Does something with the cache for as long as its registry answers; after that the cache counts as gone.
@@ -272,7 +286,7 @@ impl Loaded {
         work: impl Future<Output = std::result::Result<T, garboard_registry::Error>>,
     ) -> std::result::Result<T, garboard_registry::Error> {
         if self.is_dead() {
-            return Err(alive::silence(self.cache.reference()));
+            return Err(alive::silence(&self.cache));
         }
         let done = while_alive(&self.cache, work).await;
         if done.as_ref().is_err_and(alive::is_death) {
@@ -303,13 +317,12 @@ fn looked_at(record: &SegmentRecord) -> Record {
     Record { created: record.created, inputs_json: record.inputs.clone(), ..Record::default() }
 }
 
-/// A client that gives a registry up soon: a cache is worth no long wait.
-fn impatient(client: &Client) -> Client {
-    let retry = RetryPolicy {
+/// When to try again: a cache is worth no long wait.
+fn impatience() -> RetryPolicy {
+    RetryPolicy {
         attempts: 3,
         base: Duration::from_millis(100),
         cap: Duration::from_millis(400),
         retry_after_cap: Duration::from_secs(2),
-    };
-    client.with_retry(retry)
+    }
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
-use garboard_cache::{Key, LayerBlob, LayerId, Origin, Record};
+use garboard_cache::{Key, LayerBlob, LayerId, Origin, Place, Record};
 use garboard_layer::ContentDigest;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
@@ -308,8 +308,7 @@ impl Solver {
         };
         let store = &self.layers.store;
         let id = if let Some((host, repository)) = &layer.origin {
-            let (host, repository) = (host.clone(), repository.clone());
-            let origin = Origin { host, repository, digest: blob.digest.clone() };
+            let origin = Origin { place: Place::registry(host, repository), digest: blob.digest.clone() };
             store.add_remote_layer(&diff_id, &blob, &origin).attempt(what)?
         } else {
             store.add_foreign_layer(&diff_id, &blob).attempt(what)?

@@ -6,7 +6,7 @@ use garboard_layer::Toc;
 use serde::{Deserialize, Serialize};
 
 use super::segment::{SegmentBlob, SegmentLayer, SegmentRecord, unpack};
-use crate::{CacheError, LayerBlob, LayerId, Origin, Record, Result, Store};
+use crate::{CacheError, LayerBlob, LayerId, Origin, Place, Record, Result, Store};
 
 /// Namespace of small facts: where a layer's table of contents is to be had.
 const TOC: &str = "toc";
@@ -22,10 +22,8 @@ const LEVEL: i32 = 3;
 /// Where a table of contents may be fetched from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TocSource {
-    /// Registry host.
-    pub host: String,
-    /// Repository.
-    pub repository: String,
+    /// Who has it.
+    pub place: Place,
     /// The blob.
     pub blob: SegmentBlob,
 }
@@ -52,14 +50,13 @@ impl TocSource {
 }
 
 impl Store {
-    /// Stores a record of a remote cache at `host` and `repository`, with a layer that is there and not here. `None` if the
-    /// record lacks something. That the layer is the result of this step is only claimed.
+    /// Stores a record of a remote cache at `place`, with a layer that is there and not here. `None` if the record lacks
+    /// something. That the layer is the result of this step is only claimed.
     pub fn adopt(
         &self,
         record: &SegmentRecord,
         layer: &SegmentLayer,
-        host: &str,
-        repository: &str,
+        place: &Place,
     ) -> Result<Option<Record>> {
         let (Some(content), Some(blob)) = (record.content(), &layer.blob) else { return Ok(None) };
         let blob = LayerBlob {
@@ -70,14 +67,10 @@ impl Store {
             urls: Vec::new(),
             present: false,
         };
-        let (host, repository) = (host.to_owned(), repository.to_owned());
-        let origin = Origin { host, repository, digest: blob.digest.clone() };
+        let origin = Origin { place: place.clone(), digest: blob.digest.clone() };
         let id = self.add_remote_layer(&layer.diff_id, &blob, &origin)?;
         if let Some(toc) = &layer.toc {
-            self.note_toc_source(
-                &id,
-                &TocSource { host: origin.host, repository: origin.repository, blob: toc.clone() },
-            )?;
+            self.note_toc_source(&id, &TocSource { place: origin.place, blob: toc.clone() })?;
         }
         let adopted = Record {
             layer: Some(id),

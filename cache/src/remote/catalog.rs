@@ -11,12 +11,12 @@ use crate::Key;
 /// Records by key, layers by diff ID, whatever segment they are from.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    segments: Vec<Segment>,
-    /// With the time of the record.
-    records: HashMap<Key, (i64, usize, usize)>,
+    pub(super) segments: Vec<Segment>,
+    /// With the times of the record: made, and last had by a build.
+    pub(super) records: HashMap<Key, (i64, i64, usize, usize)>,
     layers: HashMap<Digest, Vec<(usize, usize)>>,
     /// With the time of the segment that says so.
-    made: HashMap<Key, (i64, ContentDigest)>,
+    pub(super) made: HashMap<Key, (i64, ContentDigest)>,
 }
 
 impl Catalog {
@@ -28,9 +28,9 @@ impl Catalog {
                 continue;
             }
             for key in record.keys() {
-                let found = (record.created, number, index);
+                let found = (record.created, segment.seen(record.seen), number, index);
                 let known = self.records.entry(key).or_insert(found);
-                if known.0 <= found.0 {
+                if (known.0, known.1) <= (found.0, found.1) {
                     *known = found;
                 }
             }
@@ -52,10 +52,15 @@ impl Catalog {
 
     /// The record with this key and its layer.
     pub fn record(&self, key: &Key) -> Option<(&SegmentRecord, &SegmentLayer)> {
-        let (_, segment, record) = *self.records.get(key)?;
+        let (_, _, segment, record) = *self.records.get(key)?;
         let segment = &self.segments[segment];
         let record = &segment.records[record];
         Some((record, &segment.layers[record.layer]))
+    }
+
+    /// When a build last had the record with this key, seconds since 1970.
+    pub fn seen(&self, key: &Key) -> Option<i64> {
+        self.records.get(key).map(|(_, seen, ..)| *seen)
     }
 
     /// The newest record of which the description fits, with its layer.
@@ -71,6 +76,18 @@ impl Catalog {
     pub fn layers<'a>(&'a self, diff_id: &Digest) -> impl Iterator<Item = &'a SegmentLayer> + use<'a> {
         let places = self.layers.get(diff_id).map(Vec::as_slice).unwrap_or_default();
         places.iter().map(|(segment, layer)| &self.segments[*segment].layers[*layer])
+    }
+
+    /// When a build last had the table of contents of the layer with this diff ID, seconds since 1970; `None` if there is
+    /// none.
+    pub fn toc_seen(&self, diff_id: &Digest) -> Option<i64> {
+        let places = self.layers.get(diff_id).map(Vec::as_slice).unwrap_or_default();
+        let known = places.iter().filter_map(|(segment, layer)| {
+            let segment = &self.segments[*segment];
+            let layer = &segment.layers[*layer];
+            layer.toc.as_ref().map(|_| segment.seen(layer.seen))
+        });
+        known.max()
     }
 
     /// Whether a layer may have this content, as far as records say: none does, or one says so. One that also says what
@@ -97,14 +114,14 @@ impl Catalog {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn key(n: u8) -> Key {
+    pub(crate) fn key(n: u8) -> Key {
         Key([n; 32])
     }
 
-    fn segment(created: i64, keys: &[u8], layer: usize, content: &str) -> Segment {
+    pub(crate) fn segment(created: i64, keys: &[u8], layer: usize, content: &str) -> Segment {
         let diff_id = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
         let record = SegmentRecord {
             keys: keys.iter().map(|n| key(*n).to_string()).collect(),
@@ -114,8 +131,9 @@ mod tests {
             description: String::new(),
             inputs: String::new(),
             root: None,
+            seen: 0,
         };
-        let layers = vec![SegmentLayer { diff_id, toc: None, blob: None }];
+        let layers = vec![SegmentLayer { diff_id, toc: None, blob: None, seen: 0 }];
         let made = [(key(100).to_string(), content.to_owned())].into();
         let mut segment = Segment::new(created);
         (segment.layers, segment.records, segment.made) = (layers, vec![record], made);

@@ -60,6 +60,9 @@ pub struct SegmentLayer {
     /// Its compressed tar; none for a base image's layer, which is where the image is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<SegmentBlob>,
+    /// As [`SegmentRecord::seen`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: i64,
 }
 
 /// The result of a step.
@@ -81,12 +84,25 @@ pub struct SegmentRecord {
     /// What it made of `/` itself: mode, owner, group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<[u32; 3]>,
+    /// When a build last had it, seconds since 1970; 0: when the segment was made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 impl Segment {
     /// An empty one, made at a time (seconds since 1970).
     pub fn new(created: i64) -> Self {
         Self { version: VERSION, created, ..Self::default() }
+    }
+
+    /// When a build last had something of it that says `seen`.
+    pub(super) fn seen(&self, seen: i64) -> i64 {
+        if seen == 0 { self.created } else { seen }
     }
 
     /// Its bytes, of media type [`MEDIA_TYPE`].
@@ -136,6 +152,13 @@ pub(super) fn unpack(bytes: &[u8], limit: u64) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it unfolds to too many bytes"));
     }
     Ok(unpacked)
+}
+
+impl SegmentLayer {
+    /// The blobs that it names.
+    pub fn blobs(&self) -> impl Iterator<Item = &SegmentBlob> {
+        self.blob.iter().chain(&self.toc)
+    }
 }
 
 impl SegmentRecord {

@@ -39,6 +39,20 @@ pub(crate) enum ArgsError {
         /// One that is written much like it.
         similar: Option<String>,
     },
+    /// An attribute that a cache's type doesn't have.
+    #[error("`{flag} type={kind}` has no attribute `{name}`")]
+    CacheAttribute {
+        /// The flag.
+        flag: &'static str,
+        /// The type.
+        kind: String,
+        /// The attribute.
+        name: String,
+        /// One that is written much like it.
+        similar: Option<String>,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// An archive would be written to a terminal, or two archives to one stream.
     #[error("won't write the archive of `--output {value}` to standard output: {problem}")]
     Stdout {
@@ -144,6 +158,8 @@ impl ArgsError {
             Self::UnknownAttribute { similar, .. } => {
                 similar.as_ref().map(|name| format!("did you mean `{name}`?"))
             }
+            Self::CacheAttribute { similar: Some(name), .. } => Some(format!("did you mean `{name}`?")),
+            Self::CacheAttribute { known, .. } => Some(format!("there are `{}`", known.join("`, `"))),
             Self::Stdout { .. } => Some("name a file with `dest=`".into()),
             Self::Delete { .. } => Some("allow it with `--allow buildx.local.delete`".into()),
             Self::PushWithoutName => Some("name it with `-t`, or with `name=` in `--output`".into()),

@@ -318,7 +318,7 @@ impl Attributes {
     }
 }
 
-fn compression(name: &str) -> Result<Compression, ArgsError> {
+pub(super) fn compression(name: &str) -> Result<Compression, ArgsError> {
     match name {
         "uncompressed" => Ok(Compression::Uncompressed),
         "gzip" => Ok(Compression::Gzip),
@@ -328,7 +328,7 @@ fn compression(name: &str) -> Result<Compression, ArgsError> {
     }
 }
 
-fn level(text: &str, compression: Compression) -> Result<i32, ArgsError> {
+pub(super) fn level(text: &str, compression: Compression) -> Result<i32, ArgsError> {
     let highest = if compression == Compression::Zstd { 22 } else { 9 };
     text.parse().ok().filter(|level| (0..=highest).contains(level)).ok_or_else(|| {
         ArgsError::value("compression-level", text, format!("expected a number from 0 to {highest}"))

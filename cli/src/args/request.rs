@@ -58,8 +58,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) resolv_conf: Vec<u8>,
 }
 
-fn caches(direction: cache::Direction, texts: &[String]) -> Result<Vec<RemoteCache>, ArgsError> {
-    let caches: Result<Vec<_>, _> = texts.iter().map(|text| cache::read(direction, text)).collect();
+fn caches(direction: cache::Direction, texts: &[String], env: &Env) -> Result<Vec<RemoteCache>, ArgsError> {
+    let caches: Result<Vec<_>, _> = texts.iter().map(|text| cache::read(direction, text, env)).collect();
     Ok(caches?.concat())
 }
 
@@ -119,8 +119,8 @@ impl BuildArgs {
             ssh,
             tags: self.tags,
             exports,
-            cache_from: caches(cache::Direction::From, &self.cache_from)?,
-            cache_to: caches(cache::Direction::To, &self.cache_to)?,
+            cache_from: caches(cache::Direction::From, &self.cache_from, around.env)?,
+            cache_to: caches(cache::Direction::To, &self.cache_to, around.env)?,
             resolv_conf: around.resolv_conf,
         };
         Ok(BuildPlan {
@@ -293,8 +293,8 @@ mod tests {
                 .warnings;
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         assert_eq!(
-            plan("--cache-to type=gha /", &[]).unwrap_err(),
-            "`--cache-to type=gha` is not supported yet"
+            plan("--cache-to type=azblob /", &[]).unwrap_err(),
+            "`--cache-to type=azblob` is not supported yet"
         );
         assert!(plan("--provenance mode=max /", &[]).is_err());
     }

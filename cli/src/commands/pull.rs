@@ -4,7 +4,7 @@ use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use garboard_cache::{BlobWriter, LayerBlob, Origin, Store};
+use garboard_cache::{BlobWriter, LayerBlob, Origin, Place, Store};
 use garboard_registry::{
     Client, Descriptor, Digest, ImageManifest, Manifest, ManifestKind, Platform, Reference, media_type,
     select_platform,
@@ -144,8 +144,7 @@ impl Pull {
                 present: true,
             };
             let origin = Origin {
-                host: self.reference.domain().into(),
-                repository: self.reference.repository().into(),
+                place: Place::registry(self.reference.domain(), self.reference.repository()),
                 digest: layer.digest.clone(),
             };
             self.store.add_remote_layer(&diff_id, &blob, &origin)?;

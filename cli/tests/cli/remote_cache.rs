@@ -6,7 +6,7 @@ use garboard_testkit::{FakeRegistry, Fault};
 
 use crate::support::TestContext;
 
-const DOCKERFILE: &str = "FROM base AS first
+pub(crate) const DOCKERFILE: &str = "FROM base AS first
 RUN echo one > /one
 FROM base AS tool
 RUN echo tool > /tool
@@ -83,7 +83,7 @@ impl Machines {
 }
 
 /// The names of the steps that came from a cache.
-fn cached(text: &str) -> Vec<&str> {
+pub(crate) fn cached(text: &str) -> Vec<&str> {
     let name_of = |number: &str| {
         let prefix = format!("#{number} [");
         text.lines().find(|line| line.starts_with(&prefix)).and_then(|line| line.split_once("] "))

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use chain::ChainedCredentials;
 pub use cloud::{CloudCredentials, CloudSettings};
+pub(crate) use cloud::{Keys, Signed, sum};
 pub use files::{AuthFile, AuthFiles, Looked};
 pub use helper::Helpers;
 pub use login::LoginStore;

@@ -16,6 +16,8 @@ use crate::error::Error;
 use crate::push::{BlobSource, GrowingFile, Upload};
 
 const MAX_REDIRECTS: usize = 10;
+/// Bytes of a body that go out in a millisecond at least, where one is sent whole.
+const SLOWEST: u64 = 16;
 
 /// The body of a request.
 #[derive(Clone)]
@@ -157,10 +159,13 @@ impl Wire {
     ) -> Result<Response, Error> {
         let client = self.clients.get(url, asked).await?;
         let mut request = client.request(method, url.clone()).headers(headers);
+        // a few bytes a millisecond are not nothing
+        let patience = self.limits.stall_timeout
+            + Duration::from_millis(body.as_ref().map_or(0, |body| body.len() as u64 / SLOWEST));
         if let Some(body) = body {
             request = request.body(body);
         }
-        let sent = tokio::time::timeout(self.limits.stall_timeout, request.send()).await;
+        let sent = tokio::time::timeout(patience, request.send()).await;
         self.outcome(sent, action, host_of(url))
     }
 

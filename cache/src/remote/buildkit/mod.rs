@@ -15,6 +15,7 @@ mod find;
 mod foreign;
 mod go_json;
 pub mod keys;
+mod place;
 mod write;
 
 pub use config::{CacheConfig, CacheInput, CacheLayer, CacheRecord, CacheResult, ChainedResult, LayerNotes};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::sigv4::{Keys, Signed};
+use super::sigv4::{Keys, Signed, sum};
 use super::web::{Ask, Web};
 use super::{CloudCredentials, must_read, read_file};
 use crate::credentials::{Credential, CredentialError};
@@ -52,8 +52,10 @@ pub(super) async fn ecr(
     }
     let signed = Signed {
         method: "POST",
+        path: if url.path().is_empty() { "/" } else { url.path() },
+        query: url.query().unwrap_or_default(),
         headers: &headers,
-        body: b"{}",
+        body: &sum(b"{}"),
         region: &service.region,
         service: service.name,
         time: &time,
@@ -100,7 +102,7 @@ fn service_of(registry: &str) -> Service {
 }
 
 /// Keys, in the order in which Amazon's tools look: environment, web identity, file, container, machine.
-async fn keys(
+pub(super) async fn keys(
     cloud: &CloudCredentials,
     web: &Web<'_>,
     region: &str,

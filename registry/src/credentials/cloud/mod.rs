@@ -9,6 +9,8 @@ mod google;
 mod sigv4;
 mod web;
 
+pub(crate) use sigv4::{Keys, Signed, sum};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -127,6 +129,16 @@ impl CloudCredentials {
             Cloud::Azure => azure::refresh_token(self, &web, target.host).await,
             Cloud::GitHub => Ok(self.github()),
         }
+    }
+
+    /// Keys for another of Amazon's services, at this host; `None` if there are none.
+    pub(crate) async fn amazon_keys(
+        &self,
+        region: &str,
+        host: &str,
+    ) -> Result<Option<Keys>, CredentialError> {
+        let web = web::Web { wire: &self.wire, endpoints: &self.settings.endpoints, host };
+        aws::keys(self, &web, region).await
     }
 
     /// What every job of GitHub Actions may have.

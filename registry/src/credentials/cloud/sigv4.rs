@@ -1,30 +1,35 @@
-//! Amazon's signature version 4, for requests with a path of `/` and no query.
+//! Amazon's signature version 4.
 use ring::hmac;
 use sha2::{Digest as _, Sha256};
 
 /// Keys to sign with.
 #[derive(Clone)]
-pub(super) struct Keys {
-    pub(super) access: String,
-    pub(super) secret: String,
-    pub(super) session: Option<String>,
+pub(crate) struct Keys {
+    pub(crate) access: String,
+    pub(crate) secret: String,
+    pub(crate) session: Option<String>,
 }
 
 /// What is signed.
-pub(super) struct Signed<'a> {
-    pub(super) method: &'a str,
+pub(crate) struct Signed<'a> {
+    pub(crate) method: &'a str,
+    /// Encoded as it is sent.
+    pub(crate) path: &'a str,
+    /// Encoded as it is sent, sorted.
+    pub(crate) query: &'a str,
     /// Names in lower case.
-    pub(super) headers: &'a [(&'a str, &'a str)],
-    pub(super) body: &'a [u8],
-    pub(super) region: &'a str,
-    pub(super) service: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    /// SHA-256 of the body in hex, or what stands for it.
+    pub(crate) body: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) service: &'a str,
     /// `20150830T123600Z`; also among the headers.
-    pub(super) time: &'a str,
+    pub(crate) time: &'a str,
 }
 
 impl Signed<'_> {
     /// The `Authorization` for it.
-    pub(super) fn authorization(&self, keys: &Keys) -> String {
+    pub(crate) fn authorization(&self, keys: &Keys) -> String {
         let mut headers = self.headers.to_vec();
         headers.sort_unstable();
         let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
@@ -32,7 +37,8 @@ impl Signed<'_> {
         let lines: Vec<String> =
             headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
         let lines = lines.concat();
-        let request = format!("{}\n/\n\n{lines}\n{names}\n{}", self.method, hex(&Sha256::digest(self.body)));
+        let Self { method, path, query, body, .. } = self;
+        let request = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{body}");
         let day = self.time.split('T').next().unwrap_or_default();
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
         let text =
@@ -51,6 +57,11 @@ impl Signed<'_> {
 
 fn mac(key: &[u8], data: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref().to_vec()
+}
+
+/// SHA-256 of a body in hex.
+pub(crate) fn sum(body: &[u8]) -> String {
+    hex(&Sha256::digest(body))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -75,8 +86,10 @@ mod tests {
         };
         let signed = Signed {
             method: "GET",
+            path: "/",
+            query: "",
             headers: &[("x-amz-date", "20150830T123600Z"), ("host", "example.amazonaws.com")],
-            body: b"",
+            body: &sum(b""),
             region: "us-east-1",
             service: "service",
             time: "20150830T123600Z",

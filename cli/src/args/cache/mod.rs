@@ -1,0 +1,192 @@
+//! `--cache-from` and `--cache-to`.
+
+mod bucket;
+mod fields;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use garboard_builder::{CacheBudget, CacheCompression, CacheMode, RemoteCache};
+use garboard_cache::remote::{LocalSettings, Settings};
+use garboard_registry::Reference;
+
+use super::{ArgsError, output};
+use crate::env::Env;
+use fields::Fields;
+
+/// Whether a cache is read or written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    From,
+    To,
+}
+
+/// A kind of cache: how it is called, and what it has attributes for.
+struct Kind {
+    name: &'static str,
+    read: fn(&mut Fields, &Env) -> Result<Settings, ArgsError>,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind { name: "registry", read: registry },
+    Kind { name: "local", read: local },
+    Kind { name: "s3", read: bucket::read },
+];
+/// Those that others have.
+const LATER: [(&str, &str); 2] = [
+    ("inline", "`type=registry` may have the image's own name: its layers are not sent twice"),
+    ("azblob", "`type=s3`, `type=gha`, `type=registry` and `type=local` are"),
+];
+
+impl Direction {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::From => "--cache-from",
+            Self::To => "--cache-to",
+        }
+    }
+}
+
+/// Reads `type=KIND[,ATTRIBUTE=VALUE…]`, or one or several names of caches in registries; nothing of an empty value.
+pub(crate) fn read(direction: Direction, text: &str, env: &Env) -> Result<Vec<RemoteCache>, ArgsError> {
+    let flag = direction.flag();
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = fields::split(flag, text)?;
+    if list.iter().all(|field| !field.contains('=')) {
+        let names = list.iter().map(|name| reference(flag, text, name).map(Settings::Registry));
+        return names.map(|place| place.map(RemoteCache::new)).collect();
+    }
+    let mut fields = Fields::read(direction, text)?;
+    let kind = KINDS.iter().find(|kind| kind.name == fields.kind);
+    let kind = kind.ok_or_else(|| unknown_kind(flag, &fields.kind))?;
+    let mut cache = RemoteCache::new((kind.read)(&mut fields, env)?);
+    if direction == Direction::To {
+        read_writing(&mut fields, &mut cache)?;
+    }
+    fields.finish()?;
+    Ok(vec![cache])
+}
+
+/// What is said of how a cache is written, whatever its kind.
+fn read_writing(fields: &mut Fields, cache: &mut RemoteCache) -> Result<(), ArgsError> {
+    if let Some(mode) = fields.take("mode") {
+        cache.mode = match mode.to_ascii_lowercase().as_str() {
+            "min" => CacheMode::Min,
+            "max" => CacheMode::Max,
+            _ => return Err(fields.wrong("the mode is `min` or `max`")),
+        };
+    }
+    cache.ignore_error = fields.flag("ignore-error")?.unwrap_or(true);
+    if let Some(budget) = fields.duration("timeout")? {
+        cache.budget = if budget.is_zero() { CacheBudget::Unlimited } else { CacheBudget::Within(budget) };
+    }
+    if let Some(keep) = fields.duration("keep")? {
+        cache.keep = keep;
+    }
+    cache.compression = compression(fields)?;
+    let always = [
+        ("oci-mediatypes", "leave it out: what a cache is made of has OCI's media types"),
+        (
+            "image-manifest",
+            "leave it out: what is noted in a cache is an image manifest, which all registries take",
+        ),
+    ];
+    for (name, hint) in always {
+        if fields.flag(name)? == Some(false) {
+            return Err(ArgsError::unsupported_but(format!("--cache-to {name}=false"), hint));
+        }
+    }
+    Ok(())
+}
+
+fn compression(fields: &mut Fields) -> Result<Option<CacheCompression>, ArgsError> {
+    let (name, level) = (fields.take("compression"), fields.take("compression-level"));
+    let force = fields.flag("force-compression")?.unwrap_or(false);
+    if name.is_none() && level.is_none() && !force {
+        return Ok(None);
+    }
+    let compression = output::compression(name.as_deref().unwrap_or("gzip"))?;
+    let level = level.map(|level| output::level(&level, compression)).transpose()?;
+    Ok(Some(CacheCompression { compression, level, force }))
+}
+
+fn registry(fields: &mut Fields, _: &Env) -> Result<Settings, ArgsError> {
+    let name = fields.need("ref")?;
+    reference(fields.flag, &fields.text, &name).map(Settings::Registry)
+}
+
+fn local(fields: &mut Fields, _: &Env) -> Result<Settings, ArgsError> {
+    let attribute = if fields.direction == Direction::From { "src" } else { "dest" };
+    let folder = PathBuf::from(fields.need(attribute)?);
+    let folder = std::path::absolute(&folder).map_err(|error| fields.wrong(&error.to_string()))?;
+    if folder.is_file() {
+        return Err(fields.wrong("it is a file, not a folder"));
+    }
+    let tag = fields.take("tag").filter(|tag| !tag.is_empty()).unwrap_or_else(|| "latest".into());
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if tag.len() > 128 || !tag.chars().all(fits) {
+        return Err(fields.wrong("the tag is not valid"));
+    }
+    if fields.take("digest").is_some() {
+        let hint = "leave it out: all that the folder has is read";
+        return Err(ArgsError::unsupported_but(format!("{} digest", fields.flag), hint));
+    }
+    Ok(Settings::Local(LocalSettings { folder, tag }))
+}
+
+fn reference(flag: &str, text: &str, name: &str) -> Result<Reference, ArgsError> {
+    let reference: Reference = name.parse().map_err(|error: garboard_registry::ReferenceError| {
+        let is_path = name.starts_with(['.', '/', '~']);
+        let dest = if flag == "--cache-to" { "dest" } else { "src" };
+        let advice =
+            if is_path { format!("; for a folder write `type=local,{dest}={name}`") } else { String::new() };
+        ArgsError::value(flag, text, format!("{error}{advice}"))
+    })?;
+    if reference.digest().is_some() {
+        return Err(ArgsError::value(flag, text, "a cache has no digest"));
+    }
+    Ok(reference)
+}
+
+fn unknown_kind(flag: &str, kind: &str) -> ArgsError {
+    if let Some((_, hint)) = LATER.iter().find(|(name, _)| *name == kind) {
+        return ArgsError::unsupported_but(format!("{flag} type={kind}"), hint);
+    }
+    let names = KINDS.map(|kind| kind.name);
+    let problem = match crate::text::similar(kind, names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("the types are `{}`", names.join("`, `")),
+    };
+    ArgsError::value(flag, &format!("type={kind}"), problem)
+}
+
+/// Reads `90s`, `1h30m`, `30d`, or a number of seconds.
+fn duration(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = match &rest[..letters] {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            "d" => Duration::from_hours(24),
+            _ => return None,
+        };
+        rest = &rest[letters..];
+        total = total.checked_add(unit.checked_mul(u32::try_from(number).ok()?)?)?;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests;
