@@ -14,6 +14,7 @@ use garboard_registry::{Client, CloudCredentials, Platform};
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::export::{Built, Exported, Exporter};
+use crate::foreign::Records;
 use crate::layers::{Layers, blocking};
 use crate::lost::Lost;
 use crate::outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
@@ -21,7 +22,7 @@ use crate::plan::{Plan, Planner};
 use crate::remote_cache::RemoteCaches;
 use crate::reporter::{EventSink, Reporter};
 use crate::request::{
-    BuildRequest, DockerfileSource, Export, ExportKind, ImageAttributes, Keep, SecretSource,
+    BuildRequest, CacheFormat, CacheMode, DockerfileSource, Export, ExportKind, ImageAttributes, Keep, SecretSource,
 };
 use crate::solve::{Environment, Solver};
 use crate::source::{FetchedContext, GitProgram, ImageSource, Remotes};
@@ -249,8 +250,10 @@ impl Engine {
         }
         let trees = trees?;
         solver.settle().await;
+        let inline = if has_inline_cache(request) { Some(solver.records(CacheMode::Min).await) } else { None };
+        let built = images.into_iter().zip(trees);
         let built: Vec<Built> =
-            images.into_iter().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
+            built.map(|(image, tree)| Built { image, tree, inline: inline.clone() }).collect();
         let export = Box::pin(self.export(exports, layers, &built, request, reporter));
         let outcome = unless_canceled(cancel, export).await?;
         if layers.remote.is_written() {
@@ -258,8 +261,10 @@ impl Engine {
             let format = format.unwrap_or_else(|| crate::export::format_of(&ImageAttributes::default()));
             // Blobs that only the cache gets are nothing for the image's repository.
             let layers = Layers { push: Arc::default(), ..layers.clone() };
-            let written = Box::pin(layers.remote.export(&solver.made, &layers, format, reporter));
-            unless_canceled(cancel, written).await?;
+            let foreign = Box::pin(foreign_records(request, &solver));
+            let foreign = unless_canceled(cancel, async { Ok(foreign.await) }).await?;
+            let written = layers.remote.export(&solver.made, &foreign, &layers, format, reporter);
+            unless_canceled(cancel, Box::pin(written)).await?;
         }
         Ok((outcome, solver.has_run()))
     }
@@ -357,6 +362,24 @@ fn exports_of(request: &BuildRequest) -> Vec<Export> {
         export.image.annotations.extend(request.annotations.iter().cloned());
     }
     exports
+}
+
+/// Whether images get a cache of their own; the build argument is an older way to ask for it.
+fn has_inline_cache(request: &BuildRequest) -> bool {
+    let given = request.build_args.get("BUILDKIT_INLINE_CACHE");
+    request.inline_cache || given.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "t" | "T" | "True"))
+}
+
+/// What caches in BuildKit's format are to get, for each mode that one has.
+async fn foreign_records(request: &BuildRequest, solver: &Arc<Solver>) -> Vec<(CacheMode, Records)> {
+    let wanted = request.cache_to.iter().filter(|cache| cache.format == CacheFormat::BuildKit);
+    let mut all: Vec<(CacheMode, Records)> = Vec::new();
+    for mode in wanted.map(|cache| cache.mode) {
+        if !all.iter().any(|(known, _)| *known == mode) {
+            all.push((mode, solver.records(mode).await));
+        }
+    }
+    all
 }
 
 /// What can be known to be wrong before anything is done.

@@ -42,7 +42,7 @@ pub use image::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;
 pub use request::{
-    Annotation, AnnotationLevel, BuildRequest, CacheBudget, CacheCompression, CacheMode, Compression,
+    Annotation, AnnotationLevel, BuildRequest, CacheBudget, CacheCompression, CacheFormat, CacheMode, Compression,
     ContextSource, Destination, DockerfileSource, Entitlements, Export, ExportKind, ImageAttributes, Keep,
     NamedContext, NetworkMode, NoCache, RemoteCache, Resources, SecretSource, SshSource, Ulimit,
 };

@@ -57,6 +57,8 @@ pub struct BuildRequest {
     pub cache_from: Vec<RemoteCache>,
     /// `--cache-to`, in order.
     pub cache_to: Vec<RemoteCache>,
+    /// `--cache-to type=inline`: images have a cache in `BuildKit`'s format in their config.
+    pub inline_cache: bool,
     /// Content of `/etc/resolv.conf` of this machine, for RUN steps.
     pub resolv_conf: Vec<u8>,
 }
@@ -76,6 +78,8 @@ pub struct RemoteCache {
     pub compression: Option<CacheCompression>,
     /// `keep=`: for how long what no build uses stays in a cache that can be cleaned.
     pub keep: Duration,
+    /// `format=`: how it is written. Both are read.
+    pub format: CacheFormat,
 }
 
 impl RemoteCache {
@@ -91,8 +95,19 @@ impl RemoteCache {
             budget: CacheBudget::Usual,
             compression: None,
             keep: Self::KEEP,
+            format: CacheFormat::Segments,
         }
     }
+}
+
+/// The format that a remote cache is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheFormat {
+    /// Ours: each build adds to what is there.
+    #[default]
+    Segments,
+    /// `BuildKit`'s: each build replaces what is there.
+    BuildKit,
 }
 
 /// How long writing to a remote cache may take.

@@ -26,6 +26,8 @@ pub(crate) struct Vertex {
     pub(crate) inputs: Vec<Input>,
     /// The context that it is.
     pub(crate) context: Option<OpId>,
+    /// Whether it is an image, which has several names at once.
+    pub(crate) is_image: bool,
 }
 
 /// What an operation starts from or reads.
@@ -88,7 +90,7 @@ impl Vertices {
 
     /// One that nothing is known of.
     fn unknown(&mut self) -> usize {
-        self.add(Vertex { digests: Vec::new(), inputs: Vec::new(), context: None })
+        self.add(Vertex { digests: Vec::new(), inputs: Vec::new(), context: None, is_image: false })
     }
 
     fn translate(&mut self, graph: &Graph, node: &Node, id: OpId) -> Option<usize> {
@@ -96,7 +98,7 @@ impl Vertices {
             Op::Scratch => None,
             Op::Image(image) => Some(self.image(image)),
             Op::Context(_) => {
-                Some(self.add(Vertex { digests: Vec::new(), inputs: Vec::new(), context: Some(id) }))
+                Some(self.add(Vertex { digests: Vec::new(), inputs: Vec::new(), context: Some(id), is_image: false }))
             }
             Op::Http(_) | Op::Git(_) => Some(self.unknown()),
             Op::Run(run) => Some(self.run(run)),
@@ -113,7 +115,7 @@ impl Vertices {
         let digests = digests
             .map(|(diff_ids, platform)| keys::image(image.digest.as_deref(), &platform, &diff_ids))
             .unwrap_or_default();
-        self.add(Vertex { digests, inputs: Vec::new(), context: None })
+        self.add(Vertex { digests, inputs: Vec::new(), context: None, is_image: true })
     }
 
     /// A context as a tree is the context itself.
@@ -138,7 +140,7 @@ impl Vertices {
         };
         let step = FileStep { input: base, secondary: NONE, output: 0, action };
         let inputs = parent.map(plain).into_iter().collect();
-        self.add(Vertex { digests: keys::file(&[step]), inputs, context: None })
+        self.add(Vertex { digests: keys::file(&[step]), inputs, context: None, is_image: false })
     }
 
     /// A file of its own.
@@ -149,7 +151,7 @@ impl Vertices {
             data: data.as_bytes().to_vec(),
         };
         let step = FileStep { input: NONE, secondary: NONE, output: 0, action };
-        self.add(Vertex { digests: keys::file(&[step]), inputs: Vec::new(), context: None })
+        self.add(Vertex { digests: keys::file(&[step]), inputs: Vec::new(), context: None, is_image: false })
     }
 
     fn copy(&mut self, graph: &Graph, copy: &CopyNode) -> usize {
@@ -179,7 +181,7 @@ impl Vertices {
         match parent {
             Some(parent) if linked => {
                 let inputs = vec![plain(parent), plain(copied)];
-                self.add(Vertex { digests: keys::merge(2), inputs, context: None })
+                self.add(Vertex { digests: keys::merge(2), inputs, context: None, is_image: false })
             }
             _ => copied,
         }
@@ -232,7 +234,7 @@ impl Vertices {
             Input { vertex, selector, content: Some(without_doubles(selected)) }
         });
         let inputs = inputs.collect();
-        self.add(Vertex { digests: keys::file(&steps), inputs, context: None })
+        self.add(Vertex { digests: keys::file(&steps), inputs, context: None, is_image: false })
     }
 
     fn run(&mut self, run: &RunOp) -> usize {
@@ -275,7 +277,7 @@ impl Vertices {
         let (inputs, mounts) = mount_inputs(mounted);
         behind.sort_by_key(|(kind, _)| *kind);
         exec.mounts = mounts.into_iter().chain(behind.into_iter().map(|(_, mount)| mount)).collect();
-        self.add(Vertex { digests: exec.digests(), inputs, context: None })
+        self.add(Vertex { digests: exec.digests(), inputs, context: None, is_image: false })
     }
 
     fn mounted(&mut self, mount: &RunMount) -> Mounted {
@@ -326,7 +328,7 @@ impl Vertices {
             let input = if source.is_some() { 0 } else { NONE };
             let step = FileStep { input, secondary: NONE, output: 0, action };
             let inputs = source.map(plain).into_iter().collect();
-            source = Some(self.add(Vertex { digests: keys::file(&[step]), inputs, context: None }));
+            source = Some(self.add(Vertex { digests: keys::file(&[step]), inputs, context: None, is_image: false }));
             selector = "/cache".into();
         }
         Mounted {

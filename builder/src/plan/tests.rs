@@ -50,6 +50,7 @@ pub(super) fn request() -> BuildRequest {
         exports: Vec::new(),
         cache_from: Vec::new(),
         cache_to: Vec::new(),
+        inline_cache: false,
         resolv_conf: Vec::new(),
     }
 }

@@ -32,6 +32,24 @@ impl RemoteCaches {
         description: &str,
         key: &Key,
     ) -> Result<Option<LayerId>, CacheError> {
+        let Some(id) = self.note_layer(cache, layer).await? else { return Ok(None) };
+        let record = Record {
+            layer: Some(id.clone()),
+            content: Some(content),
+            created,
+            description: description.chars().take(MAX_TEXT).collect(),
+            ..Record::default()
+        };
+        self.inner.store.put_record(&[*key], &record)?;
+        Ok(Some(id))
+    }
+
+    /// Notes a layer of the cache with this number, without fetching it. `None` as with [`Self::adopt`].
+    pub(crate) async fn note_layer(
+        &self,
+        cache: usize,
+        layer: &ChainLayer,
+    ) -> Result<Option<LayerId>, CacheError> {
         let Some(loading) = self.inner.from.get(cache) else { return Ok(None) };
         let loaded = loading.clone().await;
         if loaded.is_dead() || self.is_distrusted(&layer.diff_id) {
@@ -46,16 +64,7 @@ impl RemoteCaches {
             present: false,
         };
         let origin = Origin { place: loaded.cache.place(), digest: blob.digest.clone() };
-        let store = &self.inner.store;
-        let id = store.add_remote_layer(&layer.diff_id, &blob, &origin)?;
-        let record = Record {
-            layer: Some(id.clone()),
-            content: Some(content),
-            created,
-            description: description.chars().take(MAX_TEXT).collect(),
-            ..Record::default()
-        };
-        store.put_record(&[*key], &record)?;
+        let id = self.inner.store.add_remote_layer(&layer.diff_id, &blob, &origin)?;
         self.adopted().insert(id.clone(), loaded);
         Ok(Some(id))
     }

@@ -6,6 +6,7 @@
 mod alive;
 mod export;
 mod foreign;
+mod foreign_export;
 mod load;
 mod made;
 

@@ -8,10 +8,45 @@ use garboard_layer::ContentDigest;
 
 use super::Solver;
 use crate::error::{Attempt, Result};
+use crate::foreign::Claim;
 use crate::graph::{Node, OpId};
 use crate::tree::{KeyBuilder, Tree, TreeLayer};
 
 impl Solver {
+    /// The result of an operation, if it was made or found.
+    pub(crate) fn solved(&self, id: OpId) -> Option<Tree> {
+        self.results[id.0].get().and_then(|result| result.as_ref().ok().cloned())
+    }
+
+    /// What such a cache has for an operation that was not asked for its result. Nothing is fetched.
+    pub(crate) async fn claimed_tree(self: &Arc<Self>, id: OpId) -> Option<Tree> {
+        for claim in self.claims_of(id).await {
+            let mut layers = Vec::with_capacity(claim.chain.layers.len());
+            for layer in &claim.chain.layers {
+                let noted = self.layers.remote.note_layer(claim.cache, layer).await;
+                let Ok(Some(id)) = noted else { break };
+                let created = seconds(&layer.created_at).unwrap_or_default();
+                layers.push(TreeLayer { id, created, content: content_of(layer), base: false, root: None });
+            }
+            if layers.len() == claim.chain.layers.len() {
+                return Some(Tree { layers });
+            }
+        }
+        None
+    }
+
+    async fn claims_of(self: &Arc<Self>, id: OpId) -> Vec<Claim> {
+        let remote = &self.layers.remote;
+        if remote.is_empty() {
+            return Vec::new();
+        }
+        let claims = self.claims.of(id, &self.graph, remote.foreign(), |context| async move {
+            // A failure comes up again when the step asks for it.
+            self.context(context).await.ok()
+        });
+        claims.await
+    }
+
     /// A step's result, if such a cache has one that is made of the very layers that the step starts from and one more. It
     /// is then in the store under the step's key.
     pub(super) async fn claimed(
@@ -22,14 +57,7 @@ impl Solver {
         key: &Key,
     ) -> Result<Option<TreeLayer>> {
         let remote = &self.layers.remote;
-        if remote.is_empty() {
-            return Ok(None);
-        }
-        let claims = self.claims.of(id, &self.graph, remote.foreign(), |context| async move {
-            // A failure comes up again when the step asks for it.
-            self.context(context).await.ok()
-        });
-        let claims = claims.await;
+        let claims = self.claims_of(id).await;
         if claims.is_empty() {
             return Ok(None);
         }

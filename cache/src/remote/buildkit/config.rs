@@ -148,6 +148,11 @@ impl CacheConfig {
         Ok(self)
     }
 
+    /// The bytes of records that stand alone.
+    pub fn records_to_bytes(records: &[CacheRecord]) -> Vec<u8> {
+        super::go_json::bytes(&records)
+    }
+
     /// Its bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         super::go_json::bytes(self)

@@ -19,13 +19,13 @@ pub struct Writer {
 struct Pending {
     digest: String,
     inputs: Vec<Vec<(String, RecordId)>>,
-    /// Digests of blobs, the lowest first, and when.
+    /// Names of layers, the lowest first, and when.
     result: Option<(Vec<String>, String)>,
 }
 
 impl Writer {
     /// Adds a record with, for each input, the selectors and records that it may be; or finds the one that is the same. A
-    /// result is the digests of its blobs, the lowest first, and when it was made (RFC 3339).
+    /// result is the names of its layers, the lowest first, and when it was made (RFC 3339).
     pub fn add(
         &mut self,
         digest: String,
@@ -49,11 +49,16 @@ impl Writer {
         self.records.iter().all(|record| record.result.is_none())
     }
 
-    /// The document, in the same order for the same content.
-    pub fn config(&self) -> CacheConfig {
+    /// The document, in the same order for the same content. `blob` gives the digest for what a result names as a layer;
+    /// results that have one without are left out.
+    pub fn config(&self, blob: impl Fn(&str) -> Option<String>) -> CacheConfig {
         let mut layers = Layers::default();
-        let places: Vec<Option<i64>> =
-            self.records.iter().map(|r| r.result.as_ref().map(|(blobs, _)| layers.add(blobs))).collect();
+        let mut place = |record: &Pending| {
+            let (names, _) = record.result.as_ref()?;
+            let blobs: Vec<String> = names.iter().map(|name| blob(name)).collect::<Option<_>>()?;
+            Some(layers.add(&blobs))
+        };
+        let places: Vec<Option<i64>> = self.records.iter().map(&mut place).collect();
         let (layers, moved) = layers.sorted();
         let results = self.records.iter().zip(places).map(|(record, place)| {
             let result = place.zip(record.result.as_ref());
@@ -66,7 +71,7 @@ impl Writer {
         CacheConfig { layers, records: self.sorted(results.collect()) }
     }
 
-    /// The records alone, for an image with these blobs: results that need others are left out.
+    /// The records alone, for an image with these layers: results that need others are left out.
     pub fn records_for(&self, blobs: &[String]) -> Vec<CacheRecord> {
         let place = |blob: &String| {
             let found = blobs.iter().position(|known| known == blob)?;
@@ -186,7 +191,7 @@ mod tests {
         let run = writer.add("run".into(), run, Some((text(&["z", "a"]), "2".into())));
         let again = writer.add("run".into(), vec![vec![("/".to_owned(), root)]], None);
         assert_eq!(run, again);
-        let config = writer.config();
+        let config = writer.config(|layer| Some(layer.to_owned()));
         let blobs: Vec<&str> = config.layers.iter().map(|layer| layer.blob.as_str()).collect();
         assert_eq!(blobs, ["a", "z"]);
         assert_eq!((config.layers[0].parent, config.layers[1].parent), (1, -1));
