@@ -10,6 +10,7 @@ use crate::dockerfile::parse;
 use crate::engine::{Engine, Input, report, unless_canceled};
 use crate::error::{Error, Failure, Result};
 use crate::export::{Built, Exported, Exporter, PlannedImage};
+use crate::foreign::Records;
 use crate::layers::Layers;
 use crate::link::Links;
 use crate::lost::Lost;
@@ -17,7 +18,9 @@ use crate::outcome::{BuildFailure, BuildOutcome};
 use crate::plan::{Plan, Planner};
 use crate::remote_cache::RemoteCaches;
 use crate::reporter::Reporter;
-use crate::request::{BuildRequest, Export, ExportKind, ImageAttributes, Keep, SecretSource};
+use crate::request::{
+    BuildRequest, CacheFormat, CacheMode, Export, ExportKind, ImageAttributes, Keep, SecretSource,
+};
 use crate::solve::{Environment, Solver, Work};
 use crate::source::Contexts;
 
@@ -192,15 +195,20 @@ impl<'a> Build<'a> {
         }
         let trees = trees?;
         solver.settle().await;
+        let inline =
+            if has_inline_cache(self.request) { Some(solver.records(CacheMode::Min).await) } else { None };
+        let built = images.iter().cloned().zip(trees);
         let built: Vec<Built> =
-            images.iter().cloned().zip(trees).map(|(image, tree)| Built { image, tree }).collect();
+            built.map(|(image, tree)| Built { image, tree, inline: inline.clone() }).collect();
         let outcome = unless_canceled(cancel, Box::pin(self.export(&built))).await?;
         if layers.remote.is_written() {
             let format = solver.cache_format();
             // Blobs that only the cache gets are nothing for the image's repository.
             let layers = Layers { push: Arc::default(), ..layers.clone() };
-            let written = Box::pin(layers.remote.export(&solver.made, &layers, format, reporter));
-            unless_canceled(cancel, written).await?;
+            let foreign = Box::pin(foreign_records(self.request, &solver));
+            let foreign = unless_canceled(cancel, async { Ok(foreign.await) }).await?;
+            let written = layers.remote.export(&solver.made, &foreign, &layers, format, reporter);
+            unless_canceled(cancel, Box::pin(written)).await?;
         }
         Ok((outcome, solver.has_run()))
     }
@@ -265,6 +273,25 @@ fn exports_of(request: &BuildRequest) -> Vec<Export> {
         export.image.annotations.extend(request.annotations.iter().cloned());
     }
     exports
+}
+
+/// Whether images get a cache of their own; the build argument is an older way to ask for it.
+fn has_inline_cache(request: &BuildRequest) -> bool {
+    let given = request.build_args.get("BUILDKIT_INLINE_CACHE");
+    request.inline_cache
+        || given.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "t" | "T" | "True"))
+}
+
+/// What caches in BuildKit's format are to get, for each mode that one has.
+async fn foreign_records(request: &BuildRequest, solver: &Arc<Solver>) -> Vec<(CacheMode, Records)> {
+    let wanted = request.cache_to.iter().filter(|cache| cache.format == CacheFormat::BuildKit);
+    let mut all: Vec<(CacheMode, Records)> = Vec::new();
+    for mode in wanted.map(|cache| cache.mode) {
+        if !all.iter().any(|(known, _)| *known == mode) {
+            all.push((mode, solver.records(mode).await));
+        }
+    }
+    all
 }
 
 /// What can be known to be wrong before anything is done.

@@ -43,6 +43,9 @@ pub(crate) enum Op {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ImageOp {
     pub(crate) layers: Vec<BaseLayer>,
+    /// What the name stood for: no part of what the operation is, but caches of others ask for it.
+    #[serde(skip)]
+    pub(crate) digest: Option<String>,
     pub(crate) platform: String,
 }
 

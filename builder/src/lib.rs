@@ -17,6 +17,7 @@ mod event;
 mod explain;
 mod export;
 mod files;
+mod foreign;
 mod graph;
 mod growing_blob;
 mod image;
@@ -46,9 +47,10 @@ pub use image::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;
 pub use request::{
-    Annotation, AnnotationLevel, BuildRequest, CacheBudget, CacheCompression, CacheMode, Compression,
-    ContextSource, Destination, DockerfileSource, Entitlements, Export, ExportKind, ImageAttributes, Keep,
-    NamedContext, NetworkMode, NoCache, RemoteCache, Resources, SecretSource, SshSource, Ulimit,
+    Annotation, AnnotationLevel, BuildRequest, CacheBudget, CacheCompression, CacheFormat, CacheMode,
+    Compression, ContextSource, Destination, DockerfileSource, Entitlements, Export, ExportKind,
+    ImageAttributes, Keep, NamedContext, NetworkMode, NoCache, RemoteCache, Resources, SecretSource,
+    SshSource, Ulimit,
 };
 pub use several::{Member, RunOptions};
 pub use source::GitProgram;

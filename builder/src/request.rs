@@ -57,8 +57,43 @@ pub struct BuildRequest {
     pub cache_from: Vec<RemoteCache>,
     /// `--cache-to`, in order.
     pub cache_to: Vec<RemoteCache>,
+    /// `--cache-to type=inline`: images have a cache in `BuildKit`'s format in their config.
+    pub inline_cache: bool,
     /// Content of `/etc/resolv.conf` of this machine, for RUN steps.
     pub resolv_conf: Vec<u8>,
+}
+
+impl BuildRequest {
+    /// A build without any flag.
+    pub fn new(dockerfile: DockerfileSource, context: ContextSource) -> Self {
+        Self {
+            dockerfile,
+            context,
+            named_contexts: BTreeMap::new(),
+            target: None,
+            build_args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: Vec::new(),
+            platforms: Vec::new(),
+            no_cache: NoCache::Use,
+            pull: false,
+            network: NetworkMode::Default,
+            add_hosts: Vec::new(),
+            shm_size: None,
+            ulimits: Vec::new(),
+            cgroup_parent: None,
+            entitlements: Entitlements::default(),
+            secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
+            resources: Resources::default(),
+            tags: Vec::new(),
+            exports: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            inline_cache: false,
+            resolv_conf: Vec::new(),
+        }
+    }
 }
 
 /// A cache that builds on several machines share.
@@ -76,6 +111,8 @@ pub struct RemoteCache {
     pub compression: Option<CacheCompression>,
     /// `keep=`: for how long what no build uses stays in a cache that can be cleaned.
     pub keep: Duration,
+    /// `format=`: how it is written. Both are read.
+    pub format: CacheFormat,
 }
 
 impl RemoteCache {
@@ -91,8 +128,19 @@ impl RemoteCache {
             budget: CacheBudget::Usual,
             compression: None,
             keep: Self::KEEP,
+            format: CacheFormat::Segments,
         }
     }
+}
+
+/// The format that a remote cache is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheFormat {
+    /// Ours: each build adds to what is there.
+    #[default]
+    Segments,
+    /// `BuildKit`'s: each build replaces what is there.
+    BuildKit,
 }
 
 /// How long writing to a remote cache may take.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use garboard_builder::{
     BuildFailure, BuildOutcome, BuildRequest, Cancel, ContextSource, DockerfileSource, Engine, EngineOptions,
-    Entitlements, Event, GitProgram, Member, NamedContext, NetworkMode, NoCache, Resources, RunOptions,
+    Event, GitProgram, Member, NamedContext, RunOptions,
 };
 use garboard_cache::{OpenOptions, Store};
 use garboard_layer::Ids;
@@ -99,32 +99,9 @@ fn request(
     context: &Path,
     links: BTreeMap<String, NamedContext>,
 ) -> BuildRequest {
-    BuildRequest {
-        dockerfile: DockerfileSource::Text(dockerfile.as_bytes().to_vec()),
-        context: ContextSource::Folder(context.to_owned()),
-        named_contexts: links,
-        target: None,
-        build_args: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        annotations: Vec::new(),
-        platforms: Vec::new(),
-        no_cache: NoCache::Use,
-        pull: false,
-        network: NetworkMode::Default,
-        add_hosts: Vec::new(),
-        shm_size: None,
-        ulimits: Vec::new(),
-        cgroup_parent: None,
-        resources: Resources::default(),
-        entitlements: Entitlements::default(),
-        secrets: BTreeMap::new(),
-        ssh: BTreeMap::new(),
-        tags: vec![name.into()],
-        exports: Vec::new(),
-        cache_from: Vec::new(),
-        cache_to: Vec::new(),
-        resolv_conf: Vec::new(),
-    }
+    let dockerfile = DockerfileSource::Text(dockerfile.as_bytes().to_vec());
+    let plain = BuildRequest::new(dockerfile, ContextSource::Folder(context.to_owned()));
+    BuildRequest { named_contexts: links, tags: vec![name.into()], ..plain }
 }
 
 fn steps<'n>(names: &'n [String], instruction: &str) -> Vec<&'n str> {

@@ -152,6 +152,7 @@ async fn assemble_image(
     let mut config = built.image.config.clone();
     config.rootfs.diff_ids = diff_ids;
     add_history(&mut config, &built.image.history, &built.tree, epoch);
+    config.inline_cache = built.inline.as_ref().and_then(|records| records.inline(&built.tree));
     let created = config.created.clone();
     let bytes = config_bytes(&config)?;
     let kind = if docker {

@@ -16,6 +16,7 @@ pub(crate) use push::{Missing, early_targets, push_targets};
 pub(crate) use assemble::{Assembled, Layer, PlannedHistory, PlannedImage, assemble, format_of};
 
 use crate::error::{Attempt, Error, Result};
+use crate::foreign::Records;
 use crate::layers::Layers;
 use crate::reporter::Reporter;
 use crate::request::{Destination, Export, ExportKind, Keep};
@@ -25,6 +26,8 @@ use crate::tree::Tree;
 pub(crate) struct Built {
     pub(crate) image: PlannedImage,
     pub(crate) tree: Tree,
+    /// The cache that the image's config gets.
+    pub(crate) inline: Option<Records>,
 }
 
 /// What exporters work with.

@@ -277,7 +277,13 @@ impl<'a> Evaluation<'a> {
             Base::Stage(parent) => {
                 self.seen.borrow_mut().needs(index, parent);
                 let parent = self.stage(parent, graph)?;
-                State { stage: name, once: Once::default(), steps: 0, step: 0, ..parent }
+                let mut state = State { stage: name, once: Once::default(), steps: 0, step: 0, ..parent };
+                // Arguments are inherited, but what is set by ENV counts again.
+                for variable in state.config.config.env.clone() {
+                    let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
+                    state.set_env(name, value);
+                }
+                state
             }
             Base::Scratch => Self::scratch(name, platform, graph),
             Base::Context(context) => {
@@ -576,12 +582,10 @@ pub(super) enum Base {
 }
 
 impl State {
-    /// Sets a variable in place or appends it.
+    /// Sets a variable; what was set last stands last.
     pub(super) fn set_env(&mut self, name: &str, value: &str) {
-        match self.env.iter_mut().find(|(k, _)| k == name) {
-            Some((_, v)) => value.clone_into(v),
-            None => self.env.push((name.to_owned(), value.to_owned())),
-        }
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     pub(super) fn env(&self, name: &str) -> Option<&str> {

@@ -15,7 +15,7 @@ use super::{Contexts, Images, Planner};
 use crate::graph::{ContextOp, Graph, OpId};
 use crate::image::ImageConfig;
 use crate::reporter::Reporter;
-use crate::request::{BuildRequest, ContextSource, DockerfileSource, Entitlements, NetworkMode, NoCache};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource};
 use crate::source::{BaseImage, BaseLayer, ImageSource};
 
 struct Case {
@@ -26,32 +26,7 @@ struct Case {
 }
 
 pub(super) fn request() -> BuildRequest {
-    BuildRequest {
-        dockerfile: DockerfileSource::Text(Vec::new()),
-        context: ContextSource::Empty,
-        named_contexts: BTreeMap::new(),
-        target: None,
-        build_args: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        annotations: Vec::new(),
-        platforms: Vec::new(),
-        no_cache: NoCache::Use,
-        pull: false,
-        network: NetworkMode::Default,
-        add_hosts: Vec::new(),
-        shm_size: None,
-        ulimits: Vec::new(),
-        cgroup_parent: None,
-        entitlements: Entitlements::default(),
-        secrets: BTreeMap::new(),
-        ssh: BTreeMap::new(),
-        resources: crate::request::Resources::default(),
-        tags: Vec::new(),
-        exports: Vec::new(),
-        cache_from: Vec::new(),
-        cache_to: Vec::new(),
-        resolv_conf: Vec::new(),
-    }
+    BuildRequest::new(DockerfileSource::Text(Vec::new()), ContextSource::Empty)
 }
 
 fn read(text: &str) -> Case {

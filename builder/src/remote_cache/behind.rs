@@ -14,6 +14,7 @@ use super::alive::while_alive;
 use super::export::Sender;
 use super::{MadeStep, RemoteCaches};
 use crate::layers::{BlobFormat, Layers};
+use crate::request::CacheFormat;
 
 /// Layers that are compressed and sent at once: the steps have the machine first.
 const AT_ONCE: usize = 2;
@@ -79,7 +80,10 @@ impl RemoteCaches {
         }
         let sending = async {
             // Only whether the cache answers is of interest here.
-            drop(Box::pin(sender.send(&step.layer)).await);
+            match target.format {
+                CacheFormat::Segments => drop(Box::pin(sender.send(&step.layer)).await),
+                CacheFormat::BuildKit => drop(Box::pin(sender.send_only_blob(&step.layer)).await),
+            }
             Ok(())
         };
         drop(while_alive(&loaded.cache, sending).await);

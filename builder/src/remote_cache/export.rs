@@ -15,9 +15,10 @@ use super::made::Noted;
 use super::{Loaded, Made, MadeStep, RemoteCaches};
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::explain::Inputs;
+use crate::foreign::Records;
 use crate::layers::{BlobFormat, Layers};
 use crate::reporter::{Reporter, Step};
-use crate::request::{CacheBudget, CacheCompression, CacheMode, RemoteCache};
+use crate::request::{CacheBudget, CacheCompression, CacheFormat, CacheMode, RemoteCache};
 use crate::solve::now;
 use crate::tree::TreeLayer;
 
@@ -25,7 +26,7 @@ use crate::tree::TreeLayer;
 const TOC_TYPE: &str = "application/vnd.garboard.cache.toc.v1+zstd";
 
 /// Layers that are compressed and sent at once.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 /// The least time that writing a cache may take, unless another is said.
 const SHORTEST: Duration = Duration::from_mins(2);
 /// And the most.
@@ -43,6 +44,7 @@ impl RemoteCaches {
     pub(crate) async fn export(
         &self,
         made: &Made,
+        foreign: &[(CacheMode, Records)],
         layers: &Layers,
         format: BlobFormat,
         reporter: &Reporter,
@@ -60,7 +62,7 @@ impl RemoteCaches {
             } else {
                 tokio::select! {
                     biased;
-                    written = writer.write(&noted) => written,
+                    written = writer.write_as(&noted, foreign) => written,
                     () = death(&loaded.cache) => gone(),
                     () = until(end.map(|end| end + GRACE)) => Err(late(&loaded.cache)),
                 }
@@ -91,7 +93,7 @@ impl RemoteCaches {
 }
 
 /// Ends at a time.
-async fn until(end: Option<Instant>) {
+pub(super) async fn until(end: Option<Instant>) {
     match end {
         Some(end) => tokio::time::sleep_until(end.into()).await,
         None => std::future::pending().await,
@@ -116,7 +118,7 @@ pub(super) struct Sender<'a> {
     target: &'a RemoteCache,
     loaded: &'a Loaded,
     layers: &'a Layers,
-    format: BlobFormat,
+    pub(super) format: BlobFormat,
 }
 
 impl<'a> Sender<'a> {
@@ -154,6 +156,14 @@ impl<'a> Sender<'a> {
         after.is_none_or(|after| seen.is_some_and(|seen| age(seen) < after))
     }
 
+    /// Sends a layer's blob alone, for a cache that has no tables of contents.
+    pub(super) async fn send_only_blob(&self, layer: &TreeLayer) -> Result<()> {
+        if let Some(blob) = self.blob_of(layer).await? {
+            self.send_blob(layer, &blob).await?;
+        }
+        Ok(())
+    }
+
     /// Sends a layer, unless that was done before.
     pub(super) async fn send(&self, layer: &TreeLayer) -> Result<Option<SegmentLayer>> {
         let sending = self.caches.inner.behind.sending(self.number, &layer.id);
@@ -178,7 +188,7 @@ impl<'a> Sender<'a> {
     }
 
     /// The blob to send: in the image's form if anything of the layer is here, else any that somebody has.
-    async fn blob_of(&self, layer: &TreeLayer) -> Result<Option<LayerBlob>> {
+    pub(super) async fn blob_of(&self, layer: &TreeLayer) -> Result<Option<LayerBlob>> {
         let info = self.layers.info(&layer.id)?;
         let forced = self.target.compression.is_some_and(|wanted| wanted.force);
         if forced || info.folder.is_some() || info.blobs.iter().any(|blob| blob.present) {
@@ -187,7 +197,7 @@ impl<'a> Sender<'a> {
         Ok(info.blobs.into_iter().next())
     }
 
-    async fn send_blob(&self, layer: &TreeLayer, blob: &LayerBlob) -> Result<bool> {
+    pub(super) async fn send_blob(&self, layer: &TreeLayer, blob: &LayerBlob) -> Result<bool> {
         let cache = &self.loaded.cache;
         let descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
         let from = match cache.host() {
@@ -238,18 +248,29 @@ impl<'a> Sender<'a> {
 }
 
 /// Writes to one cache.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     caches: &'a RemoteCaches,
     target: &'a RemoteCache,
-    loaded: &'a Loaded,
-    layers: &'a Layers,
-    sender: Sender<'a>,
-    step: &'a Step,
+    pub(super) loaded: &'a Loaded,
+    pub(super) layers: &'a Layers,
+    pub(super) sender: Sender<'a>,
+    pub(super) step: &'a Step,
     /// When no layer is sent any more.
-    end: Option<Instant>,
+    pub(super) end: Option<Instant>,
 }
 
 impl Writer<'_> {
+    /// Writes in the format that is asked for.
+    async fn write_as(&self, noted: &Noted, foreign: &[(CacheMode, Records)]) -> Result<()> {
+        match self.target.format {
+            CacheFormat::Segments => self.write(noted).await,
+            CacheFormat::BuildKit => match foreign.iter().find(|(mode, _)| *mode == self.target.mode) {
+                Some((_, records)) => self.write_foreign(records).await,
+                None => Err(Error::Internal("no records were collected".into()).into()),
+            },
+        }
+    }
+
     async fn write(&self, noted: &Noted) -> Result<()> {
         let steps = self.new_steps(&noted.steps)?;
         let mut segment = Segment::new(now());
@@ -373,7 +394,7 @@ impl Writer<'_> {
     }
 }
 
-fn push_failure(cache: &Backend, source: garboard_registry::Error) -> Failure {
+pub(super) fn push_failure(cache: &Backend, source: garboard_registry::Error) -> Failure {
     Error::Push { name: cache.title(), source }.into()
 }
 

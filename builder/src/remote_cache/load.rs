@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use garboard_cache::Store;
+use garboard_cache::remote::buildkit::ForeignCache;
 use garboard_cache::remote::{Backend, Found, Segment};
 use garboard_registry::{Descriptor, Error};
 
@@ -28,13 +29,20 @@ pub(super) async fn load(cache: Backend, store: Store, reporter: Option<Reporter
     let step = reporter.map(|r| r.internal(&format!("importing cache from {}", cache.title())));
     let mut loaded = Loaded::nothing(cache);
     let cache = loaded.cache.clone();
-    let reading = read(&store, &mut loaded);
+    let mut foreign = Vec::new();
+    let reading = async {
+        let (segments, other) = tokio::join!(read(&store, &mut loaded), cache.foreign());
+        // What can't be read of one kind is no reason to do without the other.
+        segments.and(other.map(|found| foreign = found))
+    };
     let reading = tokio::time::timeout(BUDGET, while_alive(&cache, reading));
     let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&cache)));
+    let records = foreign.iter().map(ForeignCache::len).sum();
+    loaded.foreign = foreign.into();
     loaded.is_dead = outcome.as_ref().is_err_and(is_death).into();
     if let Some(step) = step {
         match &outcome {
-            Ok(()) => step.progress(&format!("{} segments", loaded.segments.len()), 1, 1, true),
+            Ok(()) => step.progress(&found(loaded.segments.len(), records), 1, 1, true),
             Err(error) => step.progress(&format!("left out: {error}"), 1, 1, true),
         }
         // What went wrong is told; it is no failure of the build.
@@ -132,6 +140,15 @@ async fn segment(cache: &Backend, store: &Store, found: &Found) -> Result<(Descr
     // Else it is fetched again.
     let _ = store.put_bytes(&bytes);
     Ok((descriptor, bytes))
+}
+
+/// What is told of a cache that was read.
+fn found(segments: usize, records: usize) -> String {
+    if records == 0 {
+        return format!("{segments} segments");
+    }
+    let records = format!("{records} records in BuildKit's format");
+    if segments == 0 { records } else { format!("{segments} segments, {records}") }
 }
 
 /// The error of a cache that takes too long.

@@ -6,6 +6,8 @@
 mod alive;
 mod behind;
 mod export;
+mod foreign;
+mod foreign_export;
 mod load;
 mod made;
 
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, join_all};
+use garboard_cache::remote::buildkit::ForeignCache;
 use garboard_cache::remote::{Backend, Catalog, Reach, SegmentLayer, SegmentRecord, Settings, TocSource};
 use garboard_cache::{Key, LayerId, LayerInfo, Place, Record, Store, Vouchers};
 use garboard_layer::{ContentDigest, Toc};
@@ -46,6 +49,8 @@ pub(crate) struct Loaded {
     segments: Vec<Descriptor>,
     /// Digests (hex) of segments that others replace, though they may still be there.
     replaced: Vec<String>,
+    /// What is there in BuildKit's format.
+    foreign: Arc<Vec<ForeignCache>>,
     /// Whether it was found not to answer.
     is_dead: AtomicBool,
 }
@@ -297,7 +302,8 @@ impl RemoteCaches {
 impl Loaded {
     fn nothing(cache: Backend) -> Self {
         let (catalog, is_dead) = (Catalog::default(), AtomicBool::new(false));
-        Self { cache, catalog, segments: Vec::new(), replaced: Vec::new(), is_dead }
+        let (segments, replaced, foreign) = (Vec::new(), Vec::new(), Arc::default());
+        Self { cache, catalog, segments, replaced, foreign, is_dead }
     }
 
     fn is_dead(&self) -> bool {

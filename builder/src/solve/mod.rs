@@ -6,6 +6,7 @@
 //! those that copy from it.
 
 mod ahead;
+mod claimed;
 mod copy;
 mod early;
 mod key;
@@ -95,6 +96,8 @@ pub(crate) struct Solver {
     /// Why steps ran.
     explained: std::sync::Mutex<Vec<Explanation>>,
     permission: permission::Permission,
+    /// What caches in BuildKit's format have.
+    pub(crate) claims: crate::foreign::Claims,
     /// What remote caches are to get.
     pub(crate) made: Made,
     steps: Tasks,
@@ -169,6 +172,7 @@ impl Solver {
             refusal: early::Refusal::default(),
             explained: std::sync::Mutex::default(),
             permission: permission::Permission::default(),
+            claims: crate::foreign::Claims::default(),
             made: Made::default(),
             vertices,
             sources,
@@ -353,6 +357,14 @@ impl Solver {
         if !node.no_cache
             && !fresh_inputs
             && let Some(layer) = self.lookup(&first).await?
+        {
+            self.begin(id, node).cached();
+            self.note_step(node, &[first], &layer);
+            return Ok(parent.with(layer));
+        }
+        if !node.no_cache
+            && !fresh_inputs
+            && let Some(layer) = self.claimed(id, node, &parent, &first).await?
         {
             self.begin(id, node).cached();
             self.note_step(node, &[first], &layer);

@@ -46,7 +46,10 @@ impl BaseImage {
         let platform = platform.to_string();
         match &self.files {
             BaseFiles::Layers(layers) if layers.is_empty() => None,
-            BaseFiles::Layers(layers) => Some(Op::Image(ImageOp { layers: layers.clone(), platform })),
+            BaseFiles::Layers(layers) => {
+                let digest = self.name.rsplit_once('@').map(|(_, digest)| digest.to_owned());
+                Some(Op::Image(ImageOp { layers: layers.clone(), digest, platform }))
+            }
             BaseFiles::Target(target, link) => {
                 let (target, link) = (target.clone(), link.clone());
                 Some(Op::Linked(LinkedOp { target, platform, link }))

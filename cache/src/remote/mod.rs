@@ -2,6 +2,7 @@
 
 mod adopt;
 mod backend;
+pub mod buildkit;
 mod catalog;
 mod fold;
 mod local;

@@ -63,6 +63,18 @@ fn caches(direction: cache::Direction, texts: &[String], env: &Env) -> Result<Ve
     Ok(caches?.concat())
 }
 
+/// The caches to write that are places, and whether the image is to have one in it.
+fn written_caches(texts: &[String]) -> Result<(Vec<String>, bool), ArgsError> {
+    let mut places = Vec::new();
+    for text in texts {
+        if !cache::is_inline(text)? {
+            places.push(text.clone());
+        }
+    }
+    let has_inline = places.len() < texts.len();
+    Ok((places, has_inline))
+}
+
 impl BuildArgs {
     /// Decides what the flags mean.
     pub(crate) fn resolve(self, around: Surroundings<'_>) -> Result<BuildPlan, ArgsError> {
@@ -94,6 +106,7 @@ impl BuildArgs {
         let named_contexts = self.build_contexts.iter().map(|text| context::named(text));
         let named_contexts = named_contexts.collect::<Result<_, _>>()?;
         let sources = context::sources(&self.context, self.file.as_deref(), around.stdin)?;
+        let (cache_to, inline_cache) = written_caches(&self.cache_to)?;
         let request = BuildRequest {
             dockerfile: sources.dockerfile,
             context: sources.context,
@@ -120,7 +133,8 @@ impl BuildArgs {
             tags: self.tags,
             exports,
             cache_from: caches(cache::Direction::From, &self.cache_from, around.env)?,
-            cache_to: caches(cache::Direction::To, &self.cache_to, around.env)?,
+            cache_to: caches(cache::Direction::To, &cache_to, around.env)?,
+            inline_cache,
             resolv_conf: around.resolv_conf,
         };
         Ok(BuildPlan {

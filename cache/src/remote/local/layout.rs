@@ -234,6 +234,12 @@ impl Index {
         self.manifests.iter().filter_map(Entry::name).map(str::to_owned).collect()
     }
 
+    /// The manifest with this name.
+    pub(super) fn find(&self, name: &str) -> Option<Descriptor> {
+        let entry = self.manifests.iter().find(|entry| entry.name() == Some(name))?;
+        serde_json::from_value(Value::Object(entry.0.clone())).ok()
+    }
+
     /// Adds a manifest, in the place of one with its name.
     pub(super) fn add(&mut self, entry: Entry) {
         self.manifests.retain(|other| other.name().is_none() || other.name() != entry.name());

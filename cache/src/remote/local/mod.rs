@@ -82,6 +82,31 @@ impl LocalCache {
         Ok(segments(names.iter().filter_map(|name| name.strip_prefix(&prefix))))
     }
 
+    /// The manifest with exactly the cache's name; BuildKit's caches have that.
+    pub(in crate::remote) async fn named(&self) -> Result<Option<Descriptor>, Error> {
+        let tag = self.tag.clone();
+        self.work("read", move |folder| {
+            let Some(layout) = Layout::open(folder)? else { return Ok(None) };
+            Ok(layout.index()?.find(&tag))
+        })
+        .await
+    }
+
+    /// Gives the cache's name to a manifest that is there.
+    pub(in crate::remote) async fn name(&self, manifest: Descriptor) -> Result<(), Error> {
+        let tag = self.tag.clone();
+        let lock = self.lock(FlockOperation::NonBlockingLockExclusive).await?;
+        self.work("write to", move |folder| {
+            let layout = Layout::make(folder)?;
+            let mut index = layout.index()?;
+            index.add(Entry::new(&manifest, &tag));
+            layout.write_index(&index)?;
+            drop(lock);
+            Ok(())
+        })
+        .await
+    }
+
     pub(super) async fn blob_into<S: AsyncWrite + Send + Unpin>(
         &self,
         blob: &Descriptor,

@@ -6,7 +6,7 @@ mod fields;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use garboard_builder::{CacheBudget, CacheCompression, CacheMode, RemoteCache};
+use garboard_builder::{CacheBudget, CacheCompression, CacheFormat, CacheMode, RemoteCache};
 use garboard_cache::remote::{LocalSettings, Settings};
 use garboard_registry::Reference;
 
@@ -34,7 +34,7 @@ const KINDS: [Kind; 3] = [
 ];
 /// Those that others have.
 const LATER: [(&str, &str); 2] = [
-    ("inline", "`type=registry` may have the image's own name: its layers are not sent twice"),
+    ("inline", "to read a cache that is in an image, name the image: `--cache-from NAME`"),
     ("azblob", "`type=s3`, `type=gha`, `type=registry` and `type=local` are"),
 ];
 
@@ -69,6 +69,20 @@ pub(crate) fn read(direction: Direction, text: &str, env: &Env) -> Result<Vec<Re
     Ok(vec![cache])
 }
 
+/// Whether this asks for a cache in the image itself, which is no place of its own.
+pub(crate) fn is_inline(text: &str) -> Result<bool, ArgsError> {
+    if !text.split(',').any(|field| field.trim().eq_ignore_ascii_case("type=inline")) {
+        return Ok(false);
+    }
+    let mut fields = Fields::read(Direction::To, text)?;
+    if fields.take("mode").is_some_and(|mode| !mode.eq_ignore_ascii_case("min")) {
+        return Err(fields.wrong("what is in an image has the mode `min`"));
+    }
+    fields.flag("ignore-error")?;
+    fields.finish()?;
+    Ok(true)
+}
+
 /// What is said of how a cache is written, whatever its kind.
 fn read_writing(fields: &mut Fields, cache: &mut RemoteCache) -> Result<(), ArgsError> {
     if let Some(mode) = fields.take("mode") {
@@ -86,6 +100,13 @@ fn read_writing(fields: &mut Fields, cache: &mut RemoteCache) -> Result<(), Args
         cache.keep = keep;
     }
     cache.compression = compression(fields)?;
+    if let Some(format) = fields.take("format") {
+        cache.format = match format.to_ascii_lowercase().as_str() {
+            "segments" => CacheFormat::Segments,
+            "buildkit" => CacheFormat::BuildKit,
+            _ => return Err(fields.wrong("the format is `segments` or `buildkit`")),
+        };
+    }
     let always = [
         ("oci-mediatypes", "leave it out: what a cache is made of has OCI's media types"),
         (
