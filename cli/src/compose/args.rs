@@ -34,7 +34,7 @@ pub(crate) struct ProjectArgs {
     pub(super) files: Vec<String>,
 
     /// Name of the project (default: what the file says, or that of its folder)
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", allow_hyphen_values = true)]
     pub(super) project_name: Option<String>,
 
     /// Folder that paths are relative to (default: that of the first file)
