@@ -250,6 +250,42 @@ impl Error {
     }
 }
 
+/// A fault with the place it is at, before the place's lines are looked up.
+#[derive(Debug)]
+pub(crate) struct Fail {
+    kind: Box<ErrorKind>,
+    at: Mark,
+    similar: Option<String>,
+}
+
+impl Fail {
+    /// A fault at a place.
+    pub(crate) fn new(kind: ErrorKind, at: Mark) -> Self {
+        Self { kind: Box::new(kind), at, similar: None }
+    }
+
+    /// Something that is said can't be used.
+    pub(crate) fn value(problem: impl Into<String>, at: Mark) -> Self {
+        Self::new(ErrorKind::Value(problem.into()), at)
+    }
+
+    /// Parts of the project don't fit together.
+    pub(crate) fn project(problem: impl Into<String>, at: Mark) -> Self {
+        Self::new(ErrorKind::Project(problem.into()), at)
+    }
+
+    /// The fault with a name that may have been meant.
+    pub(crate) fn or(mut self, similar: Option<String>) -> Self {
+        self.similar = similar;
+        self
+    }
+
+    /// The error, with its lines.
+    pub(crate) fn into_error(self, files: &Files) -> Error {
+        self.kind.at(files, self.at).or_hint(self.similar)
+    }
+}
+
 /// Where a key is, for the message.
 fn place_of(path: &str) -> String {
     if path.is_empty() { "at top level".to_owned() } else { format!("in {path}") }

@@ -10,6 +10,28 @@ pub(crate) fn to_json(out: &Out) -> String {
     text
 }
 
+/// A document on one line.
+pub(crate) fn to_line(out: &Out) -> String {
+    match out {
+        Out::List(items) => {
+            let items: Vec<_> = items.iter().map(to_line).collect();
+            format!("[{}]", items.join(","))
+        }
+        Out::Map(entries) => {
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(key, value)| {
+                    let mut text = String::new();
+                    quote(key, &mut text);
+                    format!("{text}:{}", to_line(value))
+                })
+                .collect();
+            format!("{{{}}}", entries.join(","))
+        }
+        plain @ Out::Plain(_) => to_json(plain),
+    }
+}
+
 fn line(level: usize, text: &mut String) {
     text.push('\n');
     text.extend(std::iter::repeat_n("  ", level));

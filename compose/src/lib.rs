@@ -7,8 +7,12 @@
 pub mod dotenv;
 pub mod error;
 mod json;
+mod load;
+mod model;
 pub mod node;
 mod path;
+pub mod project;
+mod schema;
 pub mod source;
 mod suggest;
 pub mod target;
@@ -17,5 +21,6 @@ mod yaml;
 
 pub use error::{Error, ErrorKind, Place};
 pub use node::{Map, Mark, Node, Value};
+pub use project::{BuildOptions, Format, Model, Options, Plan, Project};
 pub use source::{FileKind, FileSource, MAX_FILE_BYTES, MemorySource};
 pub use target::{DockerfileSource, NamedContext, Target};

@@ -61,6 +61,7 @@ pub(crate) struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Build(Box<BuildArgs>),
+    Compose(Box<crate::compose::args::ComposeArgs>),
     Images(ImagesArgs),
     Tag(TagArgs),
     Rmi(RmiArgs),

@@ -15,11 +15,11 @@ mod load;
 mod login;
 mod manifest;
 mod prune;
-mod pull;
-mod push;
+pub(crate) mod pull;
+pub(crate) mod push;
 mod result_files;
 mod save;
-mod several;
+pub(crate) mod several;
 mod tag;
 mod version;
 
@@ -65,6 +65,7 @@ pub(crate) fn run(cli: Cli, env: &Env, printer: &Printer) -> Result<(), Failure>
     let setting = Setting { env, printer, global: &cli.global };
     match cli.command {
         Command::Build(args) => build::run(*args, &setting),
+        Command::Compose(args) => crate::compose::run(*args, &setting),
         Command::Images(args) => images::run(&args, &setting),
         Command::Tag(args) => tag::run(&args, &setting),
         Command::Rmi(args) => tag::remove(&args, &setting),
