@@ -13,6 +13,7 @@ mod cache_folding;
 mod cache_local;
 mod cache_trust;
 mod check;
+mod compose_build;
 mod concurrent;
 mod credentials;
 mod debug;
