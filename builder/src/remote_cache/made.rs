@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use garboard_cache::Key;
+use garboard_cache::{CacheMountKey, Key};
 use garboard_layer::ContentDigest;
 
 use crate::tree::TreeLayer;
@@ -29,6 +29,8 @@ pub(super) struct Noted {
     pub(super) steps: Vec<MadeStep>,
     pub(super) bases: Vec<TreeLayer>,
     pub(super) definitions: BTreeMap<Key, ContentDigest>,
+    /// By the id that remote caches know them by.
+    pub(super) mounts: BTreeMap<String, CacheMountKey>,
 }
 
 impl Made {
@@ -38,6 +40,11 @@ impl Made {
 
     pub(crate) fn base(&self, layers: &[TreeLayer]) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).bases.extend_from_slice(layers);
+    }
+
+    /// A cache mount that a step had.
+    pub(crate) fn mount(&self, id: String, key: CacheMountKey) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).mounts.insert(id, key);
     }
 
     /// What the definition of a source led to.

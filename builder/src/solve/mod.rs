@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::explain::{Explanation, Inputs};
-use crate::graph::{Graph, ImageOp, Node, Op, OpId};
+use crate::graph::{Graph, ImageOp, Node, Op, OpId, RunMountKind};
 use crate::layers::{BlobFormat, Layers, blocking};
 use crate::remote_cache::{Made, MadeStep};
 use crate::reporter::{Reporter, Step};
@@ -496,6 +496,11 @@ impl Solver {
         let inputs = self.graph.node(id).op.inputs();
         let sources = inputs.iter().filter_map(|input| self.results[input.0].get()?.as_ref().ok());
         let mut all = Vouchers::default();
+        if let Op::Run(run) = &self.graph.node(id).op
+            && run.mounts.iter().any(|mount| matches!(mount.kind, RunMountKind::Cache(_)))
+        {
+            self.layers.remote.mount_domain().iter().for_each(|name| all.add(&Vouchers::one(name.as_str())));
+        }
         for tree in sources.chain([parent]) {
             all.add(&tree.vouchers());
             for layer in tree.layers.iter().filter(|layer| layer.may_be_claimed()) {
