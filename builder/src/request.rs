@@ -74,6 +74,8 @@ pub struct RemoteCache {
     pub budget: CacheBudget,
     /// `compression=` and its like: how layers are written, where it isn't the image's way.
     pub compression: Option<CacheCompression>,
+    /// `skip-cheap=`: whether results are left out that are made sooner than they are fetched.
+    pub skip_cheap: bool,
     /// `cache-mounts=`: whether folders of cache mounts are restored, or written if they have no more bytes than this.
     pub mounts: Option<u64>,
     /// `keep=`: for how long what no build uses stays in a cache that can be cleaned.
@@ -95,6 +97,7 @@ impl RemoteCache {
             ignore_error: true,
             budget: CacheBudget::Usual,
             compression: None,
+            skip_cheap: false,
             mounts: None,
             keep: Self::KEEP,
         }

@@ -262,14 +262,17 @@ impl Writer<'_> {
             .chain(steps.iter().map(|(step, _)| &step.layer))
             .filter(|layer| seen.insert(&layer.id))
             .collect();
+        let (sent, left) = self.send_all(&layers).await?;
         let (mounts, remarks) = self.mounts(noted).await;
         segment.mounts = mounts;
-        if segment.made.is_empty() && layers.is_empty() && segment.mounts.is_empty() && remarks.is_empty() {
+        for remark in remarks {
+            self.step.progress(&remark, 1, 1, true);
+        }
+        if segment.made.is_empty() && layers.is_empty() && segment.mounts.is_empty() {
             self.step.progress("nothing new", 1, 1, true);
             return Ok(());
         }
         let mut places: HashMap<&LayerId, usize> = HashMap::new();
-        let (sent, left) = self.send_all(&layers).await?;
         for (layer, sent) in layers.iter().zip(sent) {
             let Some(sent) = sent else { continue };
             places.insert(&layer.id, segment.layers.len());
@@ -286,9 +289,6 @@ impl Writer<'_> {
         }
         if !segment.mounts.is_empty() {
             let _ = write!(text, ", {} cache mounts", segment.mounts.len());
-        }
-        for remark in remarks {
-            self.step.progress(&remark, 1, 1, true);
         }
         self.add(segment).await?;
         self.step.progress(&text, 1, 1, true);
@@ -364,8 +364,9 @@ impl Writer<'_> {
     /// The steps of which the cache lacks a key, with all their keys.
     fn new_steps<'a>(&self, steps: &'a [MadeStep]) -> Result<Vec<(&'a MadeStep, Vec<Key>)>> {
         let mut new = Vec::new();
+        let kept = self.sender.kept(steps);
         for step in steps {
-            if !self.sender.wants(step) {
+            if !self.sender.wants(step) || !kept.contains(&step.layer.id) {
                 continue;
             }
             let mut keys = step.keys.clone();

@@ -3,19 +3,33 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use garboard_cache::{CacheMountKey, Key};
+use garboard_cache::{CacheMountKey, Key, LayerId};
 use garboard_layer::ContentDigest;
 
-use crate::tree::TreeLayer;
+use crate::graph::Node;
+use crate::tree::{Tree, TreeLayer};
 
 /// A step with its result.
 #[derive(Clone, Debug)]
 pub(crate) struct MadeStep {
     pub(crate) keys: Vec<Key>,
     pub(crate) layer: TreeLayer,
+    /// The layer that it was made on.
+    pub(crate) below: Option<LayerId>,
     pub(crate) name: String,
     /// Whether its layer is part of an image that is exported.
     pub(crate) exported: bool,
+}
+
+impl MadeStep {
+    /// The result of a node of the graph on a tree.
+    pub(crate) fn new(node: &Node, keys: &[Key], layer: &TreeLayer, parent: &Tree) -> Self {
+        let (keys, layer, name) = (keys.to_vec(), layer.clone(), node.name.clone());
+        // A layer that stands alone needs none.
+        let parent = parent.layers.last().filter(|_| !crate::solve::stands_alone(&node.op));
+        let below = parent.map(|below| below.id.clone());
+        Self { keys, layer, below, name, exported: node.exported }
+    }
 }
 
 /// The results of a build.

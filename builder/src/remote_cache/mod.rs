@@ -9,6 +9,7 @@ mod export;
 mod load;
 mod made;
 mod mounts;
+mod worth;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -323,7 +323,7 @@ impl Solver {
             && let Some(layer) = self.lookup(&first).await?
         {
             self.begin(id, node).cached();
-            self.note_step(node, &[first], &layer);
+            self.note_step(node, &[first], &layer, &parent);
             return Ok(parent.with(layer));
         }
         self.start_ahead(id);
@@ -335,7 +335,7 @@ impl Solver {
             && let Some(layer) = self.found_by_content(&second, &keys).await?
         {
             self.begin(id, node).cached();
-            self.note_step(node, &keys, &layer);
+            self.note_step(node, &keys, &layer, &parent);
             return Ok(parent.with(layer));
         }
         // One process at a time makes the result of a key; the others wait and find it.
@@ -344,7 +344,7 @@ impl Solver {
             && let Some(layer) = self.found_by_content(&second, &keys).await?
         {
             self.begin(id, node).cached();
-            self.note_step(node, &keys, &layer);
+            self.note_step(node, &keys, &layer, &parent);
             return Ok(parent.with(layer));
         }
         if self.cancel.is_canceled() {
@@ -394,9 +394,9 @@ impl Solver {
             self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(why.clone());
             step.explained(why);
         }
-        self.note_step(node, keys, &layer);
+        self.note_step(node, keys, &layer, &parent);
         step.done();
-        self.cache_early(node, keys, &layer);
+        self.cache_early(node, &MadeStep::new(node, keys, &layer, &parent));
         let tree = parent.with(layer);
         self.note_made(id, &tree).await?;
         self.compress_early(node, &tree);
@@ -484,10 +484,9 @@ impl Solver {
     }
 
     /// Notes a result for the remote caches that are written.
-    fn note_step(&self, node: &Node, keys: &[Key], layer: &TreeLayer) {
+    fn note_step(&self, node: &Node, keys: &[Key], layer: &TreeLayer, parent: &Tree) {
         if self.layers.remote.is_written() {
-            let (keys, layer, name) = (keys.to_vec(), layer.clone(), node.name.clone());
-            self.made.step(MadeStep { keys, layer, name, exported: node.exported });
+            self.made.step(MadeStep::new(node, keys, layer, parent));
         }
     }
 

@@ -86,6 +86,7 @@ fn read_writing(fields: &mut Fields, cache: &mut RemoteCache) -> Result<(), Args
     if let Some(keep) = fields.duration("keep")? {
         cache.keep = keep;
     }
+    cache.skip_cheap = fields.flag("skip-cheap")?.unwrap_or(false);
     if let Some(size) = fields.filled("cache-mounts-size") {
         let size = bytes("--cache-to cache-mounts-size", &size)?;
         cache.mounts = cache.mounts.map(|_| size);
