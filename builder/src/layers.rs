@@ -7,7 +7,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use garboard_cache::{LayerBlob, LayerId, LayerInfo, Place, Store, Vouchers};
+use garboard_cache::remote::Backend;
+use garboard_cache::{BlobWriter, LayerBlob, LayerId, LayerInfo, Place, Store, Vouchers};
 use garboard_layer::{
     BlobTarget, Content, Devices, DiffOptions, Encoder, EntryKind, Form, Ids, LayerError, Limits, Planned,
     ReadAhead, Targets, Toc, TreeView, UnpackOptions, Written,
@@ -247,6 +248,16 @@ impl Layers {
             Error::Internal(text).into()
         });
         Err(self.lost.note(info, &self.store, &self.remote, failure))
+    }
+
+    /// Fetches a blob of a cache that is no layer. The store gets nothing of it.
+    pub(crate) async fn fetch_from(
+        &self,
+        cache: &Backend,
+        blob: &Descriptor,
+    ) -> std::result::Result<BlobWriter, garboard_registry::Error> {
+        let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
+        cache.blob_into(blob, new_sink).await.map(|sink| sink.0)
     }
 
     /// Fetches a blob of a layer.

@@ -109,6 +109,10 @@ pub struct RemoteCache {
     pub budget: CacheBudget,
     /// `compression=` and its like: how layers are written, where it isn't the image's way.
     pub compression: Option<CacheCompression>,
+    /// `skip-cheap=`: whether results are left out that are made sooner than they are fetched.
+    pub skip_cheap: bool,
+    /// `cache-mounts=`: whether folders of cache mounts are restored, or written if they have no more bytes than this.
+    pub mounts: Option<u64>,
     /// `keep=`: for how long what no build uses stays in a cache that can be cleaned.
     pub keep: Duration,
     /// `format=`: how it is written. Both are read.
@@ -119,6 +123,9 @@ impl RemoteCache {
     /// For how long what no build uses stays, unless something else is said.
     pub const KEEP: Duration = Duration::from_hours(30 * 24);
 
+    /// Bytes of the folder of a cache mount that are written at most, unless something else is said.
+    pub const MOUNT_BYTES: u64 = 2_000_000_000;
+
     /// A cache with the usual settings.
     pub fn new(place: CacheSettings) -> Self {
         Self {
@@ -127,6 +134,8 @@ impl RemoteCache {
             ignore_error: true,
             budget: CacheBudget::Usual,
             compression: None,
+            skip_cheap: false,
+            mounts: None,
             keep: Self::KEEP,
             format: CacheFormat::Segments,
         }

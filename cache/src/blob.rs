@@ -61,6 +61,11 @@ impl BlobWriter {
         File::open(self.temp.path())
     }
 
+    /// The file as long as the blob isn't in the store: it goes with the writer.
+    pub fn path(&self) -> &Path {
+        self.temp.path()
+    }
+
     /// Puts the blob in the store under the sha256 of what was written. Returns digest and size in bytes. Every open
     /// lease then holds it.
     pub fn commit(mut self) -> Result<(Digest, u64)> {

@@ -151,6 +151,22 @@ impl Store {
         Ok(guards.into_iter().collect())
     }
 
+    /// A cache mount that has a folder already, to be read beside those who use it together; `None` if it hasn't, or if
+    /// somebody has it alone.
+    pub fn existing_cache_mount(&self, key: &CacheMountKey) -> Result<Option<CacheMountGuard>> {
+        let slot = Slot { store: self, key, sharing: Sharing::Shared };
+        if !exists(&slot.data(0)) {
+            return Ok(None);
+        }
+        let lock = try_now(&self.inner.layout, &mount_lock(&key.hash(), "0"), Mode::Shared)?;
+        Ok(lock.filter(|_| exists(&slot.data(0))).map(|lock| slot.guard(0, lock)))
+    }
+
+    /// Whether a cache mount has a folder.
+    pub fn has_cache_mount(&self, key: &CacheMountKey) -> bool {
+        exists(&Slot { store: self, key, sharing: Sharing::Shared }.data(0))
+    }
+
     /// Takes the lock of one folder of a cache mount alone, if nobody uses it.
     pub(crate) fn try_mount_lock(&self, hash: &str, slot: &str) -> Result<Option<LockGuard>> {
         try_now(&self.inner.layout, &mount_lock(hash, slot), Mode::Exclusive)
@@ -312,6 +328,19 @@ mod tests {
             assert_eq!(file.exists(), sharing != Sharing::Shared);
             fs::write(file, "x").unwrap();
         }
+    }
+
+    #[test]
+    fn read_beside_those_who_share_it() {
+        let (_dir, store) = test_store();
+        let key = CacheMountKey { id: "a".into() };
+        assert!(store.existing_cache_mount(&key).unwrap().is_none() && !store.has_cache_mount(&key));
+        let shared = store.cache_mount(ask("a", Sharing::Shared)).unwrap();
+        let read = store.existing_cache_mount(&key).unwrap().unwrap();
+        assert_eq!(read.path(), shared.path());
+        drop((read, shared));
+        let _alone = store.cache_mount(ask("a", Sharing::Locked)).unwrap();
+        assert!(store.existing_cache_mount(&key).unwrap().is_none() && store.has_cache_mount(&key));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl RemoteCaches {
         let loaded = loading.clone().await;
         let Ok(_turn) = self.inner.behind.turns.acquire().await else { return };
         let sender = Sender::new(self, number, target, &loaded, layers, format);
-        if loaded.is_dead() || !sender.wants(step) {
+        if loaded.is_dead() || !sender.wants(step) || !sender.is_worthwhile(step) {
             return;
         }
         let sending = async {

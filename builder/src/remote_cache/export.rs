@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
-use garboard_cache::remote::{Backend, Segment, SegmentBlob, SegmentLayer, SegmentRecord, pack_toc};
+use garboard_cache::remote::{
+    Backend, Segment, SegmentBlob, SegmentLayer, SegmentMount, SegmentRecord, pack_toc,
+};
 use garboard_cache::{Key, LayerBlob, LayerId, Record};
 use garboard_registry::{BytesSource, Descriptor, FileSource};
 use oci_spec::image::Digest;
@@ -115,9 +117,9 @@ pub(super) struct Sender<'a> {
     caches: &'a RemoteCaches,
     /// Of the cache, in the order of the request.
     number: usize,
-    target: &'a RemoteCache,
-    loaded: &'a Loaded,
-    layers: &'a Layers,
+    pub(super) target: &'a RemoteCache,
+    pub(super) loaded: &'a Loaded,
+    pub(super) layers: &'a Layers,
     pub(super) format: BlobFormat,
 }
 
@@ -150,7 +152,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Whether it is noted well enough that something is in use.
-    fn is_fresh(&self, seen: Option<i64>) -> bool {
+    pub(super) fn is_fresh(&self, seen: Option<i64>) -> bool {
         let after = self.loaded.cache.refresh_after();
         let age = |seen: i64| Duration::from_secs(now().saturating_sub(seen).try_into().unwrap_or(0));
         after.is_none_or(|after| seen.is_some_and(|seen| age(seen) < after))
@@ -281,12 +283,17 @@ impl Writer<'_> {
             .chain(steps.iter().map(|(step, _)| &step.layer))
             .filter(|layer| seen.insert(&layer.id))
             .collect();
-        if segment.made.is_empty() && layers.is_empty() {
+        let (sent, left) = self.send_all(&layers).await?;
+        let (mounts, remarks) = self.mounts(noted).await;
+        segment.mounts = mounts;
+        for remark in remarks {
+            self.step.progress(&remark, 1, 1, true);
+        }
+        if segment.made.is_empty() && layers.is_empty() && segment.mounts.is_empty() {
             self.step.progress("nothing new", 1, 1, true);
             return Ok(());
         }
         let mut places: HashMap<&LayerId, usize> = HashMap::new();
-        let (sent, left) = self.send_all(&layers).await?;
         for (layer, sent) in layers.iter().zip(sent) {
             let Some(sent) = sent else { continue };
             places.insert(&layer.id, segment.layers.len());
@@ -301,9 +308,21 @@ impl Writer<'_> {
         if left > 0 {
             let _ = write!(text, "; time is up, {left} layers are left out");
         }
+        if !segment.mounts.is_empty() {
+            let _ = write!(text, ", {} cache mounts", segment.mounts.len());
+        }
         self.add(segment).await?;
         self.step.progress(&text, 1, 1, true);
         Ok(())
+    }
+
+    /// Sends cache mounts, if there is time. Also what is to be said about it.
+    async fn mounts(&self, noted: &Noted) -> (Vec<SegmentMount>, Vec<String>) {
+        tokio::select! {
+            biased;
+            sent = self.sender.send_mounts(noted) => sent,
+            () = until(self.end) => (Vec::new(), vec!["time is up, cache mounts are left out".to_owned()]),
+        }
     }
 
     /// Sends layers, for as long as there is time. How many are left then.
@@ -366,8 +385,9 @@ impl Writer<'_> {
     /// The steps of which the cache lacks a key, with all their keys.
     fn new_steps<'a>(&self, steps: &'a [MadeStep]) -> Result<Vec<(&'a MadeStep, Vec<Key>)>> {
         let mut new = Vec::new();
+        let kept = self.sender.kept(steps);
         for step in steps {
-            if !self.sender.wants(step) {
+            if !self.sender.wants(step) || !kept.contains(&step.layer.id) {
                 continue;
             }
             let mut keys = step.keys.clone();
@@ -400,8 +420,8 @@ pub(super) fn push_failure(cache: &Backend, source: garboard_registry::Error) ->
 
 /// All blobs that a segment names.
 fn blobs_of(segment: &Segment) -> Vec<Descriptor> {
-    let blobs = segment.layers.iter().flat_map(SegmentLayer::blobs);
-    let by_digest: BTreeMap<&str, &SegmentBlob> = blobs.map(|blob| (blob.digest.as_ref(), blob)).collect();
+    let by_digest: BTreeMap<&str, &SegmentBlob> =
+        segment.blobs().map(|blob| (blob.digest.as_ref(), blob)).collect();
     let descriptor = |b: &SegmentBlob| Descriptor::new(b.media_type.clone(), b.digest.clone(), b.size);
     by_digest.into_values().map(descriptor).collect()
 }

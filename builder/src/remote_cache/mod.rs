@@ -10,6 +10,8 @@ mod foreign;
 mod foreign_export;
 mod load;
 mod made;
+mod mounts;
+mod worth;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,7 @@ use garboard_registry::{Descriptor, RetryPolicy};
 use oci_spec::image::Digest;
 
 pub(crate) use made::{Made, MadeStep};
+pub(crate) use mounts::Restored;
 
 use alive::while_alive;
 use behind::Behind;
@@ -71,6 +74,10 @@ struct Inner {
     believed: Option<HashSet<String>>,
     from: Vec<Loading>,
     to: Vec<(RemoteCache, Loading)>,
+    /// Those whose cache mounts are restored.
+    mounts_from: Vec<Loading>,
+    /// Their names, unless all caches are believed.
+    mount_domain: Vec<String>,
     /// What was sent while steps ran.
     behind: Behind,
     /// Layers, by diff ID, of which nothing is believed any more.
@@ -101,10 +108,21 @@ impl RemoteCaches {
     ) -> Self {
         let (distrusted, adopted) = (Mutex::default(), Mutex::default());
         let (store, begin) = (store.clone(), Instant::now());
-        let behind = Behind::default();
-        Self {
-            inner: Arc::new(Inner { store, reach, begin, believed, from, to, behind, distrusted, adopted }),
-        }
+        let (behind, mounts_from, mount_domain) = (Behind::default(), Vec::new(), Vec::new());
+        let inner = Inner {
+            store,
+            reach,
+            begin,
+            believed,
+            from,
+            to,
+            mounts_from,
+            mount_domain,
+            behind,
+            distrusted,
+            adopted,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Starts to read those of a request. `believe_all`: what earlier builds took over from other caches counts too.
@@ -137,9 +155,18 @@ impl RemoteCaches {
             known.push((cache.place.clone(), loading.clone()));
             loading
         };
-        let from = request.cache_from.iter().map(|cache| load(cache, true)).collect();
+        let from: Vec<Loading> = request.cache_from.iter().map(|cache| load(cache, true)).collect();
         let to = request.cache_to.iter().map(|cache| (cache.clone(), load(cache, false))).collect();
-        Self::of(store, reach, believed, from, to)
+        let with_mounts = request.cache_from.iter().zip(&from).filter(|(cache, _)| cache.mounts.is_some());
+        let (names, mounts_from): (Vec<String>, Vec<Loading>) = with_mounts
+            .map(|(cache, loading)| (Backend::new(&cache.place, &reach).title(), loading.clone()))
+            .unzip();
+        let mut this = Self::of(store, reach, believed, from, to);
+        if let Some(inner) = Arc::get_mut(&mut this.inner) {
+            inner.mounts_from = mounts_from;
+            inner.mount_domain = if believe_all { Vec::new() } else { names };
+        }
+        this
     }
 
     /// Whether this build believes all who vouch for something.

@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use garboard_cache::Key;
 use garboard_registry::{Descriptor, FileSource};
 use tokio::sync::Notify;
 
@@ -46,16 +45,14 @@ impl Solver {
     }
 
     /// Sends a layer that was made to the remote caches that are written.
-    pub(super) fn cache_early(&self, node: &Node, keys: &[Key], layer: &TreeLayer) {
+    pub(super) fn cache_early(&self, node: &Node, step: &MadeStep) {
         if !self.layers.remote.is_written() {
             return;
         }
-        let (keys, layer, name) = (keys.to_vec(), layer.clone(), node.name.clone());
-        let step = MadeStep { keys, layer, name, exported: node.exported };
         // A layer of the image goes to the image's repository while it is compressed, whoever asks for it first.
         let push = if node.exported { self.layers.push.clone() } else { Arc::default() };
         let layers = Layers { push, ..self.layers.clone() };
-        layers.remote.send_behind(&step, &layers, self.cache_format());
+        layers.remote.send_behind(step, &layers, self.cache_format());
     }
 
     /// The form in which remote caches get layers: that of the image, where there is one.

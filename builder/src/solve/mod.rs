@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure, Result};
 use crate::explain::{Explanation, Inputs};
-use crate::graph::{Graph, ImageOp, LinkedOp, Node, Op, OpId};
+use crate::graph::{Graph, ImageOp, LinkedOp, Node, Op, OpId, RunMountKind};
 use crate::layers::{BlobFormat, Layers, blocking};
 use crate::remote_cache::{Made, MadeStep};
 use crate::reporter::{Reporter, Step};
@@ -359,7 +359,7 @@ impl Solver {
             && let Some(layer) = self.lookup(&first).await?
         {
             self.begin(id, node).cached();
-            self.note_step(node, &[first], &layer);
+            self.note_step(node, &[first], &layer, &parent);
             return Ok(parent.with(layer));
         }
         if !node.no_cache
@@ -367,7 +367,7 @@ impl Solver {
             && let Some(layer) = self.claimed(id, node, &parent, &first).await?
         {
             self.begin(id, node).cached();
-            self.note_step(node, &[first], &layer);
+            self.note_step(node, &[first], &layer, &parent);
             return Ok(parent.with(layer));
         }
         self.start_ahead(id);
@@ -379,7 +379,7 @@ impl Solver {
             && let Some(layer) = self.found_by_content(&second, &keys).await?
         {
             self.begin(id, node).cached();
-            self.note_step(node, &keys, &layer);
+            self.note_step(node, &keys, &layer, &parent);
             return Ok(parent.with(layer));
         }
         // One process at a time makes the result of a key; the others wait and find it.
@@ -388,7 +388,7 @@ impl Solver {
             && let Some(layer) = self.found_by_content(&second, &keys).await?
         {
             self.begin(id, node).cached();
-            self.note_step(node, &keys, &layer);
+            self.note_step(node, &keys, &layer, &parent);
             return Ok(parent.with(layer));
         }
         if self.cancel.is_canceled() {
@@ -438,9 +438,9 @@ impl Solver {
             self.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(why.clone());
             step.explained(why);
         }
-        self.note_step(node, keys, &layer);
+        self.note_step(node, keys, &layer, &parent);
         step.done();
-        self.cache_early(node, keys, &layer);
+        self.cache_early(node, &MadeStep::new(node, keys, &layer, &parent));
         let tree = parent.with(layer);
         self.note_made(id, &tree).await?;
         self.compress_early(node, &tree);
@@ -528,10 +528,9 @@ impl Solver {
     }
 
     /// Notes a result for the remote caches that are written.
-    fn note_step(&self, node: &Node, keys: &[Key], layer: &TreeLayer) {
+    fn note_step(&self, node: &Node, keys: &[Key], layer: &TreeLayer, parent: &Tree) {
         if self.layers.remote.is_written() {
-            let (keys, layer, name) = (keys.to_vec(), layer.clone(), node.name.clone());
-            self.made.step(MadeStep { keys, layer, name, exported: node.exported });
+            self.made.step(MadeStep::new(node, keys, layer, parent));
         }
     }
 
@@ -540,6 +539,11 @@ impl Solver {
         let inputs = self.graph.node(id).op.inputs();
         let sources = inputs.iter().filter_map(|input| self.results[input.0].get()?.as_ref().ok());
         let mut all = Vouchers::default();
+        if let Op::Run(run) = &self.graph.node(id).op
+            && run.mounts.iter().any(|mount| matches!(mount.kind, RunMountKind::Cache(_)))
+        {
+            self.layers.remote.mount_domain().iter().for_each(|name| all.add(&Vouchers::one(name.as_str())));
+        }
         for tree in sources.chain([parent]) {
             all.add(&tree.vouchers());
             for layer in tree.layers.iter().filter(|layer| layer.may_be_claimed()) {

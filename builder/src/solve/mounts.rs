@@ -12,6 +12,7 @@ use crate::error::{Attempt, Error, Result};
 use crate::files::{Files, Links};
 use crate::graph::{CacheMount, RunMountKind, RunOp, SecretMount, SshMount};
 use crate::layer_folder::{LayerFolder, lowers};
+use crate::remote_cache::Restored;
 use crate::request::SecretSource;
 use crate::ssh::AgentSocket;
 use crate::tree::Tree;
@@ -77,20 +78,43 @@ impl Solver {
                 }
                 None => None,
             };
-            wanted.push((cache.clone(), first));
+            let (id, key) = self.mount_key(cache, first.as_ref().map(|(_, content)| content));
+            let is_new = !cache.reset && !self.layers.store.has_cache_mount(&key);
+            let remote = &self.layers.remote;
+            let restored =
+                if is_new { remote.restore(&id, &self.layers, &self.reporter).await } else { None };
+            if remote.keeps_mounts() && !cache.readonly {
+                self.made.mount(id, key.clone());
+            }
+            wanted.push(Wanted { cache: cache.clone(), key, first: first.map(|(files, _)| files), restored });
         }
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
         let (store, ids, cancel) = (self.layers.store.clone(), self.layers.ids, self.cancel.clone());
         super::blocking(move || {
-            let requests = wanted.iter().map(|(cache, first)| request(cache, first.as_ref(), ids)).collect();
+            let requests = wanted.iter().map(|wanted| wanted.request(ids)).collect();
             let guards = store
                 .cache_mounts_while(requests, || !cancel.is_canceled())
                 .attempt(|| "failed to take the cache mounts of a step".into())?;
             guards.ok_or_else(|| Error::Canceled.into())
         })
         .await
+    }
+
+    /// The id of a cache mount, with all that tells it from others, and the key of its folder here. Folders that rest on what
+    /// remote caches say are kept apart.
+    fn mount_key(&self, cache: &CacheMount, first: Option<&ContentDigest>) -> (String, CacheMountKey) {
+        let mut id = cache.id.clone();
+        if let Some(content) = first {
+            id = format!("{id}:{content}:{}", cache.selector);
+        }
+        if let Some((uid, gid, mode)) = cache.owner {
+            id = format!("{id}:{uid}:{gid}:{mode:o}");
+        }
+        let domain = self.layers.remote.mount_domain();
+        let own = if domain.is_empty() { id.clone() } else { format!("{id} (of {})", domain.join(", ")) };
+        (id, CacheMountKey { id: own })
     }
 
     async fn bind(
@@ -164,41 +188,59 @@ impl Solver {
     }
 }
 
-/// What the store is asked for: one folder for each id, and for each content that it begins with or owner.
-fn request<'a>(
-    cache: &'a CacheMount,
-    first: Option<&'a (Files, ContentDigest)>,
-    ids: Ids,
-) -> CacheMountRequest<'a> {
-    let mut id = cache.id.clone();
-    if let Some((_, content)) = first {
-        id = format!("{id}:{content}:{}", cache.selector);
-    }
-    if let Some((uid, gid, mode)) = cache.owner {
-        id = format!("{id}:{uid}:{gid}:{mode:o}");
-    }
-    let sharing = match cache.sharing.as_str() {
-        "private" => Sharing::Private,
-        "locked" => Sharing::Locked,
-        _ => Sharing::Shared,
-    };
-    let owner = cache.owner;
-    let selector = cache.selector.as_str();
-    let fill = move |folder: &Path| {
-        if let Some((files, _)) = first {
-            files.write(selector.as_bytes(), folder, ids, Links::Keep)?;
+/// A cache mount that a step wants.
+struct Wanted {
+    cache: CacheMount,
+    key: CacheMountKey,
+    /// What it begins with.
+    first: Option<Files>,
+    /// What it begins with if that can be unpacked.
+    restored: Option<Restored>,
+}
+
+impl Wanted {
+    /// What the store is asked for: one folder for each id, and for each content that it begins with or owner.
+    fn request(&self, ids: Ids) -> CacheMountRequest<'_> {
+        let sharing = match self.cache.sharing.as_str() {
+            "private" => Sharing::Private,
+            "locked" => Sharing::Locked,
+            _ => Sharing::Shared,
+        };
+        let fill = move |folder: &Path| {
+            if let Some(restored) = &self.restored {
+                match restored.unpack(folder) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => tracing::warn!(%error, id = self.key.id, "a cache mount begins anew"),
+                }
+            }
+            self.begin(folder, ids)
+        };
+        CacheMountRequest {
+            key: self.key.clone(),
+            sharing,
+            reset: self.cache.reset,
+            init: Some(Box::new(fill)),
         }
-        if let Some((uid, gid, mode)) = owner {
-            use std::os::unix::fs::PermissionsExt;
+    }
+
+    /// Fills a folder as a new one.
+    fn begin(
+        &self,
+        folder: &Path,
+        ids: Ids,
+    ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        use std::os::unix::fs::PermissionsExt;
+        if let Some(files) = &self.first {
+            files.write(self.cache.selector.as_bytes(), folder, ids, Links::Keep)?;
+        }
+        if let Some((uid, gid, mode)) = self.cache.owner {
             std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
             std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode))?;
-        } else if first.is_none() {
-            use std::os::unix::fs::PermissionsExt;
+        } else if self.first.is_none() {
             std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
         }
         Ok(())
-    };
-    CacheMountRequest { key: CacheMountKey { id }, sharing, reset: cache.reset, init: Some(Box::new(fill)) }
+    }
 }
 
 fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {

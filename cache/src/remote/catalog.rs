@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use garboard_layer::ContentDigest;
 use oci_spec::image::Digest;
 
-use super::segment::{Segment, SegmentLayer, SegmentRecord};
+use super::segment::{Segment, SegmentLayer, SegmentMount, SegmentRecord};
 use crate::Key;
 
 /// Records by key, layers by diff ID, whatever segment they are from.
@@ -70,6 +70,12 @@ impl Catalog {
             usable.filter_map(|record| Some((record, segment.layers.get(record.layer)?)))
         });
         all.filter(|(record, _)| fits(&record.description)).max_by_key(|(record, _)| record.created)
+    }
+
+    /// What was last in the folder of the cache mount with this id.
+    pub fn mount(&self, id: &str) -> Option<&SegmentMount> {
+        let all = self.segments.iter().flat_map(|segment| &segment.mounts);
+        all.filter(|mount| mount.id == id).max_by_key(|mount| mount.created)
     }
 
     /// What is said of the layer with this diff ID.

@@ -1,6 +1,6 @@
 //! Making one segment of many, without what nobody had for long.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use oci_spec::image::Digest;
 
@@ -75,6 +75,11 @@ impl Catalog {
                 layers.number(layer, segment);
             }
         }
+        let own: HashSet<String> = target.mounts.iter().map(|mount| mount.id.clone()).collect();
+        let mounts = self.segments.iter().flat_map(|segment| &segment.mounts);
+        let ids: BTreeSet<&str> = mounts.map(|mount| mount.id.as_str()).collect();
+        let newest = ids.into_iter().filter(|id| !own.contains(*id)).filter_map(|id| self.mount(id));
+        target.mounts.extend(newest.filter(|mount| mount.created >= since).cloned());
         let made = self.made.iter().filter(|(_, (said, _))| *said >= since);
         for (key, (_, content)) in made {
             target.made.entry(key.to_string()).or_insert_with(|| Key(content.0).to_string());
@@ -107,8 +112,22 @@ mod tests {
         let mut again = Catalog::default();
         again.add(folded);
         assert_eq!(again.seen(&key(5)), Some(11));
+        let blob = super::super::SegmentBlob {
+            media_type: String::new(),
+            digest: format!("sha256:{}", "1".repeat(64)).parse().unwrap(),
+            size: 1,
+        };
+        for (id, created) in [("a", 20), ("a", 21), ("b", 5)] {
+            let (id, content) = (id.to_owned(), String::new());
+            let mount = super::super::SegmentMount { id, content, blob: blob.clone(), root: [0; 3], created };
+            let mut segment = Segment::new(created);
+            segment.mounts.push(mount);
+            again.add(segment);
+        }
         let mut rest = Segment::new(40);
         again.fold_into(&mut rest, 15, |_| true);
         assert_eq!(rest.records.len(), 1);
+        let mounts: Vec<_> = rest.mounts.iter().map(|mount| (mount.id.as_str(), mount.created)).collect();
+        assert_eq!(mounts, [("a", 21)]);
     }
 }

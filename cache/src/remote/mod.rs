@@ -17,4 +17,6 @@ pub use catalog::Catalog;
 pub use local::LocalCache;
 pub use registry::RegistryCache;
 pub use s3::{BucketSettings, S3Cache};
-pub use segment::{MEDIA_TYPE as SEGMENT_MEDIA_TYPE, Segment, SegmentBlob, SegmentLayer, SegmentRecord};
+pub use segment::{
+    MEDIA_TYPE as SEGMENT_MEDIA_TYPE, Segment, SegmentBlob, SegmentLayer, SegmentMount, SegmentRecord,
+};

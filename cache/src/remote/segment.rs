@@ -36,6 +36,9 @@ pub struct Segment {
     /// What definitions last led to: key and content, in hex.
     #[serde(default)]
     pub made: BTreeMap<String, String>,
+    /// Folders of cache mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<SegmentMount>,
     /// Digests (hex) of segments that this one holds all of which is worth keeping: they need not be read, should they still
     /// be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +70,21 @@ pub struct SegmentLayer {
     /// As [`SegmentRecord::seen`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub seen: i64,
+}
+
+/// The folder of a cache mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentMount {
+    /// Which one: its id with whatever else tells it from others.
+    pub id: String,
+    /// Digest of what is in it, in hex; times don't count.
+    pub content: String,
+    /// A tar of all that is in it.
+    pub blob: SegmentBlob,
+    /// Mode, owner and group of the folder itself.
+    pub root: [u32; 3],
+    /// When a build last had it so, seconds since 1970.
+    pub created: i64,
 }
 
 /// The result of a step.
@@ -158,6 +176,13 @@ pub(super) fn unpack(bytes: &[u8], limit: u64) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it unfolds to too many bytes"));
     }
     Ok(unpacked)
+}
+
+impl Segment {
+    /// All blobs that it names; some more than once.
+    pub fn blobs(&self) -> impl Iterator<Item = &SegmentBlob> {
+        self.layers.iter().flat_map(SegmentLayer::blobs).chain(self.mounts.iter().map(|mount| &mount.blob))
+    }
 }
 
 impl SegmentLayer {

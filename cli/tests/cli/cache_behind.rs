@@ -81,3 +81,25 @@ fn what_cannot_be_sent_early_fails_no_build() {
     let output = machines.run("one", &["--cache-to", &cache, "-o", "type=cacheonly"]);
     assert!(!output.status.success());
 }
+
+/// What a step costs decides, and not what it is.
+#[test]
+fn cheap_results_are_left_out_where_that_is_wanted() {
+    let Some(machines) = Machines::new() else { return };
+    let lines = "FROM base\nRUN echo one > /one\nRUN sleep 1.5; echo two > /two\nRUN echo three > /three\n";
+    machines.context.write("Dockerfile", lines);
+    let cache = format!("{}/cheap:x", machines.registry.host);
+    let to = format!("type=registry,ref={cache},skip-cheap=true");
+    let output = machines.run("one", &["--cache-to", &to, "-o", "type=cacheonly"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let root = machines.context.work().join("../one");
+    let du = machines.context.output(&["--root", root.to_str().unwrap(), "du", "--format=json"], b"");
+    let items: Vec<serde_json::Value> = serde_json::from_slice(&du.stdout).unwrap();
+    let last = items.iter().find(|item| item["description"].as_str().unwrap().ends_with("> /three")).unwrap();
+    // A machine may be slow.
+    let is_cheap = last["durationMs"].as_u64().unwrap() < 200;
+    let output = machines.run("two", &["--cache-from", &cache, "-o", "type=cacheonly"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let expected = if is_cheap { 2 } else { 3 };
+    assert_eq!(cached(&text).len(), expected, "the dear one, and the one below it: {text}");
+}

@@ -11,6 +11,7 @@ mod build;
 mod cache_behind;
 mod cache_folding;
 mod cache_local;
+mod cache_mounts;
 mod cache_trust;
 mod check;
 mod compose_build;

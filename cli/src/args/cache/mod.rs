@@ -10,7 +10,7 @@ use garboard_builder::{CacheBudget, CacheCompression, CacheFormat, CacheMode, Re
 use garboard_cache::remote::{LocalSettings, Settings};
 use garboard_registry::Reference;
 
-use super::{ArgsError, output};
+use super::{ArgsError, bytes, output};
 use crate::env::Env;
 use fields::Fields;
 
@@ -62,6 +62,7 @@ pub(crate) fn read(direction: Direction, text: &str, env: &Env) -> Result<Vec<Re
     let kind = KINDS.iter().find(|kind| kind.name == fields.kind);
     let kind = kind.ok_or_else(|| unknown_kind(flag, &fields.kind))?;
     let mut cache = RemoteCache::new((kind.read)(&mut fields, env)?);
+    cache.mounts = fields.flag("cache-mounts")?.unwrap_or(false).then_some(RemoteCache::MOUNT_BYTES);
     if direction == Direction::To {
         read_writing(&mut fields, &mut cache)?;
     }
@@ -98,6 +99,11 @@ fn read_writing(fields: &mut Fields, cache: &mut RemoteCache) -> Result<(), Args
     }
     if let Some(keep) = fields.duration("keep")? {
         cache.keep = keep;
+    }
+    cache.skip_cheap = fields.flag("skip-cheap")?.unwrap_or(false);
+    if let Some(size) = fields.filled("cache-mounts-size") {
+        let size = bytes("--cache-to cache-mounts-size", &size)?;
+        cache.mounts = cache.mounts.map(|_| size);
     }
     cache.compression = compression(fields)?;
     if let Some(format) = fields.take("format") {
