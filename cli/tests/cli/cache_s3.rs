@@ -18,7 +18,7 @@ fn a_new_machine_has_what_another_made() {
     let Some((server, machines)) = start(",prefix=team/,name=app;main") else { return };
     let text = machines.build("one", &[]);
     assert!(cached(&text).is_empty() && text.contains("7 steps"), "{text}");
-    assert!(!text.contains("S3RVER"), "{text}");
+    assert!(!text.contains("SECRETKEY"), "{text}");
     assert!(!server.objects("team/blobs/sha256").is_empty());
     for name in ["app", "main"] {
         assert_eq!(server.objects(&format!("team/manifests/{name}.segments/")).len(), 1);
@@ -43,7 +43,7 @@ fn keys_may_be_the_environment_s_and_layers_come_later() {
     let cache = server.cache("mode=max");
     let from = server.cache("name=buildkit");
     let Some(machines) = Machines::new(from, cache) else { return };
-    let machines = machines.env("AWS_ACCESS_KEY_ID", "S3RVER").env("AWS_SECRET_ACCESS_KEY", "S3RVER");
+    let machines = machines.env("AWS_ACCESS_KEY_ID", "ACCESSKEY").env("AWS_SECRET_ACCESS_KEY", "SECRETKEY");
     machines.build("one", &[]);
     let text = machines.build("two", &[]);
     assert_eq!(cached(&text).len(), 5, "{text}");
@@ -61,7 +61,7 @@ fn keys_may_be_the_environment_s_and_layers_come_later() {
 fn wrong_keys_are_no_failure_and_are_not_shown() {
     let Some(server) = S3Server::start() else { return };
     for keys in
-        ["access_key_id=S3RVER,secret_access_key=hushhush", "access_key_id=hushhush,secret_access_key=x"]
+        ["access_key_id=ACCESSKEY,secret_access_key=hushhush", "access_key_id=hushhush,secret_access_key=x"]
     {
         let cache = server.cache(keys);
         let Some(machines) = Machines::new(cache.clone(), cache.clone()) else { return };

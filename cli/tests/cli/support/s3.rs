@@ -1,11 +1,11 @@
-//! A server of buckets that looks at signatures: `s3rver`, from npm.
+//! A server of buckets that looks at signatures: `s3s-fs`, from crates.io.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// What it takes for keys.
-pub(crate) const KEYS: &str = "access_key_id=S3RVER,secret_access_key=S3RVER";
+pub(crate) const KEYS: &str = "access_key_id=ACCESSKEY,secret_access_key=SECRETKEY";
 /// The bucket that there is.
 pub(crate) const BUCKET: &str = "cache-bucket";
 
@@ -20,18 +20,22 @@ impl S3Server {
     /// Starts it; `None` where it isn't installed.
     pub(crate) fn start() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new("s3rver");
-        command.arg("-d").arg(folder.path()).args(["-a", "127.0.0.1", "-p", "0", "--no-vhost-buckets"]);
-        command.args(["--configure-bucket", BUCKET]).stdout(Stdio::piped()).stderr(Stdio::null());
+        std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
+        let mut command = Command::new("s3s-fs");
+        command.args(["--host", "127.0.0.1", "--port", "0"]).arg(folder.path());
+        command.args(["--access-key", "ACCESSKEY", "--secret-key", "SECRETKEY"]);
+        command.env("RUST_LOG", "s3s_fs=info").stdout(Stdio::piped()).stderr(Stdio::null());
         let Ok(mut server) = command.spawn() else {
-            println!("skipped: s3rver is not installed (npm install --global s3rver)");
+            println!(
+                "skipped: s3s-fs is not installed (cargo install s3s-fs --version 0.14.1 --features binary)"
+            );
             return None;
         };
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let host = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("S3rver listening on ").map(|host| host.trim().to_owned()));
+        let host = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, rest) = line.split_once("http://")?;
+            Some(rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect::<String>())
+        });
         // What it logs has to go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { server, host: host.expect("it says where it listens"), folder })
@@ -54,8 +58,7 @@ impl S3Server {
                 let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.to_string_lossy().contains(part) && path.to_string_lossy().ends_with("_object")
-                {
+                } else if path.to_string_lossy().contains(part) && !is_hidden(&path) {
                     found.push(path);
                 }
             }
@@ -72,6 +75,11 @@ impl S3Server {
         )
         .unwrap();
     }
+}
+
+/// What the server keeps beside objects.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
 
 impl Drop for S3Server {
