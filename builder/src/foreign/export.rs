@@ -20,7 +20,8 @@ impl Solver {
             if node.name.is_empty() || (mode == CacheMode::Min && !node.exported) {
                 continue;
             }
-            if !matches!(node.op, Op::Image(_) | Op::Run(_) | Op::Copy(_) | Op::Mkdir(_)) {
+            // An image is where its name says.
+            if !matches!(node.op, Op::Run(_) | Op::Copy(_) | Op::Mkdir(_)) {
                 continue;
             }
             let tree = match self.solved(id) {

@@ -18,7 +18,7 @@ mod outline;
 mod run;
 mod stage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use directives::{check_config, check_syntax};
 pub(crate) use dispatch::clean;

@@ -54,7 +54,7 @@ fn read(text: &str) -> Case {
 }
 
 /// A base image with one layer that nobody will fetch.
-pub(super) fn base(name: &str, config: &str) -> BaseImage {
+pub(crate) fn base(name: &str, config: &str) -> BaseImage {
     let mut image =
         ImageConfig { os: "linux".into(), architecture: "amd64".into(), ..ImageConfig::default() };
     image.config = serde_json::from_str(config).expect("a config");
@@ -69,6 +69,45 @@ pub(super) fn base(name: &str, config: &str) -> BaseImage {
         origin: None,
     };
     BaseImage::made(name.into(), image, vec![layer])
+}
+
+/// The graph of a Dockerfile that is built on one image, called `base`.
+pub(crate) fn graph_of(
+    dockerfile: &str,
+    build_args: BTreeMap<String, String>,
+    image: BaseImage,
+    context: &Path,
+) -> Graph {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        garboard_cache::Store::open(folder.path(), garboard_cache::OpenOptions::default()).expect("a store");
+    let dockerfile = garboard_parser::parse(dockerfile.as_bytes()).expect("a Dockerfile");
+    let platform: Platform = "linux/amd64".parse().expect("a platform");
+    let planner = Planner {
+        request: &BuildRequest { build_args, ..request() },
+        dockerfile: &dockerfile,
+        file_name: "Dockerfile",
+        ignore_beside: None,
+        sources: &ImageSource { store, client: Client::new(ClientConfig::default()), pull: false },
+        reporter: &Reporter::new(std::sync::Arc::new(drop)),
+        platform: &platform,
+        fetched: None,
+    };
+    let context = ContextOp {
+        folder: context.to_owned(),
+        ignore_text: String::new(),
+        name: String::new(),
+        keep_owners: false,
+        lasting: false,
+    };
+    let contexts = Contexts { main: Some(context), named: BTreeMap::new() };
+    let images: Images = [(("base".into(), platform.to_string()), Ok(image))].into();
+    let mut graph = Graph::default();
+    match Evaluation::new(&planner, &platform, false, &contexts, &images).target(&mut graph) {
+        Ok(_) => graph,
+        Err(Stop::Missing(wanted)) => panic!("wants {wanted:?}"),
+        Err(Stop::Failed(failure)) => panic!("{failure}"),
+    }
 }
 
 fn plan(case: &Case) -> String {
