@@ -1,5 +1,7 @@
 //! The cases in `testdata/`; its README says how they are written.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Tables of `.env` documents and of texts with variables that lie beside the project, where they do.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
