@@ -1,7 +1,5 @@
 //! What must hold of any input, and what big or hostile input costs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fmt::Write as _;
 
 use garboard_compose::dotenv::{self, Variables};
