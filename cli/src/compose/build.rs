@@ -8,6 +8,7 @@ use super::source::Files;
 use crate::commands::Setting;
 use crate::commands::several::{self, Wanted};
 use crate::docker;
+use crate::env;
 use crate::failure::Failure;
 
 /// Builds services, or says what would be built.
@@ -43,10 +44,8 @@ pub(super) fn run(compose: &Compose<'_>, args: BuildArgs) -> Result<(), Failure>
     if compose.project.dry_run {
         return dry_run(&plan, setting);
     }
-    let mut env = setting.env.clone();
-    // Secrets and agents are taken from the project's variables.
-    env.set_all(&project.environment);
-    let progress = args.progress.or_else(|| compose.project.progress.clone());
+    let from_env = || setting.env.filled(env::COMPOSE_PROGRESS).map(str::to_owned);
+    let progress = args.progress.or_else(|| compose.project.progress.clone()).or_else(from_env);
     let wanted = Wanted {
         parallel: compose.parallel()?,
         keep_going: args.keep_going,
@@ -54,7 +53,8 @@ pub(super) fn run(compose: &Compose<'_>, args: BuildArgs) -> Result<(), Failure>
         progress: progress.map(|mode| if mode == "json" { "rawjson".to_owned() } else { mode }),
         debug: false,
         load: args.load,
-        env,
+        // Secrets and agents are taken from the project's variables.
+        env: setting.env.with(&project.environment),
     };
     let memory = args.memory.map(|memory| ("memory".to_owned(), memory));
     let targets = plan.targets.into_iter().map(|target| Target {
