@@ -26,6 +26,8 @@ pub(crate) const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
 pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Base folder of the user's run-time files; podman keeps its credentials there.
 pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// The current folder as the shell names it.
+pub(crate) const PWD: &str = "PWD";
 /// Where programs, such as credential helpers, are looked for.
 pub(crate) const PATH: &str = "PATH";
 /// Default of `--progress`.
@@ -122,6 +124,16 @@ impl Env {
             .filter(|(name, _)| fits(name))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
+    }
+
+    /// All variables that are text.
+    pub(crate) fn texts(&self) -> BTreeMap<String, String> {
+        self.matching(&["*"])
+    }
+
+    /// Sets variables.
+    pub(crate) fn set_all(&mut self, variables: &BTreeMap<String, String>) {
+        self.variables.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
     }
 
     /// The value as it is.

@@ -10,6 +10,7 @@ mod archive;
 mod args;
 mod bake;
 mod commands;
+mod compose;
 mod daemon;
 mod docker;
 mod engine;
@@ -63,5 +64,18 @@ fn main() -> ExitCode {
 fn refuse(error: &clap::Error) -> Exit {
     // nobody may be reading, which is no failure
     let _ = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+    match error.use_stderr() {
+        false => Exit::Ok,
+        // docker compose knows no other code
+        true if is_compose() => Exit::Failure,
+        true => Exit::Usage,
+    }
+}
+
+/// Whether the first word that is no flag is `compose`.
+fn is_compose() -> bool {
+    std::env::args_os()
+        .skip(1)
+        .find(|word| !word.as_encoded_bytes().starts_with(b"-"))
+        .is_some_and(|it| it == "compose")
 }

@@ -62,6 +62,7 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     Bake(Box<crate::bake::args::BakeArgs>),
     Build(Box<BuildArgs>),
+    Compose(Box<crate::compose::args::ComposeArgs>),
     Images(ImagesArgs),
     Tag(TagArgs),
     Rmi(RmiArgs),

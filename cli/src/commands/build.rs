@@ -30,17 +30,30 @@ pub(crate) fn run(args: BuildArgs, setting: &Setting<'_>) -> Result<(), Failure>
         proxies: docker::proxy_args(setting.env),
         resolv_conf: resolv_conf(),
     };
-    let plan = args.resolve(around)?;
-    if plan.progress != Mode::RawJson {
-        plan.warnings.iter().for_each(|warning| setting.printer.warn(warning));
+    run_plans(vec![args.resolve(around)?], setting)
+}
+
+/// Does one build after the other.
+pub(crate) fn run_plans(plans: Vec<BuildPlan>, setting: &Setting<'_>) -> Result<(), Failure> {
+    let mut identity = None;
+    for plan in plans {
+        if plan.progress != Mode::RawJson {
+            plan.warnings.iter().for_each(|warning| setting.printer.warn(warning));
+        }
+        if let Call::Ask(ask) = plan.call {
+            ask::run(&plan, ask, setting)?;
+            continue;
+        }
+        let settings = setting.settings()?;
+        settings.heard.hold();
+        if identity.is_none() {
+            identity = Some(engine::enter(setting.env, setting.printer)?);
+        }
+        if let Some(identity) = &identity {
+            in_runtime(build(plan, settings, setting, identity))?;
+        }
     }
-    if let Call::Ask(ask) = plan.call {
-        return ask::run(&plan, ask, setting);
-    }
-    let settings = setting.settings()?;
-    settings.heard.hold();
-    let identity = engine::enter(setting.env, setting.printer)?;
-    in_runtime(build(plan, settings, setting, &identity))
+    Ok(())
 }
 
 /// Tasks that are dropped at the end have this long to end what they started.
@@ -160,7 +173,8 @@ fn text_of(source: &DockerfileSource) -> Option<Vec<u8>> {
     }
 }
 
-fn resolv_conf() -> Vec<u8> {
+/// What steps get as `/etc/resolv.conf`.
+pub(crate) fn resolv_conf() -> Vec<u8> {
     let mut text = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     text.truncate(RESOLV_CONF_LIMIT);
     text

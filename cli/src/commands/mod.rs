@@ -2,7 +2,7 @@
 
 mod ask;
 mod auth;
-mod build;
+pub(crate) mod build;
 mod completion;
 mod copy;
 mod debug;
@@ -15,8 +15,8 @@ mod load;
 mod login;
 mod manifest;
 mod prune;
-mod pull;
-mod push;
+pub(crate) mod pull;
+pub(crate) mod push;
 mod result_files;
 mod save;
 mod tag;
@@ -65,6 +65,7 @@ pub(crate) fn run(cli: Cli, env: &Env, printer: &Printer) -> Result<(), Failure>
     match cli.command {
         Command::Bake(args) => crate::bake::run(&args, &setting),
         Command::Build(args) => build::run(*args, &setting),
+        Command::Compose(args) => crate::compose::run(*args, &setting),
         Command::Images(args) => images::run(&args, &setting),
         Command::Tag(args) => tag::run(&args, &setting),
         Command::Rmi(args) => tag::remove(&args, &setting),

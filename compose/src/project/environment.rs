@@ -37,7 +37,6 @@ impl Project {
                 labels.append(&mut found);
             }
             let Some(map) = service.as_map_mut() else { continue };
-            map.remove("label_file");
             let mut all: Map = labels.into_iter().map(|(name, text)| (name, written(text))).collect();
             all.extend(map.get("labels").and_then(Node::as_map).cloned().unwrap_or_default());
             set(map, "labels", all);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Model, Options, consistent};
 use crate::dotenv::Variables;
-use crate::error::{Error, Files};
+use crate::error::{Error, ErrorKind, Files};
 use crate::model::bind::bind;
 use crate::node::{Map, Node, Value};
 use crate::source::FileSource;
@@ -80,6 +80,21 @@ impl Project {
             let into = if on { &mut self.services } else { &mut self.disabled };
             into.insert(name, service);
         }
+    }
+
+    /// Whether no two services want the same name for their container.
+    pub fn check_container_names(&self) -> Result<(), Error> {
+        let mut names = std::collections::BTreeMap::new();
+        for (service, node) in &self.services {
+            let Some(name) = node.text("container_name").filter(|name| !name.is_empty()) else { continue };
+            if let Some(before) = names.insert(name, service) {
+                let problem = format!(
+                    "services.{service}: container name {name:?} is already in use by service {before}"
+                );
+                return Err(ErrorKind::Value(problem).at(&self.texts, node.at));
+            }
+        }
+        Ok(())
     }
 
     /// Every profile that a service has.

@@ -289,9 +289,9 @@ impl Maker<'_> {
         let attest = kinds.into_iter().filter_map(|(kind, given)| {
             let value = given.as_deref().or_else(|| build.text(kind)).unwrap_or_default();
             match value {
-                "" => None,
+                // none are made where none are asked for
+                "" | "false" => None,
                 "true" => Some(format!("type={kind}")),
-                "false" => Some(format!("type={kind},disabled=true")),
                 value => Some(format!("type={kind},{value}")),
             }
         });

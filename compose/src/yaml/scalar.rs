@@ -50,8 +50,9 @@ fn int(text: &str) -> Option<i128> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return None;
     }
+    // there is no negative zero among whole numbers
     let value = sign * i128::from(u64::from_str_radix(digits, base).ok()?);
-    (value >= i128::from(i64::MIN)).then_some(value)
+    (value >= i128::from(i64::MIN) && (value != 0 || sign == 1)).then_some(value)
 }
 
 /// Whether it is written like a float: digits, maybe a point, maybe an exponent.
