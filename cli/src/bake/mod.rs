@@ -3,14 +3,13 @@
 //! The files are read by `garboard-compose`; here are the command line, the file system, and what is printed.
 
 pub(crate) mod args;
-mod source;
 
 use garboard_compose::bake::{BakeError, Definition, Request, Resolved, read};
 use garboard_registry::Platform;
 
 use self::args::{BakeArgs, Listing};
-use self::source::Files;
 use crate::commands::Setting;
+use crate::compose::source::Files;
 use crate::env;
 use crate::failure::Failure;
 use crate::text::printable;
@@ -75,7 +74,10 @@ fn list(definition: &Definition, listing: Listing, setting: &Setting<'_>) -> Res
         (false, true) => printer.data(definition.entries_json()),
         (true, true) => printer.data(definition.variables_json()),
         (false, false) => {
-            let rows = definition.entries().into_iter().map(|entry| vec![entry.name, entry.description.unwrap_or_default()]);
+            let rows = definition
+                .entries()
+                .into_iter()
+                .map(|entry| vec![entry.name, entry.description.unwrap_or_default()]);
             printer.data(table(&["TARGET", "DESCRIPTION"], rows))
         }
         (true, false) => {

@@ -5,7 +5,7 @@
 pub(crate) mod args;
 mod build;
 mod config;
-mod source;
+pub(crate) mod source;
 mod transfer;
 
 use std::path::PathBuf;

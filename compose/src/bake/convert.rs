@@ -12,11 +12,8 @@ pub(crate) fn convert(value: &Value, wanted: &Type) -> Result<Value, String> {
     match (value, wanted) {
         (_, Type::Any) => Ok(value.clone()),
         (Value::Null(kind), _) => {
-            if matches!(kind, Type::Any)
-                || primitive_fits(kind, wanted)
-                || kind == wanted
-                || !kind.is_primitive()
-            {
+            let neither = !kind.is_primitive() && !wanted.is_primitive();
+            if neither || matches!(kind, Type::Any) || primitive_fits(kind, wanted) || kind == wanted {
                 return Ok(Value::Null(wanted.clone()));
             }
             mismatch()

@@ -47,11 +47,6 @@ impl Place {
     pub(crate) fn complain(&self, summary: impl Into<String>, detail: impl Into<String>) -> Fault {
         Box::new(Diagnostic { place: self.clone(), summary: summary.into(), detail: detail.into() })
     }
-
-    /// Its beginning, with nothing of it.
-    pub(crate) fn start(&self) -> Self {
-        Self { source: Arc::clone(&self.source), range: self.range.start..self.range.start }
-    }
 }
 
 /// What stops evaluation.

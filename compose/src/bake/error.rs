@@ -49,7 +49,15 @@ pub enum BakeError {
     },
     /// A compose file can't be used.
     #[error("failed to parse compose file: {0}")]
-    Compose(String),
+    Compose(Box<crate::Error>),
+    /// A service has a build section that can't be baked.
+    #[error("failed to parse compose file: service {service:?}: {why}")]
+    Service {
+        /// The service.
+        service: String,
+        /// Why not.
+        why: String,
+    },
     /// A target that is asked for, inherited from or linked to isn't there.
     #[error("failed to find target {name}")]
     UnknownTarget {
@@ -183,6 +191,7 @@ impl BakeError {
     pub fn excerpt(&self) -> Option<String> {
         match self {
             Self::Diagnostics { first, .. } => Some(first.excerpt()),
+            Self::Compose(error) => error.place.as_ref().map(crate::Place::excerpt),
             _ => None,
         }
     }
@@ -191,6 +200,7 @@ impl BakeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownTarget { near: Some(near), .. } => Some(format!("there is a target `{near}`")),
+            Self::Compose(error) => error.hint.clone(),
             Self::NoFile => {
                 Some("`-f` names a file; docker-bake.hcl is one of those that are found".to_owned())
             }

@@ -109,7 +109,8 @@ impl Definition {
                 Some(text) if !text.is_empty() => format!("{text} ({members})"),
                 _ => members,
             };
-            Entry { name: group.name.clone(), description: Some(description), group: true }
+            let description = Some(description).filter(|text| !text.is_empty());
+            Entry { name: group.name.clone(), description, group: true }
         });
         let mut entries: Vec<_> =
             targets.chain(groups).filter(|entry| !entry.name.starts_with('_')).collect();

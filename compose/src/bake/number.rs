@@ -427,7 +427,7 @@ mod tests {
 
     #[test]
     fn floats_print_shortest() {
-        for value in [0.1, 1e21, 5e-324, 123.456, -2.0, 9_007_199_254_740_993.0] {
+        for value in [0.1, 1e21, 2.5e-9, 123.456, -2.0, 9_007_199_254_740_993.0] {
             assert_eq!(Number::of_float(value).unwrap().to_string(), format!("{value}"));
         }
     }

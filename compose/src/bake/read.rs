@@ -65,9 +65,11 @@ pub(crate) struct Contents {
 }
 
 /// A file that was read.
-struct Read {
-    name: String,
-    text: String,
+pub(super) struct Read {
+    /// Its name as the user gave it.
+    pub(super) name: String,
+    /// What is in it.
+    pub(super) text: String,
 }
 
 /// Reads all files that a request is about.
@@ -83,7 +85,7 @@ pub(crate) fn read(source: &dyn FileSource, request: &Request) -> Result<Content
     for file in files {
         match parsed(&file)? {
             Some(body) => bodies.push(body),
-            None => compose.push(file.name),
+            None => compose.push(file),
         }
     }
     let mut contents = Contents::default();

@@ -15,9 +15,8 @@ pub(crate) struct GroupSpec {
     pub(crate) targets: Vec<String>,
 }
 
-/// A target.
+/// A target. The fields are the attributes of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are the attributes of their names")]
 pub(crate) struct TargetSpec {
     pub(crate) name: String,
     pub(crate) description: Option<String>,

@@ -237,7 +237,10 @@ fn merge(call: &Call) -> Outcome {
                 merged.extend(values.clone());
             }
             other => {
-                return fail(format!("arguments must be maps or objects, got {:?}", other.kind().to_string()));
+                return fail(format!(
+                    "arguments must be maps or objects, got {:?}",
+                    other.kind().to_string()
+                ));
             }
         }
     }

@@ -3,7 +3,6 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Call, Function, Kind, Outcome, Param, Trouble, function, param};
-use crate::bake::types::Type;
 use crate::bake::value::Value;
 
 const ONE: &[Param] = &[param("str", Kind::Text)];
@@ -145,11 +144,6 @@ fn folder(path: &str) -> String {
     let folder = path.rfind('/').map_or("", |slash| &path[..=slash]);
     let clean = crate::source::lexical(std::path::Path::new(folder));
     clean.to_string_lossy().into_owned()
-}
-
-/// The type of lists of texts.
-pub(super) fn texts() -> Type {
-    Type::String.list()
 }
 
 #[cfg(test)]
