@@ -70,17 +70,17 @@ fn dry_run(plan: &Plan, setting: &Setting<'_>) -> Result<(), Failure> {
 }
 
 /// What is said about all targets.
-struct Flags {
-    load: bool,
-    quiet: bool,
-    progress: Option<String>,
-    memory: Option<String>,
+pub(crate) struct Flags {
+    pub(crate) load: bool,
+    pub(crate) quiet: bool,
+    pub(crate) progress: Option<String>,
+    pub(crate) memory: Option<String>,
     /// The project's variables: secrets and agents are taken from them.
-    environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 /// Builds targets one after the other. Those that link to others need a graph, which is refused here.
-fn build_targets(plan: &Plan, flags: &Flags, setting: &Setting<'_>) -> Result<(), Failure> {
+pub(crate) fn build_targets(plan: &Plan, flags: &Flags, setting: &Setting<'_>) -> Result<(), Failure> {
     let wanted = || plan.targets.iter().filter(|target| plan.wanted.contains(&target.name));
     if let Some((target, link)) = wanted().find_map(|target| Some((target, *target.links().first()?))) {
         let message = format!(

@@ -3,7 +3,7 @@
 //! The files are read by `garboard-compose`; here are the command line, the file system, and what is printed.
 
 pub(crate) mod args;
-mod build;
+pub(crate) mod build;
 mod config;
 pub(crate) mod source;
 mod transfer;

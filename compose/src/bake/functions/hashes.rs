@@ -34,17 +34,18 @@ fn unsupported(_: &Call) -> Outcome {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Sixteen bytes as a UUID of a version.
-fn uuid(bytes: &[u8], version: u8) -> Outcome {
+fn uuid(bytes: &[u8], version: u8) -> Value {
     let mut uuid: Vec<u8> = bytes.iter().copied().take(16).collect();
     uuid[6] = uuid[6] & 0x0f | version << 4;
     uuid[8] = uuid[8] & 0x3f | 0x80;
     let text = hex(&uuid);
     let parts = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
-    Ok(Value::String(parts.join("-")))
+    Value::String(parts.join("-"))
 }
 
 fn random(call: &Call) -> Outcome {
@@ -52,7 +53,7 @@ fn random(call: &Call) -> Outcome {
     drawn.set(drawn.get() + 1);
     let digest =
         Sha256::new().chain_update(call.given.seed).chain_update(drawn.get().to_le_bytes()).finalize();
-    uuid(&digest, 4)
+    Ok(uuid(&digest, 4))
 }
 
 fn named(call: &Call) -> Outcome {
@@ -66,7 +67,7 @@ fn named(call: &Call) -> Outcome {
     let bytes: Option<Vec<u8>> = (0..16).map(byte).collect();
     match bytes {
         Some(bytes) if digits.len() == 32 => {
-            uuid(&Sha1::new().chain_update(bytes).chain_update(call.text(1)).finalize(), 5)
+            Ok(uuid(&Sha1::new().chain_update(bytes).chain_update(call.text(1)).finalize(), 5))
         }
         _ => Err(Trouble::Function(format!("uuidv5() doesn't support namespace {namespace}"))),
     }
