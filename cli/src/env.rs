@@ -50,6 +50,14 @@ pub(crate) const TERM: &str = "TERM";
 pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Warnings go to the metadata file as well, as buildx does it.
 pub(crate) const BUILDX_METADATA_WARNINGS: &str = "BUILDX_METADATA_WARNINGS";
+/// Files that `bake` reads where none is named.
+pub(crate) const BUILDX_BAKE_FILE: &str = "BUILDX_BAKE_FILE";
+/// What stands between those files; a colon where it is unset.
+pub(crate) const BUILDX_BAKE_PATH_SEPARATOR: &str = "BUILDX_BAKE_PATH_SEPARATOR";
+/// Makes paths in bake files relative to the file.
+pub(crate) const BUILDX_BAKE_FILE_RELATIVE_PATHS: &str = "BUILDX_BAKE_FILE_RELATIVE_PATHS";
+/// Keeps the environment from setting variables of bake files.
+pub(crate) const BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP: &str = "BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP";
 /// Socket of the user's SSH agent.
 pub(crate) const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Folder of Docker's client configuration.

@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod archive;
 mod args;
+mod bake;
 mod commands;
 mod compose;
 mod daemon;

@@ -4,6 +4,7 @@
 //! [`FileSource`] only, variables come in as a map, and what both languages come to is a list of [`Target`]s.
 #![forbid(unsafe_code)]
 
+pub mod bake;
 pub mod dotenv;
 pub mod error;
 mod json;

@@ -60,6 +60,7 @@ pub(crate) struct GlobalArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Bake(Box<crate::bake::args::BakeArgs>),
     Build(Box<BuildArgs>),
     Compose(Box<crate::compose::args::ComposeArgs>),
     Images(ImagesArgs),

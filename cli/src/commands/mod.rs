@@ -17,7 +17,7 @@ mod manifest;
 mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
-mod result_files;
+pub(crate) mod result_files;
 mod save;
 pub(crate) mod several;
 mod tag;
@@ -64,6 +64,7 @@ impl Setting<'_> {
 pub(crate) fn run(cli: Cli, env: &Env, printer: &Printer) -> Result<(), Failure> {
     let setting = Setting { env, printer, global: &cli.global };
     match cli.command {
+        Command::Bake(args) => crate::bake::run(&args, &setting),
         Command::Build(args) => build::run(*args, &setting),
         Command::Compose(args) => crate::compose::run(*args, &setting),
         Command::Images(args) => images::run(&args, &setting),

@@ -33,10 +33,21 @@ pub(crate) struct Wanted {
     pub(crate) quiet: bool,
     /// Show warnings with their excerpts.
     pub(crate) debug: bool,
-    /// Hand images to a running Docker or podman as well.
-    pub(crate) load: bool,
+    /// Which images a running Docker or podman gets as well.
+    pub(crate) load: Load,
     /// The environment that secrets, agents and build arguments are looked up in.
     pub(crate) env: Env,
+}
+
+/// Which images go to a running Docker or podman.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// None: what is said to go to Docker is kept in the local store, as every image.
+    None,
+    /// Those of targets with the output `type=docker`.
+    Docker,
+    /// All.
+    All,
 }
 
 /// A target that was built.
@@ -266,9 +277,14 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
     }
     // An agent without a path is the environment's.
     target.ssh.iter().for_each(|agent| add("ssh", agent.strip_suffix('=').unwrap_or(agent)));
-    // What would go to Docker is in the local store, as every image without an output is.
-    let outputs = target.outputs.iter().filter(|output| *output != "type=docker");
-    outputs.for_each(|output| add("output", output));
+    let (docker, outputs): (Vec<&String>, Vec<&String>) =
+        target.outputs.iter().partition(|output| *output == "type=docker");
+    outputs.into_iter().for_each(|output| add("output", output));
+    let load = match wanted.load {
+        Load::None => false,
+        Load::Docker => !docker.is_empty(),
+        Load::All => true,
+    };
     target.resources.iter().for_each(|(name, value)| add(name, value));
     let options = [
         ("target", target.target.clone()),
@@ -284,7 +300,7 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
         ("no-cache", target.no_cache),
         ("pull", target.pull),
         ("quiet", wanted.quiet),
-        ("load", wanted.load && !target.linked_only),
+        ("load", load && !target.linked_only),
         ("debug", wanted.debug),
     ];
     for (flag, _) in switches.into_iter().filter(|(_, on)| *on) {

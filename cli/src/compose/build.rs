@@ -6,7 +6,7 @@ use super::Compose;
 use super::args::BuildArgs;
 use super::source::Files;
 use crate::commands::Setting;
-use crate::commands::several::{self, Wanted};
+use crate::commands::several::{self, Load, Wanted};
 use crate::docker;
 use crate::env;
 use crate::failure::Failure;
@@ -52,7 +52,7 @@ pub(super) fn run(compose: &Compose<'_>, args: BuildArgs) -> Result<(), Failure>
         quiet: args.quiet || progress.as_deref() == Some("quiet"),
         progress: progress.map(|mode| if mode == "json" { "rawjson".to_owned() } else { mode }),
         debug: false,
-        load: args.load,
+        load: if args.load { Load::All } else { Load::None },
         // Secrets and agents are taken from the project's variables.
         env: setting.env.with(&project.environment),
     };

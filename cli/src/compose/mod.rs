@@ -3,9 +3,9 @@
 //! The files are read by `garboard-compose`; here are the command line, the file system, and what is printed.
 
 pub(crate) mod args;
-mod build;
+pub(crate) mod build;
 mod config;
-mod source;
+pub(crate) mod source;
 mod transfer;
 
 use std::num::NonZeroUsize;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use garboard_compose::{FileKind, FileSource, MAX_FILE_BYTES};
 
 /// The file system and standard input.
-pub(super) struct Files;
+pub(crate) struct Files;
 
 impl FileSource for Files {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
