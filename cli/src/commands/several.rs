@@ -312,6 +312,8 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
 
 /// The content of the metadata file: what a build's has, for each target.
 pub(crate) fn metadata(done: &[Done]) -> serde_json::Value {
+    // Targets that are only there for others have nothing to tell.
+    let done = done.iter().filter(|done| done.outcome.digest.is_some() || !done.outcome.names.is_empty());
     let each = |done: &Done| (done.name.clone(), result_files::metadata(&done.outcome, done.platforms, None));
-    serde_json::Value::Object(done.iter().map(each).collect())
+    serde_json::Value::Object(done.map(each).collect())
 }
