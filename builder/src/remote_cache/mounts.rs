@@ -4,7 +4,7 @@
 //! A mount that can't be had, or not be written, is no failure: its folder begins as it would without the cache.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use garboard_cache::remote::{SegmentBlob, SegmentMount};
 use garboard_cache::{BlobWriter, CacheMountKey};
@@ -20,7 +20,6 @@ use super::made::Noted;
 use crate::error::{Attempt, Error, Result};
 use crate::layers::{Layers, blocking};
 use crate::reporter::Reporter;
-use crate::solve::now;
 
 const MEDIA_TYPE: &str = "application/vnd.garboard.cache.mount.v1.tar+zstd";
 /// How long fetching one may take.
@@ -141,8 +140,8 @@ impl Sender<'_> {
         let seen = blocking(move || look(&layers, &folder, limit)).await?;
         let known = self.loaded.catalog.mount(id).filter(|known| known.content == seen.content.to_string());
         if let Some(known) = known {
-            let new = SegmentMount { created: now(), ..known.clone() };
-            return Ok(Some(new).filter(|_| !self.is_fresh(Some(known.created))));
+            let new = SegmentMount { seen_ms: now_ms(), ..known.clone() };
+            return Ok(Some(new).filter(|_| !self.is_fresh(Some(known.seen_ms / 1000))));
         }
         let (layers, folder) = (self.layers.clone(), held.path().to_owned());
         let (file, blob) = blocking(move || pack(&layers, &folder, &seen.toc)).await?;
@@ -151,7 +150,7 @@ impl Sender<'_> {
         let pushed = self.loaded.cache.push(&descriptor, &FileSource(file.path().to_owned()), &[]).await;
         pushed.map_err(|source| super::export::push_failure(&self.loaded.cache, source))?;
         let (id, content) = (id.to_owned(), seen.content.to_string());
-        Ok(Some(SegmentMount { id, content, blob, root: seen.root, created: now() }))
+        Ok(Some(SegmentMount { id, content, blob, root: seen.root, seen_ms: now_ms() }))
     }
 }
 
@@ -204,6 +203,12 @@ fn pack(layers: &Layers, folder: &Path, toc: &Toc) -> Result<(BlobWriter, Segmen
     let written = garboard_layer::write_layer(planned, targets).attempt(what)?;
     let blob = written.blob.ok_or_else(|| Error::Internal("a blob was asked for".into()))?;
     Ok((sink, SegmentBlob { media_type: MEDIA_TYPE.into(), digest: blob.digest, size: blob.size }))
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// An id on one line.
