@@ -129,8 +129,7 @@ impl Backend {
     pub fn fold_at(&self) -> Option<usize> {
         match self {
             Self::Registry(_) => None,
-            Self::Local(_) => Some(16),
-            Self::S3(_) => Some(32),
+            Self::Local(_) | Self::S3(_) => Some(16),
             // Only the newest is sure to be found.
             Self::Actions(_) => Some(1),
         }
