@@ -22,6 +22,8 @@ use crate::layers::{Layers, blocking};
 use crate::reporter::Reporter;
 
 const MEDIA_TYPE: &str = "application/vnd.garboard.cache.mount.v1.tar+zstd";
+/// Bytes of an archive that is fetched at most.
+const MAX_FETCH: u64 = 8 << 30;
 /// How long fetching one may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Bytes of files and entries that are unpacked at most, whatever a cache holds.
@@ -89,7 +91,8 @@ impl RemoteCaches {
     pub(crate) async fn restore(&self, id: &str, layers: &Layers, reporter: &Reporter) -> Option<Restored> {
         for loading in &self.inner.mounts_from {
             let loaded = loading.clone().await;
-            let Some(mount) = loaded.catalog.mount(id).filter(|_| !loaded.is_dead()) else { continue };
+            let mount = loaded.catalog.mount(id).filter(|mount| mount.blob.size <= MAX_FETCH);
+            let Some(mount) = mount.filter(|_| !loaded.is_dead()) else { continue };
             let step = reporter.internal(&format!(
                 "restoring cache mount {} from {}",
                 clean(id),
