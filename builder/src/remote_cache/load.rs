@@ -78,7 +78,9 @@ async fn read(store: &Store, loaded: &mut Loaded) -> Result<(), Error> {
             }
         }
     }
-    let replaced = reading.replaced.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut replaced = reading.replaced.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // What isn't listed any more need not be said to be replaced.
+    replaced.retain(|segment| reading.done.contains(segment));
     loaded.segments.retain(|segment| !replaced.contains(segment.digest.digest()));
     loaded.replaced = replaced.into_iter().collect();
     loaded.replaced.sort();

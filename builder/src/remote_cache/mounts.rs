@@ -4,7 +4,7 @@
 //! A mount that can't be had, or not be written, is no failure: its folder begins as it would without the cache.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use garboard_cache::remote::{SegmentBlob, SegmentMount};
 use garboard_cache::{BlobWriter, CacheMountKey};
@@ -20,9 +20,10 @@ use super::made::Noted;
 use crate::error::{Attempt, Error, Result};
 use crate::layers::{Layers, blocking};
 use crate::reporter::Reporter;
-use crate::solve::now;
 
 const MEDIA_TYPE: &str = "application/vnd.garboard.cache.mount.v1.tar+zstd";
+/// Bytes of an archive that is fetched at most.
+const MAX_FETCH: u64 = 8 << 30;
 /// How long fetching one may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Bytes of files and entries that are unpacked at most, whatever a cache holds.
@@ -90,7 +91,8 @@ impl RemoteCaches {
     pub(crate) async fn restore(&self, id: &str, layers: &Layers, reporter: &Reporter) -> Option<Restored> {
         for loading in &self.inner.mounts_from {
             let loaded = loading.clone().await;
-            let Some(mount) = loaded.catalog.mount(id).filter(|_| !loaded.is_dead()) else { continue };
+            let mount = loaded.catalog.mount(id).filter(|mount| mount.blob.size <= MAX_FETCH);
+            let Some(mount) = mount.filter(|_| !loaded.is_dead()) else { continue };
             let step = reporter.internal(&format!(
                 "restoring cache mount {} from {}",
                 clean(id),
@@ -141,8 +143,8 @@ impl Sender<'_> {
         let seen = blocking(move || look(&layers, &folder, limit)).await?;
         let known = self.loaded.catalog.mount(id).filter(|known| known.content == seen.content.to_string());
         if let Some(known) = known {
-            let new = SegmentMount { created: now(), ..known.clone() };
-            return Ok(Some(new).filter(|_| !self.is_fresh(Some(known.created))));
+            let new = SegmentMount { seen_ms: now_ms(), ..known.clone() };
+            return Ok(Some(new).filter(|_| !self.is_fresh(Some(known.seen_ms / 1000))));
         }
         let (layers, folder) = (self.layers.clone(), held.path().to_owned());
         let (file, blob) = blocking(move || pack(&layers, &folder, &seen.toc)).await?;
@@ -151,7 +153,7 @@ impl Sender<'_> {
         let pushed = self.loaded.cache.push(&descriptor, &FileSource(file.path().to_owned()), &[]).await;
         pushed.map_err(|source| super::export::push_failure(&self.loaded.cache, source))?;
         let (id, content) = (id.to_owned(), seen.content.to_string());
-        Ok(Some(SegmentMount { id, content, blob, root: seen.root, created: now() }))
+        Ok(Some(SegmentMount { id, content, blob, root: seen.root, seen_ms: now_ms() }))
     }
 }
 
@@ -204,6 +206,12 @@ fn pack(layers: &Layers, folder: &Path, toc: &Toc) -> Result<(BlobWriter, Segmen
     let written = garboard_layer::write_layer(planned, targets).attempt(what)?;
     let blob = written.blob.ok_or_else(|| Error::Internal("a blob was asked for".into()))?;
     Ok((sink, SegmentBlob { media_type: MEDIA_TYPE.into(), digest: blob.digest, size: blob.size }))
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// An id on one line.

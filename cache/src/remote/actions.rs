@@ -125,7 +125,10 @@ impl ActionsCache {
         for number in newest..newest.saturating_add(1 + AHEAD as u64) {
             let Some((head, segment)) = self.read(prefix, number).await? else {
                 // The newest one may be gone since: nobody has it then.
-                if number == newest { continue } else { break }
+                if number == newest {
+                    continue;
+                }
+                break;
             };
             lacking.extend(head.lacks);
             found.insert(number, segment);

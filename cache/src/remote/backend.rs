@@ -128,8 +128,8 @@ impl Backend {
     /// could not be removed and would be found.
     pub fn fold_at(&self) -> Option<usize> {
         match self {
-            Self::Registry(_) | Self::S3(_) => Some(32),
-            Self::Local(_) => Some(16),
+            Self::Registry(_) => Some(32),
+            Self::Local(_) | Self::S3(_) => Some(16),
             // Only the newest is sure to be found.
             Self::Actions(_) => Some(1),
         }

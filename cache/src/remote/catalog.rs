@@ -75,7 +75,7 @@ impl Catalog {
     /// What was last in the folder of the cache mount with this id.
     pub fn mount(&self, id: &str) -> Option<&SegmentMount> {
         let all = self.segments.iter().flat_map(|segment| &segment.mounts);
-        all.filter(|mount| mount.id == id).max_by_key(|mount| mount.created)
+        all.filter(|mount| mount.id == id).max_by_key(|mount| mount.seen_ms)
     }
 
     /// What is said of the layer with this diff ID.

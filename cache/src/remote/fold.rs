@@ -79,7 +79,7 @@ impl Catalog {
         let mounts = self.segments.iter().flat_map(|segment| &segment.mounts);
         let ids: BTreeSet<&str> = mounts.map(|mount| mount.id.as_str()).collect();
         let newest = ids.into_iter().filter(|id| !own.contains(*id)).filter_map(|id| self.mount(id));
-        target.mounts.extend(newest.filter(|mount| mount.created >= since).cloned());
+        target.mounts.extend(newest.filter(|mount| mount.seen_ms / 1000 >= since).cloned());
         let made = self.made.iter().filter(|(_, (said, _))| *said >= since);
         for (key, (_, content)) in made {
             target.made.entry(key.to_string()).or_insert_with(|| Key(content.0).to_string());
@@ -117,17 +117,17 @@ mod tests {
             digest: format!("sha256:{}", "1".repeat(64)).parse().unwrap(),
             size: 1,
         };
-        for (id, created) in [("a", 20), ("a", 21), ("b", 5)] {
+        for (id, seen_ms) in [("a", 20_000), ("a", 20_001), ("b", 5000)] {
             let (id, content) = (id.to_owned(), String::new());
-            let mount = super::super::SegmentMount { id, content, blob: blob.clone(), root: [0; 3], created };
-            let mut segment = Segment::new(created);
+            let mount = super::super::SegmentMount { id, content, blob: blob.clone(), root: [0; 3], seen_ms };
+            let mut segment = Segment::new(seen_ms / 1000);
             segment.mounts.push(mount);
             again.add(segment);
         }
         let mut rest = Segment::new(40);
         again.fold_into(&mut rest, 15, |_| true);
         assert_eq!(rest.records.len(), 1);
-        let mounts: Vec<_> = rest.mounts.iter().map(|mount| (mount.id.as_str(), mount.created)).collect();
-        assert_eq!(mounts, [("a", 21)]);
+        let mounts: Vec<_> = rest.mounts.iter().map(|mount| (mount.id.as_str(), mount.seen_ms)).collect();
+        assert_eq!(mounts, [("a", 20_001)]);
     }
 }

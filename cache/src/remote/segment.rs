@@ -83,8 +83,8 @@ pub struct SegmentMount {
     pub blob: SegmentBlob,
     /// Mode, owner and group of the folder itself.
     pub root: [u32; 3],
-    /// When a build last had it so, seconds since 1970.
-    pub created: i64,
+    /// When a build last had it so, milliseconds since 1970: the newest counts.
+    pub seen_ms: i64,
 }
 
 /// The result of a step.

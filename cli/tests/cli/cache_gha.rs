@@ -155,6 +155,7 @@ fn a_service_that_fails_fails_no_build() {
         ("POST", "CreateCacheEntry", Fault::Status(403, vec![], "")),
         ("PUT", "/storage/", Fault::Status(403, vec![], "")),
         ("POST", "FinalizeCacheEntryUpload", Fault::Reset),
+        ("PUT", "/storage/", Fault::Silence),
         ("POST", "/twirp/", Fault::Silence),
     ];
     for (number, (method, path, fault)) in cases.into_iter().enumerate() {

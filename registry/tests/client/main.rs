@@ -7,6 +7,7 @@ mod chaos;
 mod clouds;
 mod copy;
 mod credentials;
+mod delete;
 mod docker_registry;
 mod failures;
 mod faults;
