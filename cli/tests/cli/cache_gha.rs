@@ -160,6 +160,17 @@ fn an_entry_that_vanished_is_made_again() {
 }
 
 #[test]
+fn a_layer_that_cannot_be_sent_takes_no_other_along() {
+    let actions = FakeActions::start_in_thread();
+    let Some(machines) = start(&actions, &[MAIN]) else { return };
+    actions.server.fault("PUT", "/storage/", 1, Fault::Status(413, vec![], ""));
+    let text = machines.build("one", &[]);
+    assert!(text.contains("1 layers are left out") && !text.contains("0 steps"), "{text}");
+    let text = machines.build("two", &[]);
+    assert!(!cached(&text).is_empty(), "{text}");
+}
+
+#[test]
 fn a_service_that_fails_fails_no_build() {
     let actions = FakeActions::start_in_thread();
     let Some(machines) = start(&actions, &[MAIN]) else { return };
