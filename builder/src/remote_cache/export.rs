@@ -120,16 +120,6 @@ struct Writer<'a> {
     end: Option<Instant>,
 }
 
-/// Layers that are in the cache now.
-struct SentLayers {
-    /// In the order in which they were given.
-    sent: Vec<Option<SegmentLayer>>,
-    /// How many are not.
-    left: usize,
-    /// Why, if it isn't for the time.
-    failure: Option<Failure>,
-}
-
 impl Writer<'_> {
     async fn write(&self, noted: &Noted) -> Result<()> {
         let steps = self.new_steps(&noted.steps)?;
@@ -377,6 +367,16 @@ fn push_failure(cache: &Backend, source: garboard_registry::Error) -> Failure {
         Some(_) => Error::Push { name, source }.into(),
         None => Error::CacheWrite { name, source }.into(),
     }
+}
+
+/// Layers that are in the cache now.
+struct SentLayers {
+    /// In the order in which they were given.
+    sent: Vec<Option<SegmentLayer>>,
+    /// How many are not.
+    left: usize,
+    /// Why, if it isn't for the time.
+    failure: Option<Failure>,
 }
 
 /// All blobs that a segment names.
