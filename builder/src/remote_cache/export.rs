@@ -26,14 +26,14 @@ const TOC_TYPE: &str = "application/vnd.garboard.cache.toc.v1+zstd";
 
 /// Layers that are compressed and sent at once.
 const AT_ONCE: usize = 4;
-/// Layers that can't be sent, after which the others are not tried any more.
-const MAX_FAILED: usize = 3;
 /// The least time that writing a cache may take, unless another is said.
 const SHORTEST: Duration = Duration::from_mins(2);
 /// And the most.
 const LONGEST: Duration = Duration::from_mins(30);
 /// For noting what was sent, after the time for sending it.
 const GRACE: Duration = Duration::from_secs(30);
+/// Layers that can't be sent, after which the others are not tried any more.
+const MAX_FAILED: usize = 3;
 
 impl RemoteCaches {
     /// Writes to all caches of the request what they don't have.
