@@ -227,7 +227,7 @@ impl Vertices {
             let mut paths: Vec<&str> = selected.iter().map(|s| s.path.as_str()).collect();
             paths.sort_unstable_by(|a, b| b.cmp(a));
             let selector = keys::selector(&paths);
-            Input { vertex, selector, content: Some(without_doubles(selected)) }
+            Input { vertex, selector, content: Some(without_doubles(&selected)) }
         });
         let inputs = inputs.collect();
         self.add(Vertex { digests: keys::file(&steps), inputs, context: None, is_image: false })
@@ -380,13 +380,13 @@ fn mount_inputs(mounted: Vec<Mounted>) -> (Vec<Input>, Vec<ExecMount>) {
     let inputs = sources.into_iter().map(|(vertex, paths, content)| {
         let names: Vec<&str> = paths.iter().map(String::as_str).collect();
         let selector = keys::selector(&names);
-        Input { vertex, selector, content: content.then(|| of_mounts(paths)) }
+        Input { vertex, selector, content: content.then(|| of_mounts(&paths)) }
     });
     (inputs.collect(), mounts)
 }
 
 /// What mounts read: all, or these paths.
-fn of_mounts(paths: Vec<String>) -> Vec<Selected> {
+fn of_mounts(paths: &[String]) -> Vec<Selected> {
     let paths = without_inner(paths);
     if paths.iter().any(|path| path == "/") {
         return vec![Selected { path: "/".into(), ..Selected::default() }];
@@ -508,7 +508,7 @@ fn is_pattern(path: &str) -> bool {
 }
 
 /// Leaves out paths that lie in others.
-fn without_inner(paths: Vec<String>) -> Vec<String> {
+fn without_inner(paths: &[String]) -> Vec<String> {
     let is_inner = |path: &String| {
         let inside = |outer: &String| {
             let mut folder = outer.clone();
@@ -526,11 +526,11 @@ fn without_inner(paths: Vec<String>) -> Vec<String> {
 }
 
 /// Leaves out what lies in other selections; patterns stay.
-fn without_doubles(selected: Vec<Selected>) -> Vec<Selected> {
+fn without_doubles(selected: &[Selected]) -> Vec<Selected> {
     let is_filter = |s: &Selected| s.wildcard || !s.include.is_empty() || !s.exclude.is_empty();
     let paths = |follow: bool| {
         let plain = selected.iter().filter(|s| !is_filter(s) && s.follow == follow);
-        without_inner(plain.map(|s| s.path.clone()).collect())
+        without_inner(&plain.map(|s| s.path.clone()).collect::<Vec<_>>())
     };
     let of = |follow: bool| {
         paths(follow).into_iter().map(move |path| Selected { path, follow, ..Selected::default() })

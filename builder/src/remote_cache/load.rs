@@ -30,11 +30,12 @@ pub(super) async fn load(cache: Backend, store: Store, reporter: Option<Reporter
     let mut loaded = Loaded::nothing(cache);
     let cache = loaded.cache.clone();
     let mut foreign = Vec::new();
-    let reading = async {
+    // In a box: what fetches is big.
+    let reading = Box::pin(async {
         let (segments, other) = tokio::join!(read(&store, &mut loaded), cache.foreign());
         // What can't be read of one kind is no reason to do without the other.
         segments.and(other.map(|found| foreign = found))
-    };
+    });
     let reading = tokio::time::timeout(BUDGET, while_alive(&cache, reading));
     let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&cache)));
     let records = foreign.iter().map(ForeignCache::len).sum();

@@ -9,6 +9,7 @@
 mod agents;
 mod build;
 mod cache_behind;
+mod cache_buildkit;
 mod cache_folding;
 mod cache_gha;
 mod cache_local;

@@ -163,6 +163,7 @@ fn bad(problem: &str) -> CacheError {
     CacheError::BadSegment { problem: problem.to_owned() }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }

@@ -46,11 +46,6 @@ impl Backend {
         }
     }
 
-    /// Whether a cache in this format can be kept there.
-    pub fn takes_foreign(&self) -> bool {
-        matches!(self, Self::Registry(_) | Self::Local(_))
-    }
-
     /// Puts a cache in the place of what is behind the name: the document, and the layers that it speaks of, which are
     /// there.
     ///

@@ -77,7 +77,8 @@ pub(crate) fn read(direction: Direction, text: &str, env: &Env) -> Result<Vec<Re
     let mounts = fields.flag("cache-mounts")?.unwrap_or(false).then_some(RemoteCache::MOUNT_BYTES);
     let writing = if direction == Direction::To { Writing::read(&mut fields)? } else { Writing::default() };
     if writing.format == CacheFormat::BuildKit && !["registry", "local"].contains(&kind.name) {
-        return Err(fields.wrong("BuildKit's format is for `type=registry` and `type=local`"));
+        let what = format!("--cache-to type={},format=buildkit", fields.kind);
+        return Err(ArgsError::unsupported_but(what, "`type=registry` and `type=local` take it"));
     }
     fields.finish()?;
     Ok(place.map(|place| writing.of(place, mounts)).into_iter().collect())

@@ -150,10 +150,12 @@ fn alternatives(preimage: impl Fn(Dialect) -> Vec<u8>) -> Vec<String> {
     all
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_false(value: &bool) -> bool {
     !*value
 }
