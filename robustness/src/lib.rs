@@ -14,6 +14,7 @@ mod compressed;
 mod dockerfile;
 mod document;
 mod expansion;
+mod foreign;
 mod ignore;
 mod made_tar;
 mod mount;
@@ -47,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "notation", check: notation::check },
     Target { name: "segment", check: segment::check },
     Target { name: "compose", check: compose::check },
+    Target { name: "foreign", check: foreign::check },
 ];
 
 /// Checks one target's properties.
