@@ -22,7 +22,8 @@ use crate::plan::{Plan, Planner};
 use crate::remote_cache::RemoteCaches;
 use crate::reporter::{EventSink, Reporter};
 use crate::request::{
-    BuildRequest, CacheFormat, CacheMode, DockerfileSource, Export, ExportKind, ImageAttributes, Keep, SecretSource,
+    BuildRequest, CacheFormat, CacheMode, DockerfileSource, Export, ExportKind, ImageAttributes, Keep,
+    SecretSource,
 };
 use crate::solve::{Environment, Solver};
 use crate::source::{FetchedContext, GitProgram, ImageSource, Remotes};
@@ -250,7 +251,8 @@ impl Engine {
         }
         let trees = trees?;
         solver.settle().await;
-        let inline = if has_inline_cache(request) { Some(solver.records(CacheMode::Min).await) } else { None };
+        let inline =
+            if has_inline_cache(request) { Some(solver.records(CacheMode::Min).await) } else { None };
         let built = images.into_iter().zip(trees);
         let built: Vec<Built> =
             built.map(|(image, tree)| Built { image, tree, inline: inline.clone() }).collect();
@@ -367,7 +369,8 @@ fn exports_of(request: &BuildRequest) -> Vec<Export> {
 /// Whether images get a cache of their own; the build argument is an older way to ask for it.
 fn has_inline_cache(request: &BuildRequest) -> bool {
     let given = request.build_args.get("BUILDKIT_INLINE_CACHE");
-    request.inline_cache || given.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "t" | "T" | "True"))
+    request.inline_cache
+        || given.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "t" | "T" | "True"))
 }
 
 /// What caches in BuildKit's format are to get, for each mode that one has.

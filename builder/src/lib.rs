@@ -42,8 +42,9 @@ pub use image::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use outcome::{BuildFailure, BuildOutcome, FailedStep, SourcePlace};
 pub use reporter::EventSink;
 pub use request::{
-    Annotation, AnnotationLevel, BuildRequest, CacheBudget, CacheCompression, CacheFormat, CacheMode, Compression,
-    ContextSource, Destination, DockerfileSource, Entitlements, Export, ExportKind, ImageAttributes, Keep,
-    NamedContext, NetworkMode, NoCache, RemoteCache, Resources, SecretSource, SshSource, Ulimit,
+    Annotation, AnnotationLevel, BuildRequest, CacheBudget, CacheCompression, CacheFormat, CacheMode,
+    Compression, ContextSource, Destination, DockerfileSource, Entitlements, Export, ExportKind,
+    ImageAttributes, Keep, NamedContext, NetworkMode, NoCache, RemoteCache, Resources, SecretSource,
+    SshSource, Ulimit,
 };
 pub use source::GitProgram;

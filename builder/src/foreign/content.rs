@@ -159,13 +159,14 @@ impl<'a> ContentHasher<'a> {
 
     /// The digest of what a pattern matches, without what is not to be taken.
     fn filtered(&self, selected: &Selected) -> Option<String> {
-        let include = matcher(&selected.include)?;
-        let exclude = matcher(&selected.exclude)?;
+        let include = matcher(&selected.include).ok()?;
+        let exclude = matcher(&selected.exclude).ok()?;
         let pattern = if selected.path == "/" { "" } else { &selected.path };
         let start = if selected.wildcard { before_pattern(pattern) } else { pattern.to_owned() };
         let follow_start = selected.wildcard;
         let resolved = self.files.view.resolve(start.as_bytes(), follow_start).ok()?;
-        let mut filter = Filter { selected, pattern, include, exclude, matched: Vec::new(), taken: Vec::new() };
+        let mut filter =
+            Filter { selected, pattern, include, exclude, matched: Vec::new(), taken: Vec::new() };
         if resolved.exists {
             let found = self.files.view.lookup(&resolved.path);
             let place = Place { path: resolved.path, name: start.clone().into_bytes(), found };
@@ -194,13 +195,12 @@ impl<'a> ContentHasher<'a> {
         let is_root = place.name.is_empty();
         let verdict = if is_root { None } else { filter.verdict(&place.name, above.last()).ok()? };
         if !is_dir {
-            if let Some(verdict) = verdict.filter(|verdict| verdict.is_taken) {
+            if verdict.is_some_and(|verdict| verdict.is_taken) {
                 let follow = above.is_empty() && filter.selected.follow;
                 let is_link =
                     place.found.is_some_and(|found| matches!(found.entry.kind, EntryKind::Symlink { .. }));
                 let digest =
                     if follow && is_link { self.path(&place.name, true)? } else { self.file(place.found?)? };
-                drop(verdict);
                 filter.take(above, Taken { name: place.name.clone(), digest });
             }
             return Some(());
@@ -295,8 +295,9 @@ impl Filter<'_> {
     }
 }
 
-fn matcher(patterns: &[String]) -> Option<Option<Matcher>> {
-    if patterns.is_empty() { Some(None) } else { Matcher::new(patterns).ok().map(Some) }
+/// No patterns match nothing.
+fn matcher(patterns: &[String]) -> Result<Option<Matcher>, ()> {
+    if patterns.is_empty() { Ok(None) } else { Matcher::new(patterns).map(Some).map_err(drop) }
 }
 
 /// The components of a pattern before the first that has a special character; empty for the root.

@@ -33,7 +33,7 @@ impl Records {
         let mut ids: Vec<Vec<RecordId>> = Vec::with_capacity(source.vertices.all().len());
         for (number, vertex) in source.vertices.all().iter().enumerate() {
             let result = results.get(&number).map(|layers| this.result(layers));
-            let next = this.add(number, vertex, &ids, source.contents, result);
+            let next = this.add(number, vertex, &ids, source.contents, result.as_ref());
             ids.push(next);
         }
         this
@@ -56,7 +56,7 @@ impl Records {
         vertex: &Vertex,
         ids: &[Vec<RecordId>],
         contents: &HashMap<(usize, usize), Vec<String>>,
-        result: Option<(Vec<String>, String)>,
+        result: Option<&(Vec<String>, String)>,
     ) -> Vec<RecordId> {
         let mut inputs = Vec::with_capacity(vertex.inputs.len());
         for (index, input) in vertex.inputs.iter().enumerate() {
@@ -72,10 +72,12 @@ impl Records {
             inputs.push(links);
         }
         // A source has several names at once; an operation has one today.
-        let digests = if inputs.is_empty() && vertex.is_image { &vertex.digests[..] } else { vertex.digests.get(..1).unwrap_or_default() };
-        let add = |digest: &String| {
-            self.writer.add(keys::record(digest, 0), inputs.clone(), result.clone())
+        let digests = if inputs.is_empty() && vertex.is_image {
+            &vertex.digests[..]
+        } else {
+            vertex.digests.get(..1).unwrap_or_default()
         };
+        let add = |digest: &String| self.writer.add(keys::record(digest, 0), inputs.clone(), result.cloned());
         digests.iter().map(add).collect()
     }
 

@@ -81,7 +81,8 @@ impl Vertices {
     }
 
     fn add(&mut self, vertex: Vertex) -> usize {
-        if let Some(known) = self.all.iter().position(|known| *known == vertex && !vertex.digests.is_empty()) {
+        if let Some(known) = self.all.iter().position(|known| *known == vertex && !vertex.digests.is_empty())
+        {
             return known;
         }
         self.all.push(vertex);
@@ -97,9 +98,12 @@ impl Vertices {
         match &node.op {
             Op::Scratch => None,
             Op::Image(image) => Some(self.image(image)),
-            Op::Context(_) => {
-                Some(self.add(Vertex { digests: Vec::new(), inputs: Vec::new(), context: Some(id), is_image: false }))
-            }
+            Op::Context(_) => Some(self.add(Vertex {
+                digests: Vec::new(),
+                inputs: Vec::new(),
+                context: Some(id),
+                is_image: false,
+            })),
             Op::Http(_) | Op::Git(_) => Some(self.unknown()),
             Op::Run(run) => Some(self.run(run)),
             Op::Mkdir(mkdir) => Some(self.mkdir(mkdir)),
@@ -145,11 +149,8 @@ impl Vertices {
 
     /// A file of its own.
     fn mkfile(&mut self, name: &str, mode: i64, data: &str) -> usize {
-        let action = FileAction::Mkfile {
-            path: crate::plan::clean(name),
-            mode,
-            data: data.as_bytes().to_vec(),
-        };
+        let action =
+            FileAction::Mkfile { path: crate::plan::clean(name), mode, data: data.as_bytes().to_vec() };
         let step = FileStep { input: NONE, secondary: NONE, output: 0, action };
         self.add(Vertex { digests: keys::file(&[step]), inputs: Vec::new(), context: None, is_image: false })
     }
@@ -187,12 +188,7 @@ impl Vertices {
         }
     }
 
-    fn copied(
-        &mut self,
-        copy: &CopyNode,
-        below: Option<usize>,
-        sources: Vec<(usize, CopyAction)>,
-    ) -> usize {
+    fn copied(&mut self, copy: &CopyNode, below: Option<usize>, sources: Vec<(usize, CopyAction)>) -> usize {
         let mut inputs: Vec<usize> = below.into_iter().collect();
         for (source, _) in &sources {
             if !inputs.contains(source) {
@@ -231,7 +227,7 @@ impl Vertices {
             let mut paths: Vec<&str> = selected.iter().map(|s| s.path.as_str()).collect();
             paths.sort_unstable_by(|a, b| b.cmp(a));
             let selector = keys::selector(&paths);
-            Input { vertex, selector, content: Some(without_doubles(selected)) }
+            Input { vertex, selector, content: Some(without_doubles(&selected)) }
         });
         let inputs = inputs.collect();
         self.add(Vertex { digests: keys::file(&steps), inputs, context: None, is_image: false })
@@ -328,7 +324,12 @@ impl Vertices {
             let input = if source.is_some() { 0 } else { NONE };
             let step = FileStep { input, secondary: NONE, output: 0, action };
             let inputs = source.map(plain).into_iter().collect();
-            source = Some(self.add(Vertex { digests: keys::file(&[step]), inputs, context: None, is_image: false }));
+            source = Some(self.add(Vertex {
+                digests: keys::file(&[step]),
+                inputs,
+                context: None,
+                is_image: false,
+            }));
             selector = "/cache".into();
         }
         Mounted {
@@ -379,13 +380,13 @@ fn mount_inputs(mounted: Vec<Mounted>) -> (Vec<Input>, Vec<ExecMount>) {
     let inputs = sources.into_iter().map(|(vertex, paths, content)| {
         let names: Vec<&str> = paths.iter().map(String::as_str).collect();
         let selector = keys::selector(&names);
-        Input { vertex, selector, content: content.then(|| of_mounts(paths)) }
+        Input { vertex, selector, content: content.then(|| of_mounts(&paths)) }
     });
     (inputs.collect(), mounts)
 }
 
 /// What mounts read: all, or these paths.
-fn of_mounts(paths: Vec<String>) -> Vec<Selected> {
+fn of_mounts(paths: &[String]) -> Vec<Selected> {
     let paths = without_inner(paths);
     if paths.iter().any(|path| path == "/") {
         return vec![Selected { path: "/".into(), ..Selected::default() }];
@@ -448,7 +449,9 @@ fn platform(text: &str) -> Option<KeyPlatform> {
 fn mode(chmod: Option<&str>) -> (i64, String) {
     match chmod {
         None => (NONE, String::new()),
-        Some(text) => i64::from_str_radix(text, 8).map_or_else(|_| (0, text.to_owned()), |m| (m, String::new())),
+        Some(text) => {
+            i64::from_str_radix(text, 8).map_or_else(|_| (0, text.to_owned()), |m| (m, String::new()))
+        }
     }
 }
 
@@ -505,7 +508,7 @@ fn is_pattern(path: &str) -> bool {
 }
 
 /// Leaves out paths that lie in others.
-fn without_inner(paths: Vec<String>) -> Vec<String> {
+fn without_inner(paths: &[String]) -> Vec<String> {
     let is_inner = |path: &String| {
         let inside = |outer: &String| {
             let mut folder = outer.clone();
@@ -523,13 +526,15 @@ fn without_inner(paths: Vec<String>) -> Vec<String> {
 }
 
 /// Leaves out what lies in other selections; patterns stay.
-fn without_doubles(selected: Vec<Selected>) -> Vec<Selected> {
+fn without_doubles(selected: &[Selected]) -> Vec<Selected> {
     let is_filter = |s: &Selected| s.wildcard || !s.include.is_empty() || !s.exclude.is_empty();
     let paths = |follow: bool| {
         let plain = selected.iter().filter(|s| !is_filter(s) && s.follow == follow);
-        without_inner(plain.map(|s| s.path.clone()).collect())
+        without_inner(&plain.map(|s| s.path.clone()).collect::<Vec<_>>())
     };
-    let of = |follow: bool| paths(follow).into_iter().map(move |path| Selected { path, follow, ..Selected::default() });
+    let of = |follow: bool| {
+        paths(follow).into_iter().map(move |path| Selected { path, follow, ..Selected::default() })
+    };
     let mut out: Vec<Selected> = of(false).chain(of(true)).collect();
     out.extend(selected.iter().filter(|s| is_filter(s)).cloned());
     out.sort_by(|a, b| a.path.cmp(&b.path));

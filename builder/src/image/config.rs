@@ -26,7 +26,12 @@ pub struct ImageConfig {
     #[serde(default, deserialize_with = "null_is_default")]
     pub history: Vec<History>,
     /// A cache in `BuildKit`'s format, for who builds the same: base64. A base image's is not taken over.
-    #[serde(default, rename = "moby.buildkit.cache.v0", skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "moby.buildkit.cache.v0",
+        skip_deserializing,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub inline_cache: Option<String>,
     /// Operating system.
     #[serde(default)]

@@ -25,12 +25,13 @@ pub(super) async fn load(cache: Backend, store: Store, reporter: Option<Reporter
     let step = reporter.map(|r| r.internal(&format!("importing cache from {}", cache.title())));
     let mut loaded = Loaded::nothing(cache);
     let mut foreign = Vec::new();
-    let reading = async {
+    // In a box: what fetches is big.
+    let reading = Box::pin(async {
         let segments = read(&loaded.cache, &store, &mut loaded.catalog, &mut loaded.segments);
         let (segments, other) = tokio::join!(segments, loaded.cache.foreign());
         // What can't be read of one kind is no reason to do without the other.
         segments.and(other.map(|found| foreign = found))
-    };
+    });
     let reading = tokio::time::timeout(BUDGET, while_alive(&loaded.cache, reading));
     let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&loaded.cache)));
     let records = foreign.iter().map(ForeignCache::len).sum();

@@ -73,7 +73,8 @@ impl Solver {
             }
             let created = seconds(&top.created_at).or_else(|| seconds(&claim.chain.created_at));
             let content = content_of(top);
-            let adopted = remote.adopt(claim.cache, top, content, created.unwrap_or_default(), &node.name, key);
+            let adopted =
+                remote.adopt(claim.cache, top, content, created.unwrap_or_default(), &node.name, key);
             if let Some(layer) = adopted.await.attempt(|| "failed to write to the cache".into())? {
                 let created = created.unwrap_or_default();
                 return Ok(Some(TreeLayer { id: layer, created, content, base: false, root: None }));

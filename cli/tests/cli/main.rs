@@ -8,6 +8,7 @@
 
 mod agents;
 mod build;
+mod cache_buildkit;
 mod cache_local;
 mod check;
 mod concurrent;

@@ -163,6 +163,7 @@ fn bad(problem: &str) -> CacheError {
     CacheError::BadSegment { problem: problem.to_owned() }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
@@ -197,7 +198,9 @@ mod tests {
             assert_eq!(CacheConfig::read(text.as_bytes()).unwrap(), CacheConfig::default());
         }
         assert_eq!(CacheConfig::read_records(b"null").unwrap(), CacheConfig::default());
-        for text in ["", "[1]", r#"{"records":[{"digest":1}]}"#, r#"{"records":[{"inputs":[[{"link":"x"}]]}]}"#] {
+        for text in
+            ["", "[1]", r#"{"records":[{"digest":1}]}"#, r#"{"records":[{"inputs":[[{"link":"x"}]]}]}"#]
+        {
             assert!(CacheConfig::read(text.as_bytes()).is_err(), "{text}");
         }
         let many = format!(r#"[{{"inputs":[[{}{{}}]]}}]"#, "{},".repeat(MAX_PARTS));

@@ -33,10 +33,7 @@ struct RootFs {
 ///
 /// # Errors
 /// What `fetch` says, and [`Error::BadManifest`] or [`Error::Protocol`] for documents that can't be read.
-pub async fn find<W>(
-    top: &Manifest,
-    fetch: impl Fn(Descriptor, u64) -> W,
-) -> Result<Vec<ForeignCache>, Error>
+pub async fn find<W>(top: &Manifest, fetch: impl Fn(Descriptor, u64) -> W) -> Result<Vec<ForeignCache>, Error>
 where
     W: Future<Output = Result<Vec<u8>, Error>>,
 {

@@ -175,7 +175,8 @@ mod tests {
     }
 
     fn blob(n: u8) -> Descriptor {
-        let mut blob = Descriptor::new("application/vnd.oci.image.layer.v1.tar+gzip", digest(n).parse().unwrap(), 1);
+        let mut blob =
+            Descriptor::new("application/vnd.oci.image.layer.v1.tar+gzip", digest(n).parse().unwrap(), 1);
         blob.annotations.insert(DIFF_ID.into(), digest(n + 100));
         blob
     }

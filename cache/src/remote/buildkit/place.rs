@@ -1,8 +1,6 @@
 //! Caches in `BuildKit`'s format, where caches are kept.
 
-use garboard_registry::{
-    BytesSource, Descriptor, Error, Manifest, digest_of, media_type,
-};
+use garboard_registry::{BytesSource, Descriptor, Error, Manifest, digest_of, media_type};
 
 use super::{ForeignCache, MEDIA_TYPE, find};
 use crate::remote::Backend;
@@ -18,8 +16,8 @@ impl Backend {
     pub async fn foreign(&self) -> Result<Vec<ForeignCache>, Error> {
         let Some(manifest) = self.named().await? else { return Ok(Vec::new()) };
         find(&manifest, |descriptor: Descriptor, limit: u64| async move {
-            let is_document =
-                media_type::is_manifest(&descriptor.media_type) || media_type::is_index(&descriptor.media_type);
+            let is_document = media_type::is_manifest(&descriptor.media_type)
+                || media_type::is_index(&descriptor.media_type);
             match self {
                 Self::Registry(cache) if is_document => {
                     let name = cache.reference().with_digest(descriptor.digest);
@@ -46,11 +44,6 @@ impl Backend {
             }
             Self::S3(_) => Ok(None),
         }
-    }
-
-    /// Whether a cache in this format can be kept there.
-    pub fn takes_foreign(&self) -> bool {
-        matches!(self, Self::Registry(_) | Self::Local(_))
     }
 
     /// Puts a cache in the place of what is behind the name: the document, and the layers that it speaks of, which are

@@ -8,17 +8,20 @@ use super::config::{CacheConfig, CacheInput, CacheLayer, CacheRecord, CacheResul
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordId(usize);
 
+/// For each input the selectors and records that it may be.
+type Links = Vec<Vec<(String, RecordId)>>;
+
 /// Collects records.
 #[derive(Clone, Debug, Default)]
 pub struct Writer {
     records: Vec<Pending>,
-    known: HashMap<(String, Vec<Vec<(String, RecordId)>>), RecordId>,
+    known: HashMap<(String, Links), RecordId>,
 }
 
 #[derive(Clone, Debug)]
 struct Pending {
     digest: String,
-    inputs: Vec<Vec<(String, RecordId)>>,
+    inputs: Links,
     /// Names of layers, the lowest first, and when.
     result: Option<(Vec<String>, String)>,
 }

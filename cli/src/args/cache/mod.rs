@@ -106,6 +106,10 @@ fn read_writing(fields: &mut Fields, cache: &mut RemoteCache) -> Result<(), Args
             "buildkit" => CacheFormat::BuildKit,
             _ => return Err(fields.wrong("the format is `segments` or `buildkit`")),
         };
+        if cache.format == CacheFormat::BuildKit && matches!(cache.place, Settings::S3(_)) {
+            let what = format!("--cache-to type={},format=buildkit", fields.kind);
+            return Err(ArgsError::unsupported_but(what, "`type=registry` and `type=local` take it"));
+        }
     }
     let always = [
         ("oci-mediatypes", "leave it out: what a cache is made of has OCI's media types"),

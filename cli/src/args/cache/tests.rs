@@ -102,6 +102,9 @@ fn what_is_wrong_is_said() {
         (To, "type=azblob,name=x", "`--cache-to type=azblob` is not supported yet; `type=s3`"),
         (To, "type=regstry,ref=x", "did you mean `registry`?"),
         (To, "type=magic", "the types are `registry`, `local`, `s3`"),
+        (To, "type=registry,ref=h/a,format=oci", "the format is `segments` or `buildkit`"),
+        (To, "type=s3,region=r,bucket=b,format=buildkit", "`type=registry` and `type=local` take it"),
+        (From, "type=inline", "name the image"),
         (To, "type=s3", "it has no `region`"),
         (To, "type=s3,region=r", "it has no `bucket`"),
         (To, "type=s3,region=r,bucket=b,name=a;", "a name is empty"),
@@ -142,6 +145,23 @@ fn ways_of_writing() {
         read("compression=zstd,compression-level=19,force-compression=true").compression.unwrap();
     assert_eq!((compression.level, compression.force), (Some(19), true));
     assert_eq!(read("mode=max").compression, None);
+    assert_eq!(read("mode=max").format, CacheFormat::Segments);
+    assert_eq!(read("format=buildkit").format, CacheFormat::BuildKit);
+}
+
+#[test]
+fn caches_in_images() {
+    for (text, expected) in [
+        ("type=inline", "true"),
+        ("type=inline,mode=min", "true"),
+        ("type=registry,ref=h/type=inline", "false"),
+        ("h/inline", "false"),
+        ("type=inline,mode=max", "the mode `min`"),
+        ("type=inline,ref=x", "no attribute `ref`"),
+    ] {
+        let shown = is_inline(text).map_or_else(|error| error.to_string(), |inline| inline.to_string());
+        assert!(shown.contains(expected), "{text}: {shown}");
+    }
 }
 
 #[test]

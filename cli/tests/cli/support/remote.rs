@@ -51,6 +51,11 @@ impl RemoteLayer {
         Self { urls: vec![url], ..self }
     }
 
+    /// What it is unpacked.
+    pub(crate) fn tar(&self) -> &[u8] {
+        &self.tar
+    }
+
     /// What is sent.
     pub(crate) fn blob(&self) -> &[u8] {
         &self.blob

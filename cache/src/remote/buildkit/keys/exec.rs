@@ -229,7 +229,8 @@ impl Exec {
     }
 
     fn meta(&self, dialect: Dialect) -> MetaForm<'_> {
-        let ulimit = self.ulimits.iter().map(|(name, soft, hard)| UlimitForm { name, soft: *soft, hard: *hard });
+        let ulimit =
+            self.ulimits.iter().map(|(name, soft, hard)| UlimitForm { name, soft: *soft, hard: *hard });
         MetaForm {
             args: &self.args,
             env: &self.env,
@@ -283,4 +284,3 @@ impl ExecMount {
         if usual && sharing == 0 { id } else { "" }
     }
 }
-

@@ -104,7 +104,9 @@ impl Owner {
     pub fn parse(text: &str, input: i64) -> Self {
         let account = |text: &str| match text {
             "root" | "" => Account::Id(0),
-            _ => text.parse::<i32>().map_or_else(|_| Account::Name(text.to_owned(), input), |id| Account::Id(id.into())),
+            _ => text
+                .parse::<i32>()
+                .map_or_else(|_| Account::Name(text.to_owned(), input), |id| Account::Id(id.into())),
         };
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),

@@ -36,7 +36,8 @@ const DIALECTS: [Dialect; 3] = [
 
 /// The digest of bytes: `sha256:` and hexadecimal digits.
 pub fn of_bytes(bytes: &[u8]) -> String {
-    let hash: [u8; 32] = sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(bytes)).into();
+    let hash: [u8; 32] =
+        sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(bytes)).into();
     format!("sha256:{}", crate::files::hex(&hash))
 }
 
@@ -149,10 +150,12 @@ fn alternatives(preimage: impl Fn(Dialect) -> Vec<u8>) -> Vec<String> {
     all
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_false(value: &bool) -> bool {
     !*value
 }
