@@ -39,6 +39,9 @@ pub(crate) enum Error {
     /// An image can't be pushed.
     #[error("failed to push {name}: {source}")]
     Push { name: String, source: garboard_registry::Error },
+    /// A remote cache that is no registry can't be written.
+    #[error("failed to write the cache {name}: {source}")]
+    CacheWrite { name: String, source: garboard_registry::Error },
     /// A file can't be fetched.
     #[error("failed to {source}")]
     Fetch { host: String, source: garboard_registry::Error },
@@ -202,6 +205,7 @@ impl Failure {
             Error::Resolve { source, .. } | Error::Pull { source, .. } | Error::Push { source, .. } => {
                 source.hint()
             }
+            Error::CacheWrite { source, .. } => cache_hint(source),
             Error::Fetch { host, source } => fetch_hint(host, source),
             Error::Checksum { .. } => {
                 Some("if the file is meant to have changed, give its new digest to `--checksum`".into())
@@ -230,6 +234,19 @@ impl Failure {
             Error::Layer { source, .. } => system_hint(source),
             _ => None,
         }
+    }
+}
+
+/// What is known of a cache's service: nobody logs in there.
+fn cache_hint(source: &garboard_registry::Error) -> Option<String> {
+    use garboard_registry::Error as Cause;
+    match source {
+        Cause::Unauthorized { .. } | Cause::Denied { .. } => {
+            Some("check the cache's keys or token, and what they allow".into())
+        }
+        Cause::NotFound { .. } => Some("check the cache's address".into()),
+        Cause::RateLimited { .. } => None,
+        other => other.hint(),
     }
 }
 

@@ -257,7 +257,7 @@ impl Layers {
             Place::Cache(_) => {
                 let cache = self.remote.reach(place).await;
                 let cache = cache.ok_or_else(|| Error::Unreachable { place: place.to_string() })?;
-                self.remote.fetch(layer, Box::pin(cache.blob_into(&descriptor, new_sink))).await
+                self.remote.fetch_from(layer, &cache, Box::pin(cache.blob_into(&descriptor, new_sink))).await
             }
         };
         let sink = pulled

@@ -54,6 +54,10 @@ pub(crate) const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 pub(crate) const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Bundle of certificate authorities, in place of the machine's.
 pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Token of a job of GitHub Actions.
+pub(crate) const ACTIONS_RUNTIME_TOKEN: &str = "ACTIONS_RUNTIME_TOKEN";
+/// Address of the cache service of GitHub Actions.
+pub(crate) const ACTIONS_RESULTS_URL: &str = "ACTIONS_RESULTS_URL";
 /// Region of buckets.
 pub(crate) const AWS_REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 /// A cache's bucket.

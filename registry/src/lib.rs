@@ -20,6 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod actions;
 mod auth;
 mod client;
 mod config;
@@ -49,6 +50,7 @@ mod transport;
 mod types;
 mod verify;
 
+pub use actions::{ActionsScope, ActionsService, ActionsSettings};
 pub use client::{Client, ClientConfig, Limits};
 pub use config::{ConfigError, HostConfig, HostSettings, KeyPair, Proxies, TlsRoots, is_loopback};
 pub use copy::{Copied, CopyEvent};

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
+mod actions;
 mod api;
 mod chaos;
 mod fault;
@@ -26,6 +27,7 @@ mod server;
 mod state;
 mod tags;
 
+pub use actions::{ActionsEntry, ActionsState, FakeActions, SIGNATURE};
 pub use chaos::Chaos;
 pub use fault::{Fault, Rule};
 pub use http::{Request, Response};

@@ -345,7 +345,11 @@ impl Writer<'_> {
 }
 
 pub(super) fn push_failure(cache: &Backend, source: garboard_registry::Error) -> Failure {
-    Error::Push { name: cache.title(), source }.into()
+    let name = cache.title();
+    match cache.host() {
+        Some(_) => Error::Push { name, source }.into(),
+        None => Error::CacheWrite { name, source }.into(),
+    }
 }
 
 /// All blobs that a segment names.

@@ -67,6 +67,8 @@ struct Inner {
     to: Vec<(RemoteCache, Loading)>,
     /// Layers, by diff ID, of which nothing is believed any more.
     distrusted: Mutex<HashSet<Digest>>,
+    /// Caches of earlier builds that were found not to answer.
+    silent: Mutex<HashSet<Place>>,
     /// Layers that this build took over, and from which cache.
     adopted: Mutex<HashMap<LayerId, Arc<Loaded>>>,
 }
@@ -85,9 +87,9 @@ impl RemoteCaches {
     }
 
     fn of(store: &Store, reach: Reach, from: Vec<Loading>, to: Vec<(RemoteCache, Loading)>) -> Self {
-        let (distrusted, adopted) = (Mutex::default(), Mutex::default());
+        let (distrusted, silent, adopted) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (store, begin) = (store.clone(), Instant::now());
-        Self { inner: Arc::new(Inner { store, reach, begin, from, to, distrusted, adopted }) }
+        Self { inner: Arc::new(Inner { store, reach, begin, from, to, distrusted, silent, adopted }) }
     }
 
     /// Starts to read those of a request.
@@ -95,7 +97,7 @@ impl RemoteCaches {
         if request.cache_from.is_empty() && request.cache_to.is_empty() {
             return Self::none(store, reach);
         }
-        let reach = Reach { client: reach.client.with_retry(impatience()), ..reach.clone() };
+        let reach = hasty(reach);
         let mut known: Vec<(Settings, Loading)> = Vec::new();
         let mut load = |cache: &RemoteCache, is_source: bool| -> Loading {
             if let Some((_, loading)) = known.iter().find(|(settings, _)| *settings == cache.place) {
@@ -232,7 +234,32 @@ impl RemoteCaches {
         let own = self.inner.from.iter().chain(self.inner.to.iter().map(|(_, loading)| loading));
         let own = join_all(own.cloned()).await;
         let own = own.iter().map(|loaded| &loaded.cache).find(|cache| cache.place() == *place);
-        own.cloned().or_else(|| Backend::at(address, &self.inner.reach))
+        own.cloned().or_else(|| Backend::at(address, &hasty(&self.inner.reach)))
+    }
+
+    /// Fetches a layer's blob from a cache that [`Self::reach`] gave, for as long as it answers.
+    pub(crate) async fn fetch_from<T>(
+        &self,
+        layer: &LayerId,
+        cache: &Backend,
+        work: impl Future<Output = std::result::Result<T, garboard_registry::Error>>,
+    ) -> std::result::Result<T, garboard_registry::Error> {
+        if self.is_adopted(layer) {
+            return self.fetch(layer, work).await;
+        }
+        let place = cache.place();
+        if self.silent().contains(&place) {
+            return Err(alive::silence(cache));
+        }
+        let done = while_alive(cache, work).await;
+        if done.as_ref().is_err_and(alive::is_death) {
+            self.silent().insert(place);
+        }
+        done
+    }
+
+    fn silent(&self) -> std::sync::MutexGuard<'_, HashSet<Place>> {
+        self.inner.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the results that were taken over from caches that don't answer any more, as far as nothing of
@@ -318,12 +345,13 @@ fn looked_at(record: &SegmentRecord) -> Record {
     Record { created: record.created, inputs_json: record.inputs.clone(), ..Record::default() }
 }
 
-/// When to try again: a cache is worth no long wait.
-fn impatience() -> RetryPolicy {
-    RetryPolicy {
+/// A way to reach caches that gives up soon: a cache is worth no long wait.
+fn hasty(reach: &Reach) -> Reach {
+    let retry = RetryPolicy {
         attempts: 3,
         base: Duration::from_millis(100),
         cap: Duration::from_millis(400),
         retry_after_cap: Duration::from_secs(2),
-    }
+    };
+    Reach { client: reach.client.with_retry(retry), ..reach.clone() }
 }

@@ -9,6 +9,7 @@ use garboard_registry::{
 };
 use tokio::io::AsyncWrite;
 
+use super::actions::{ActionsCache, ActionsCacheSettings};
 use super::local::LocalCache;
 use super::registry::RegistryCache;
 use super::s3::{BucketSettings, S3Cache};
@@ -24,6 +25,8 @@ pub enum Settings {
     Local(LocalSettings),
     /// A bucket.
     S3(Box<BucketSettings>),
+    /// The cache service of GitHub Actions.
+    Actions(Box<ActionsCacheSettings>),
 }
 
 /// A cache in a folder.
@@ -53,6 +56,8 @@ pub enum Backend {
     Local(LocalCache),
     /// In a bucket.
     S3(S3Cache),
+    /// With the cache service of GitHub Actions.
+    Actions(ActionsCache),
 }
 
 /// A segment that a cache has.
@@ -79,6 +84,7 @@ impl Backend {
             }
             Settings::Local(settings) => Self::Local(LocalCache::new(settings)),
             Settings::S3(settings) => Self::S3(S3Cache::new(reach, (**settings).clone())),
+            Settings::Actions(settings) => Self::Actions(ActionsCache::new(reach, (**settings).clone())),
         }
     }
 
@@ -96,6 +102,7 @@ impl Backend {
             }
             Self::Local(cache) => Place::Cache(cache.address()),
             Self::S3(cache) => Place::Cache(cache.address()),
+            Self::Actions(cache) => Place::Cache(cache.address()),
         }
     }
 
@@ -105,6 +112,7 @@ impl Backend {
             Self::Registry(cache) => cache.reference().familiar(),
             Self::Local(cache) => cache.title(),
             Self::S3(cache) => cache.title(),
+            Self::Actions(cache) => cache.title(),
         }
     }
 
@@ -112,17 +120,18 @@ impl Backend {
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::Registry(cache) => Some(cache.reference().domain()),
-            Self::Local(_) | Self::S3(_) => None,
+            Self::Local(_) | Self::S3(_) | Self::Actions(_) => None,
         }
     }
 
-    /// With how many segments the next build to write replaces them by one that holds all of them; `None`: never, since
-    /// the cache offers no way to remove any.
+    /// With how many segments the next build to write makes one that holds all of them; `None`: never, since the others
+    /// could not be removed and would be found.
     pub fn fold_at(&self) -> Option<usize> {
         match self {
             Self::Registry(_) => None,
-            Self::Local(_) => Some(16),
-            Self::S3(_) => Some(32),
+            Self::Local(_) | Self::S3(_) => Some(16),
+            // Only the newest is sure to be found.
+            Self::Actions(_) => Some(1),
         }
     }
 
@@ -131,7 +140,7 @@ impl Backend {
     pub fn refresh_after(&self) -> Option<Duration> {
         match self {
             Self::Registry(_) => None,
-            Self::Local(_) => Some(Duration::from_hours(24)),
+            Self::Local(_) | Self::Actions(_) => Some(Duration::from_hours(24)),
             Self::S3(cache) => Some(cache.touch_after()),
         }
     }
@@ -142,6 +151,7 @@ impl Backend {
             Self::Registry(cache) => cache.client().answers(cache.reference()).await,
             Self::Local(_) => true,
             Self::S3(cache) => cache.answers().await,
+            Self::Actions(cache) => cache.answers().await,
         }
     }
 
@@ -154,6 +164,7 @@ impl Backend {
             Self::Registry(cache) => cache.segments().await?,
             Self::Local(cache) => cache.segments().await?,
             Self::S3(cache) => cache.segments().await?,
+            Self::Actions(cache) => return cache.segments().await,
         };
         Ok(segments.into_iter().map(Found::from).collect())
     }
@@ -195,6 +206,7 @@ impl Backend {
             }
             Self::Local(cache) => cache.blob_into(descriptor, new_sink).await,
             Self::S3(cache) => cache.blob_into(descriptor, new_sink).await,
+            Self::Actions(cache) => cache.blob_into(descriptor, new_sink).await,
         }
     }
 
@@ -212,6 +224,7 @@ impl Backend {
             Self::Registry(cache) => cache.push(blob, source, from).await,
             Self::Local(cache) => cache.push(blob, source).await,
             Self::S3(cache) => cache.push(blob, source).await,
+            Self::Actions(cache) => cache.push(blob, source).await,
         }
     }
 
@@ -225,17 +238,17 @@ impl Backend {
             Self::Registry(cache) => cache.add(segment, &descriptor, blobs, created).await,
             Self::Local(cache) => cache.add(segment, &descriptor, blobs, created).await,
             Self::S3(cache) => cache.add(segment, &descriptor, created).await,
+            Self::Actions(cache) => cache.add(segment).await,
         }
     }
 
-    /// Removes segments of which another one holds all, and blobs that nothing names any more. Does nothing where
-    /// [`Self::fold_at`] is `None`.
+    /// Removes segments of which another one holds all, and blobs that nothing names any more, where that can be done.
     ///
     /// # Errors
     /// What the cache answers.
     pub async fn remove(&self, segments: &[Descriptor]) -> Result<(), Error> {
         match self {
-            Self::Registry(_) => Ok(()),
+            Self::Registry(_) | Self::Actions(_) => Ok(()),
             Self::Local(cache) => cache.remove(segments).await,
             Self::S3(cache) => cache.remove(segments).await,
         }

@@ -1,5 +1,6 @@
 //! Caches that builds on different machines share: segments, what they say together, and where they are kept.
 
+mod actions;
 mod adopt;
 mod backend;
 pub mod buildkit;
@@ -11,6 +12,7 @@ mod registry;
 mod s3;
 mod segment;
 
+pub use actions::{ActionsCache, ActionsCacheSettings};
 pub use adopt::{TocSource, pack_toc};
 pub use backend::{Backend, Found, LocalSettings, Reach, Settings};
 pub use catalog::Catalog;

@@ -1,80 +1,36 @@
 //! Caches in a folder. A new root is a new machine, to which the folder was carried.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::remote_cache::{DOCKERFILE, cached};
-use crate::support::TestContext;
+use crate::remote_cache::cached;
+use crate::support::machines::Machines;
 
-/// Builds of the same files on any number of machines.
-struct Machines {
-    context: TestContext,
+fn machines() -> Option<Machines> {
+    Machines::new("type=local,src=../carried", "type=local,dest=../carried")
 }
 
-impl Machines {
-    fn new() -> Option<Self> {
-        let context = TestContext::with_base()?;
-        context.write("Dockerfile", DOCKERFILE);
-        context.write("src/a", "a");
-        context.write("src/b", "b");
-        context.write("last", "last");
-        Some(Self { context })
-    }
+fn folder(machines: &Machines) -> PathBuf {
+    machines.context.work().join("../carried")
+}
 
-    fn folder(&self) -> PathBuf {
-        self.context.work().join("../carried")
-    }
+fn index(machines: &Machines) -> Value {
+    serde_json::from_slice(&std::fs::read(folder(machines).join("index.json")).unwrap()).unwrap()
+}
 
-    /// Builds on the machine of this name, reading and writing the folder. What was printed.
-    fn build(&self, machine: &str, more: &[&str]) -> String {
-        let (from, to) = ("type=local,src=../carried", "type=local,dest=../carried");
-        let mut args = vec!["--cache-from", from, "--cache-to", to];
-        args.extend(more);
-        let output = self.run(machine, &args);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{text}");
-        text
-    }
-
-    fn run(&self, machine: &str, more: &[&str]) -> Output {
-        let mut args = vec!["build", "--progress=plain", "--build-context", "base=base"];
-        args.extend(more);
-        args.push(".");
-        let mut command = self.context.command(&args);
-        command.env("GARBOARD_ROOT", self.context.work().join("..").join(machine));
-        command.output().unwrap()
-    }
-
-    /// A file of the image that a machine makes with these flags.
-    fn file(&self, machine: &str, name: &str, more: &[&str]) -> Vec<u8> {
-        let out = self.context.work().join("..").join(format!("{machine}.tar"));
-        let output = format!("type=tar,dest={}", out.display());
-        let mut args = vec!["--output", &output];
-        args.extend(more);
-        let done = self.run(machine, &args);
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        Command::new("tar").arg("xOf").arg(&out).arg(name).output().unwrap().stdout
-    }
-
-    fn index(&self) -> Value {
-        serde_json::from_slice(&std::fs::read(self.folder().join("index.json")).unwrap()).unwrap()
-    }
-
-    /// The names of the manifests in the folder.
-    fn names(&self) -> Vec<String> {
-        let index = self.index();
-        let names = index["manifests"].as_array().unwrap().iter();
-        let name =
-            |m: &Value| m["annotations"]["org.opencontainers.image.ref.name"].as_str().map(str::to_owned);
-        names.filter_map(name).collect()
-    }
+/// The names of the manifests in the folder.
+fn names(machines: &Machines) -> Vec<String> {
+    let index = index(machines);
+    let names = index["manifests"].as_array().unwrap().iter();
+    let name = |m: &Value| m["annotations"]["org.opencontainers.image.ref.name"].as_str().map(str::to_owned);
+    names.filter_map(name).collect()
 }
 
 #[test]
 fn a_new_machine_has_what_another_made() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     let text = machines.build("one", &[]);
     assert!(cached(&text).is_empty() && text.contains("7 steps"), "{text}");
     let text = machines.build("two", &[]);
@@ -93,7 +49,7 @@ fn a_new_machine_has_what_another_made() {
 
 #[test]
 fn layers_come_from_the_folder_later_too() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     machines.build("one", &[]);
     let text = machines.build("two", &[]);
     assert_eq!(cached(&text).len(), 5, "{text}");
@@ -102,31 +58,31 @@ fn layers_come_from_the_folder_later_too() {
     // Gone with all it had: the steps run again.
     let text = machines.build("three", &[]);
     assert_eq!(cached(&text).len(), 5, "{text}");
-    std::fs::remove_dir_all(machines.folder()).unwrap();
+    std::fs::remove_dir_all(folder(&machines)).unwrap();
     assert_eq!(machines.file("three", "sum", &[]), b"ab");
 }
 
 #[test]
 fn other_tools_read_the_folder() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     machines.build("one", &["--cache-to", "type=local,dest=../carried,tag=other"]);
-    let names = machines.names();
-    assert_eq!(names.iter().filter(|name| name.starts_with("latest.seg-")).count(), 1, "{names:?}");
-    assert_eq!(names.iter().filter(|name| name.starts_with("other.seg-")).count(), 1, "{names:?}");
-    let layout = std::fs::read_to_string(machines.folder().join("oci-layout")).unwrap();
+    let found = names(&machines);
+    assert_eq!(found.iter().filter(|name| name.starts_with("latest.seg-")).count(), 1, "{found:?}");
+    assert_eq!(found.iter().filter(|name| name.starts_with("other.seg-")).count(), 1, "{found:?}");
+    let layout = std::fs::read_to_string(folder(&machines).join("oci-layout")).unwrap();
     assert!(layout.contains("1.0.0"));
     if Command::new("skopeo").arg("--version").output().is_err() {
         println!("skipped: skopeo is not installed");
         return;
     }
-    for name in names {
-        let place = format!("oci:{}:{name}", machines.folder().display());
+    for name in found {
+        let place = format!("oci:{}:{name}", folder(&machines).display());
         let shown = Command::new("skopeo").args(["inspect", "--raw", &place]).output().unwrap();
         assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
         let manifest: Value = serde_json::from_slice(&shown.stdout).unwrap();
         for layer in manifest["layers"].as_array().unwrap() {
             let digest = layer["digest"].as_str().unwrap().replace(':', "/");
-            let size = std::fs::metadata(machines.folder().join("blobs").join(digest)).unwrap().len();
+            let size = std::fs::metadata(folder(&machines).join("blobs").join(digest)).unwrap().len();
             assert_eq!(layer["size"], size);
         }
     }
@@ -134,10 +90,10 @@ fn other_tools_read_the_folder() {
 
 #[test]
 fn a_layer_that_vanished_is_made_again() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     machines.build("one", &[]);
-    for name in machines.names() {
-        remove_layers(&machines.folder(), &machines.index(), &name);
+    for name in names(&machines) {
+        remove_layers(&folder(&machines), &index(&machines), &name);
     }
     machines.context.write("src/a", "changed");
     let text = machines.build("two", &[]);
@@ -162,9 +118,9 @@ fn remove_layers(folder: &Path, index: &Value, name: &str) {
 
 #[test]
 fn damage_is_a_miss() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     machines.build("one", &[]);
-    for blob in std::fs::read_dir(machines.folder().join("blobs/sha256")).unwrap() {
+    for blob in std::fs::read_dir(folder(&machines).join("blobs/sha256")).unwrap() {
         let path = blob.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.reverse();
@@ -172,7 +128,7 @@ fn damage_is_a_miss() {
     }
     let text = machines.build("two", &[]);
     assert!(cached(&text).is_empty(), "{text}");
-    std::fs::write(machines.folder().join("index.json"), "{").unwrap();
+    std::fs::write(folder(&machines).join("index.json"), "{").unwrap();
     let text = machines.build("three", &[]);
     assert!(cached(&text).is_empty() && text.contains("left out"), "{text}");
     let strict = ["--cache-to", "type=local,dest=../carried,ignore-error=false"];
@@ -181,7 +137,7 @@ fn damage_is_a_miss() {
 
 #[test]
 fn jobs_that_write_at_once_lose_nothing() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     let names: Vec<String> = (0..6).map(|job| format!("job{job}")).collect();
     std::thread::scope(|scope| {
         for name in &names {
@@ -204,23 +160,23 @@ fn jobs_that_write_at_once_lose_nothing() {
 
 #[test]
 fn many_segments_become_one() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     machines.context.write("Dockerfile", "FROM base\nARG N\nRUN echo $N > /n\n");
     for n in 0..18 {
         machines.build("one", &["--build-arg", &format!("N={n}")]);
     }
-    let names = machines.names();
-    assert_eq!(names.len(), 2, "{names:?}");
+    let found = names(&machines);
+    assert_eq!(found.len(), 2, "{found:?}");
     for n in 0..18 {
         let text = machines.build(&format!("m{n}"), &["--build-arg", &format!("N={n}")]);
         assert_eq!(cached(&text).len(), 1, "{n}: {text}");
     }
-    assert_eq!(machines.names(), names);
+    assert_eq!(names(&machines), found);
 }
 
 #[test]
 fn layers_are_written_as_it_is_said() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     machines.build("one", &["--cache-to", "type=local,dest=../zstd,compression=zstd,compression-level=3"]);
     let index = std::fs::read(machines.context.work().join("../zstd/index.json")).unwrap();
     let index: Value = serde_json::from_slice(&index).unwrap();
@@ -228,13 +184,13 @@ fn layers_are_written_as_it_is_said() {
     let manifest =
         std::fs::read_to_string(machines.context.work().join("../zstd/blobs").join(digest)).unwrap();
     assert!(manifest.contains("tar+zstd") && !manifest.contains("tar+gzip"), "{manifest}");
-    let names = machines.names();
-    assert_eq!(names.len(), 1, "{names:?}");
+    let found = names(&machines);
+    assert_eq!(found.len(), 1, "{found:?}");
 }
 
 #[test]
 fn time_may_be_up() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = machines() else { return };
     let text = machines.build("one", &["--cache-to", "type=local,dest=../short,timeout=1ms"]);
     assert!(text.contains("time is up") || text.contains("7 steps"), "{text}");
 }

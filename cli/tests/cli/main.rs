@@ -9,7 +9,9 @@
 mod agents;
 mod build;
 mod cache_buildkit;
+mod cache_gha;
 mod cache_local;
+mod cache_s3;
 mod check;
 mod concurrent;
 mod credentials;

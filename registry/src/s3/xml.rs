@@ -117,6 +117,16 @@ mod tests {
         assert!(check(body, "a", "h").is_err() && check(b"<Done/>", "a", "h").is_ok());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn anything_can_be_read(text in ".*", xml in "(<|>|&|;|Key|Contents|/|ListBucketResult|#x41|é){0,40}") {
+            proptest::prop_assert_eq!(unescape(&escape(&text)), text);
+            let _ = (Page::read(xml.as_bytes()), error(xml.as_bytes()));
+            let list = format!("<ListBucketResult>{xml}");
+            proptest::prop_assert!(Page::read(list.as_bytes()).is_some());
+        }
+    }
+
     #[test]
     fn odd_texts_survive() {
         for text in ["&", "a&b;c", "&;", "&#x110000;", "&toolongname;", "é&amp"] {

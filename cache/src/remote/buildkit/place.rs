@@ -42,7 +42,7 @@ impl Backend {
                 let bytes = self.blob(&descriptor, MAX_MANIFEST).await?;
                 Ok(Some(Manifest { descriptor, bytes }))
             }
-            Self::S3(_) => Ok(None),
+            Self::S3(_) | Self::Actions(_) => Ok(None),
         }
     }
 
@@ -73,9 +73,9 @@ impl Backend {
                 self.push(&descriptor, &BytesSource(manifest.into()), &[]).await?;
                 cache.name(descriptor).await
             }
-            Self::S3(_) => {
+            Self::S3(_) | Self::Actions(_) => {
                 let action = format!("write the cache `{}`", self.title());
-                let problem = "a bucket doesn't take caches in BuildKit's format".to_owned();
+                let problem = "it doesn't take BuildKit's format".to_owned();
                 Err(Error::Protocol { action, problem })
             }
         }

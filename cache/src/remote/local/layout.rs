@@ -274,3 +274,25 @@ impl Entry {
         self.0.get("annotations")?.get(NAME)?.as_str()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_index_is_read_or_refused(
+            text in r#"(\{|\}|\[|\]|:|,|"manifests"|"digest"|"annotations"|null|"sha256:00"|1){0,30}"#,
+            name in ".*",
+        ) {
+            for text in [text.clone(), format!(r#"{{"manifests":[{text}]}}"#)] {
+                let Some(mut index) = Index::parse(text.as_bytes()) else { continue };
+                let manifest = Descriptor::new("t", garboard_registry::digest_of(b"x"), 1);
+                index.add(Entry::new(&manifest, &name));
+                let again = Index::parse(&index.to_bytes()).expect("what is written can be read");
+                proptest::prop_assert!(again.names().contains(&name));
+                let _ = index.digests();
+            }
+        }
+    }
+}

@@ -18,7 +18,7 @@ const TOUCH: Duration = Duration::from_hours(24);
 const PARALLELISM: usize = 4;
 
 /// Reads the attributes that BuildKit has for buckets.
-pub(super) fn read(fields: &mut Fields, env: &Env) -> Result<Settings, ArgsError> {
+pub(super) fn read(fields: &mut Fields, env: &Env) -> Result<Option<Settings>, ArgsError> {
     let region = fields.filled("region").or_else(|| env.first(&env::AWS_REGION).map(str::to_owned));
     let region = region.ok_or_else(|| fields.wrong("it has no `region`, and AWS_REGION is not set"))?;
     let bucket = fields.filled("bucket").or_else(|| env.filled(env::AWS_BUCKET).map(str::to_owned));
@@ -40,13 +40,13 @@ pub(super) fn read(fields: &mut Fields, env: &Env) -> Result<Settings, ArgsError
         touch_after: fields.duration("touch_refresh")?.unwrap_or(TOUCH),
     };
     bucket.check().map_err(|problem| fields.wrong(&problem))?;
-    Ok(Settings::S3(Box::new(BucketSettings {
+    Ok(Some(Settings::S3(Box::new(BucketSettings {
         bucket,
         prefix: fields.take("prefix").unwrap_or_default(),
         blobs: fields.take("blobs_prefix").unwrap_or_else(|| "blobs/".into()),
         manifests: fields.take("manifests_prefix").unwrap_or_else(|| "manifests/".into()),
         names,
-    })))
+    }))))
 }
 
 fn keys(fields: &mut Fields) -> Result<Option<S3Keys>, ArgsError> {

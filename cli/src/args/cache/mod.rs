@@ -1,5 +1,6 @@
 //! `--cache-from` and `--cache-to`.
 
+mod actions;
 mod bucket;
 mod fields;
 
@@ -24,18 +25,29 @@ pub(crate) enum Direction {
 /// A kind of cache: how it is called, and what it has attributes for.
 struct Kind {
     name: &'static str,
-    read: fn(&mut Fields, &Env) -> Result<Settings, ArgsError>,
+    /// `None` where there is no such cache, and that is no mistake.
+    read: fn(&mut Fields, &Env) -> Result<Option<Settings>, ArgsError>,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind { name: "registry", read: registry },
     Kind { name: "local", read: local },
     Kind { name: "s3", read: bucket::read },
+    Kind { name: "gha", read: actions::read },
 ];
 /// Those that others have.
 const LATER: [(&str, &str); 2] = [
     ("inline", "to read a cache that is in an image, name the image: `--cache-from NAME`"),
-    ("azblob", "`type=s3`, `type=gha`, `type=registry` and `type=local` are"),
+    ("azblob", "`type=registry`, `type=local`, `type=s3` and `type=gha` are"),
+];
+
+/// What caches are in any case.
+const ALWAYS: [(&str, &str); 2] = [
+    ("oci-mediatypes", "leave it out: what a cache is made of has OCI's media types"),
+    (
+        "image-manifest",
+        "leave it out: what is noted in a cache is an image manifest, which all registries take",
+    ),
 ];
 
 impl Direction {
@@ -61,12 +73,10 @@ pub(crate) fn read(direction: Direction, text: &str, env: &Env) -> Result<Vec<Re
     let mut fields = Fields::read(direction, text)?;
     let kind = KINDS.iter().find(|kind| kind.name == fields.kind);
     let kind = kind.ok_or_else(|| unknown_kind(flag, &fields.kind))?;
-    let mut cache = RemoteCache::new((kind.read)(&mut fields, env)?);
-    if direction == Direction::To {
-        read_writing(&mut fields, &mut cache)?;
-    }
+    let place = (kind.read)(&mut fields, env)?;
+    let writing = if direction == Direction::To { Writing::read(&mut fields)? } else { Writing::default() };
     fields.finish()?;
-    Ok(vec![cache])
+    Ok(place.map(|place| writing.of(place)).into_iter().collect())
 }
 
 /// Whether this asks for a cache in the image itself, which is no place of its own.
@@ -83,47 +93,67 @@ pub(crate) fn is_inline(text: &str) -> Result<bool, ArgsError> {
     Ok(true)
 }
 
-/// What is said of how a cache is written, whatever its kind.
-fn read_writing(fields: &mut Fields, cache: &mut RemoteCache) -> Result<(), ArgsError> {
-    if let Some(mode) = fields.take("mode") {
-        cache.mode = match mode.to_ascii_lowercase().as_str() {
-            "min" => CacheMode::Min,
-            "max" => CacheMode::Max,
+/// How a cache is written, whatever its kind.
+#[derive(Default)]
+struct Writing {
+    mode: CacheMode,
+    ignore_error: Option<bool>,
+    budget: CacheBudget,
+    keep: Option<Duration>,
+    compression: Option<CacheCompression>,
+    format: CacheFormat,
+}
+
+impl Writing {
+    fn read(fields: &mut Fields) -> Result<Self, ArgsError> {
+        let mode = fields.take("mode").map(|mode| mode.to_ascii_lowercase());
+        let mode = match mode.as_deref() {
+            Some("min") => CacheMode::Min,
+            Some("max") | None => CacheMode::Max,
             _ => return Err(fields.wrong("the mode is `min` or `max`")),
         };
-    }
-    cache.ignore_error = fields.flag("ignore-error")?.unwrap_or(true);
-    if let Some(budget) = fields.duration("timeout")? {
-        cache.budget = if budget.is_zero() { CacheBudget::Unlimited } else { CacheBudget::Within(budget) };
-    }
-    if let Some(keep) = fields.duration("keep")? {
-        cache.keep = keep;
-    }
-    cache.compression = compression(fields)?;
-    if let Some(format) = fields.take("format") {
-        cache.format = match format.to_ascii_lowercase().as_str() {
-            "segments" => CacheFormat::Segments,
-            "buildkit" => CacheFormat::BuildKit,
-            _ => return Err(fields.wrong("the format is `segments` or `buildkit`")),
+        let ignore_error = fields.flag("ignore-error")?;
+        let budget = match fields.duration("timeout")? {
+            Some(budget) if budget.is_zero() => CacheBudget::Unlimited,
+            Some(budget) => CacheBudget::Within(budget),
+            None => CacheBudget::Usual,
         };
-        if cache.format == CacheFormat::BuildKit && matches!(cache.place, Settings::S3(_)) {
+        let keep = fields.duration("keep")?;
+        let compression = compression(fields)?;
+        for (name, hint) in ALWAYS {
+            if fields.flag(name)? == Some(false) {
+                return Err(ArgsError::unsupported_but(format!("--cache-to {name}=false"), hint));
+            }
+        }
+        let format = format(fields)?;
+        Ok(Self { mode, ignore_error, budget, keep, compression, format })
+    }
+
+    fn of(self, place: Settings) -> RemoteCache {
+        let usual = RemoteCache::new(place);
+        RemoteCache {
+            mode: self.mode,
+            ignore_error: self.ignore_error.unwrap_or(usual.ignore_error),
+            budget: self.budget,
+            keep: self.keep.unwrap_or(usual.keep),
+            compression: self.compression,
+            format: self.format,
+            ..usual
+        }
+    }
+}
+
+fn format(fields: &mut Fields) -> Result<CacheFormat, ArgsError> {
+    let Some(format) = fields.take("format") else { return Ok(CacheFormat::default()) };
+    match format.to_ascii_lowercase().as_str() {
+        "segments" => Ok(CacheFormat::Segments),
+        "buildkit" if matches!(fields.kind.as_str(), "registry" | "local") => Ok(CacheFormat::BuildKit),
+        "buildkit" => {
             let what = format!("--cache-to type={},format=buildkit", fields.kind);
-            return Err(ArgsError::unsupported_but(what, "`type=registry` and `type=local` take it"));
+            Err(ArgsError::unsupported_but(what, "`type=registry` and `type=local` take it"))
         }
+        _ => Err(fields.wrong("the format is `segments` or `buildkit`")),
     }
-    let always = [
-        ("oci-mediatypes", "leave it out: what a cache is made of has OCI's media types"),
-        (
-            "image-manifest",
-            "leave it out: what is noted in a cache is an image manifest, which all registries take",
-        ),
-    ];
-    for (name, hint) in always {
-        if fields.flag(name)? == Some(false) {
-            return Err(ArgsError::unsupported_but(format!("--cache-to {name}=false"), hint));
-        }
-    }
-    Ok(())
 }
 
 fn compression(fields: &mut Fields) -> Result<Option<CacheCompression>, ArgsError> {
@@ -137,12 +167,12 @@ fn compression(fields: &mut Fields) -> Result<Option<CacheCompression>, ArgsErro
     Ok(Some(CacheCompression { compression, level, force }))
 }
 
-fn registry(fields: &mut Fields, _: &Env) -> Result<Settings, ArgsError> {
+fn registry(fields: &mut Fields, _: &Env) -> Result<Option<Settings>, ArgsError> {
     let name = fields.need("ref")?;
-    reference(fields.flag, &fields.text, &name).map(Settings::Registry)
+    reference(fields.flag, &fields.text, &name).map(Settings::Registry).map(Some)
 }
 
-fn local(fields: &mut Fields, _: &Env) -> Result<Settings, ArgsError> {
+fn local(fields: &mut Fields, _: &Env) -> Result<Option<Settings>, ArgsError> {
     let attribute = if fields.direction == Direction::From { "src" } else { "dest" };
     let folder = PathBuf::from(fields.need(attribute)?);
     let folder = std::path::absolute(&folder).map_err(|error| fields.wrong(&error.to_string()))?;
@@ -158,7 +188,7 @@ fn local(fields: &mut Fields, _: &Env) -> Result<Settings, ArgsError> {
         let hint = "leave it out: all that the folder has is read";
         return Err(ArgsError::unsupported_but(format!("{} digest", fields.flag), hint));
     }
-    Ok(Settings::Local(LocalSettings { folder, tag }))
+    Ok(Some(Settings::Local(LocalSettings { folder, tag })))
 }
 
 fn reference(flag: &str, text: &str, name: &str) -> Result<Reference, ArgsError> {

@@ -7,6 +7,7 @@ fn show(direction: Direction, text: &str, env: &Env) -> String {
                 let place = match &cache.place {
                     Settings::Registry(reference) => reference.familiar(),
                     Settings::Local(local) => format!("{}:{}", local.folder.display(), local.tag),
+                    Settings::Actions(actions) => format!("{} {}", actions.service.url, actions.scope),
                     Settings::S3(bucket) => format!(
                         "{}/{} {:?} {:?} {} {:?}",
                         bucket.bucket.bucket,
@@ -45,6 +46,18 @@ fn values() {
         (From, "type=local,src=/c,tag=x", "/c:x Max true"),
         (From, "type=s3,bucket=b,region=r", r#"b/ "r" ["buildkit"] false None Max true"#),
         (From, "type=s3", r#"env-bucket/ "env-region" ["buildkit"] false None Max true"#),
+        (To, "type=gha,token=t", ""),
+        (To, "type=gha,url_v2=https://h", ""),
+        (
+            To,
+            "type=gha,token=t,url_v2=https://h/,mode=max,timeout=5m,ignore-error=true,version=2",
+            "https://h/ buildkit Max true",
+        ),
+        (
+            From,
+            "type=gha,token=t,url=https://h/,scope=main,timeout=5m,ghtoken=x,repository=a/b",
+            "https://h/ main Max true",
+        ),
         (
             To,
             "type=s3,bucket=b,region=r,name=x;y,prefix=p/,use_path_style=true,access_key_id=A,secret_access_key=S,\
@@ -99,9 +112,16 @@ fn what_is_wrong_is_said() {
             "type=local,src=/c,digest=sha256:0",
             "`--cache-from digest` is not supported yet; leave it out",
         ),
-        (To, "type=azblob,name=x", "`--cache-to type=azblob` is not supported yet; `type=s3`"),
+        (To, "type=azblob,name=x", "`--cache-to type=azblob` is not supported yet; `type=registry`"),
         (To, "type=regstry,ref=x", "did you mean `registry`?"),
-        (To, "type=magic", "the types are `registry`, `local`, `s3`"),
+        (To, "type=magic", "the types are `registry`, `local`, `s3`, `gha`"),
+        (
+            To,
+            "type=gha,version=1",
+            "`--cache-to version=1` is not supported yet; version 1 of the cache service",
+        ),
+        (To, "type=gha,version=3", "the version is 2"),
+        (To, "type=gha,token=t,url=file:///x", "no address of HTTP"),
         (To, "type=registry,ref=h/a,format=oci", "the format is `segments` or `buildkit`"),
         (To, "type=s3,region=r,bucket=b,format=buildkit", "`type=registry` and `type=local` take it"),
         (From, "type=inline", "name the image"),
@@ -124,6 +144,8 @@ fn secrets_are_not_shown() {
     for text in [
         "type=s3,access_key_id=HUSH,secret_access_key=HUSH,session_token=HUSH",
         "type=s3,region=r,bucket=b,secret_access_key=HUSH",
+        "type=gha,url=x,token=HUSH",
+        "type=gha,url=https://x,token=HUSH,ghtoken=HUSH,scop=1",
         "type=s3,region=r,bucket=b,secret_access_key=\"HUSH",
         "type=s3,region=r,bucket=b,access_key_id=HUSH,secret_access_key=HUSH,name=x;,mode=none",
     ] {

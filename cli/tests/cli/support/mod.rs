@@ -5,9 +5,11 @@ pub(crate) mod counted;
 pub(crate) mod dockerd;
 mod images;
 pub(crate) mod layout;
+pub(crate) mod machines;
 pub(crate) mod podman;
 pub(crate) mod registry;
 pub(crate) mod remote;
+pub(crate) mod s3;
 pub(crate) mod tools;
 
 use std::ffi::OsStr;
