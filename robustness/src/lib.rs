@@ -13,6 +13,7 @@ mod compressed;
 mod dockerfile;
 mod document;
 mod expansion;
+mod foreign;
 mod ignore;
 mod made_tar;
 mod mount;
@@ -45,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "mount", check: mount::check },
     Target { name: "notation", check: notation::check },
     Target { name: "segment", check: segment::check },
+    Target { name: "foreign", check: foreign::check },
 ];
 
 /// Checks one target's properties.

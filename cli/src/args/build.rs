@@ -96,11 +96,12 @@ pub(crate) struct BuildArgs {
     #[arg(long = "no-cache-filter", value_name = "STAGE", help_heading = "Cache")]
     pub(crate) no_cache_filters: Vec<String>,
 
-    /// A cache to read, beside the local store: a name in a registry, or `type=registry|local|s3|gha[,ATTRIBUTE=VALUE…]`
+    /// A cache to read, beside the local store, ours or BuildKit's: a name in a registry, or `type=registry|local|s3|gha[,ATTRIBUTE=VALUE…]`
     #[arg(long = "cache-from", value_name = "CACHE", help_heading = "Cache")]
     pub(crate) cache_from: Vec<String>,
 
-    /// A cache to write what was built to: `type=registry|local|s3|gha[,mode=min|max][,ATTRIBUTE=VALUE…]`
+    /// A cache to write what was built to: `type=registry|local|s3|gha[,mode=min|max][,format=buildkit][,ATTRIBUTE=VALUE…]`,
+    /// or `type=inline`
     #[arg(long = "cache-to", value_name = "CACHE", help_heading = "Cache")]
     pub(crate) cache_to: Vec<String>,
 

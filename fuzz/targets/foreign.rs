@@ -1,0 +1,4 @@
+//! Calls the target `foreign`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| garboard_robustness::check("foreign", data));
