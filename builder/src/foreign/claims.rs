@@ -138,7 +138,9 @@ where
         }
         let mut by_definition: Vec<BTreeSet<usize>> = Vec::new();
         for (index, input) in vertex.inputs.iter().enumerate() {
-            by_definition.push(cache.linked(&records[input.vertex], index, &input.selector, &digest));
+            let selectors = [Some(&input.selector), input.older.as_ref()].into_iter().flatten();
+            let linked = selectors.map(|s| cache.linked(&records[input.vertex], index, s, &digest));
+            by_definition.push(linked.flatten().collect());
         }
         let is_hopeless =
             vertex.inputs.iter().zip(&by_definition).any(|(i, f)| f.is_empty() && i.content.is_none());

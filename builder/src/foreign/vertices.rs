@@ -36,6 +36,8 @@ pub(crate) struct Input {
     pub(crate) vertex: usize,
     /// Digest of which part counts; may be empty.
     pub(crate) selector: String,
+    /// As older versions have it, where that is something else.
+    pub(crate) older: Option<String>,
     /// What is read of it, where the content of that will do as a name.
     pub(crate) content: Option<Vec<Selected>>,
 }
@@ -227,7 +229,7 @@ impl Vertices {
             let mut paths: Vec<&str> = selected.iter().map(|s| s.path.as_str()).collect();
             paths.sort_unstable_by(|a, b| b.cmp(a));
             let selector = keys::selector(&paths);
-            Input { vertex, selector, content: Some(without_doubles(&selected)) }
+            Input { vertex, selector, older: None, content: Some(without_doubles(&selected)) }
         });
         let inputs = inputs.collect();
         self.add(Vertex { digests: keys::file(&steps), inputs, context: None, is_image: false })
@@ -380,7 +382,10 @@ fn mount_inputs(mounted: Vec<Mounted>) -> (Vec<Input>, Vec<ExecMount>) {
     let inputs = sources.into_iter().map(|(vertex, paths, content)| {
         let names: Vec<&str> = paths.iter().map(String::as_str).collect();
         let selector = keys::selector(&names);
-        Input { vertex, selector, content: content.then(|| of_mounts(&paths)) }
+        // The whole of an input was no part of it once.
+        let parts: Vec<&str> = names.iter().copied().filter(|name| *name != "/").collect();
+        let older = Some(keys::selector(&parts)).filter(|older| *older != selector);
+        Input { vertex, selector, older, content: content.then(|| of_mounts(&paths)) }
     });
     (inputs.collect(), mounts)
 }
@@ -427,7 +432,7 @@ fn outside(mount: &RunMount, kind: ExecMountKind) -> ExecMount {
 
 /// An input that counts as a whole.
 fn plain(vertex: usize) -> Input {
-    Input { vertex, selector: String::new(), content: None }
+    Input { vertex, selector: String::new(), older: None, content: None }
 }
 
 fn index(number: usize) -> i64 {

@@ -29,8 +29,15 @@ pub(super) async fn load(cache: Backend, store: Store, reporter: Option<Reporter
     let reading = Box::pin(async {
         let segments = read(&loaded.cache, &store, &mut loaded.catalog, &mut loaded.segments);
         let (segments, other) = tokio::join!(segments, loaded.cache.foreign());
-        // What can't be read of one kind is no reason to do without the other.
-        segments.and(other.map(|found| foreign = found))
+        let other = other.map(|found| foreign = found);
+        match (&segments, other) {
+            // What has another thing under its name is a cache all the same.
+            (Ok(()), Err(error)) if !loaded.segments.is_empty() && !is_death(&error) => {
+                tracing::info!(%error, "what has a cache's name is no cache in BuildKit's format");
+                Ok(())
+            }
+            (_, other) => segments.and(other),
+        }
     });
     let reading = tokio::time::timeout(BUDGET, while_alive(&loaded.cache, reading));
     let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&loaded.cache)));

@@ -44,14 +44,23 @@ where
     if let Some(config) = index.manifests.iter().find(|entry| entry.media_type == MEDIA_TYPE) {
         return Ok(vec![of_config(config, &index.manifests, &fetch).await?]);
     }
-    let mut found = Vec::new();
+    let (mut found, mut failure) = (Vec::new(), None);
     let images = index.manifests.iter().filter(|entry| media_type::is_manifest(&entry.media_type));
     for entry in images.filter(|entry| !entry.is_attestation()).take(MAX_IMAGES) {
-        let bytes = fetch(entry.clone(), MAX_CONFIG).await?;
-        let manifest = Manifest { descriptor: entry.clone(), bytes };
-        found.extend(of_manifest(&manifest.image()?, &fetch).await?);
+        let read = async {
+            let bytes = fetch(entry.clone(), MAX_CONFIG).await?;
+            let manifest = Manifest { descriptor: entry.clone(), bytes };
+            of_manifest(&manifest.image()?, &fetch).await
+        };
+        match read.await {
+            Ok(cache) => found.extend(cache),
+            Err(error) => failure = Some(error),
+        }
     }
-    Ok(found)
+    match failure {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(found),
+    }
 }
 
 async fn of_manifest<W>(

@@ -213,6 +213,9 @@ struct AccountForm<'a> {
     name: Option<NameForm<'a>>,
     #[serde(rename = "byId", skip_serializing_if = "is_zero")]
     id: i64,
+    /// How it was called before.
+    #[serde(rename = "byID", skip_serializing_if = "is_zero")]
+    older_id: i64,
 }
 
 #[derive(Serialize)]
@@ -231,14 +234,16 @@ impl Owner {
 }
 
 fn account_form(account: &Account, dialect: Dialect) -> UserForm<'_> {
-    let user = match account {
+    let mut user = AccountForm { name: None, id: 0, older_id: 0 };
+    match account {
         // Written as a number without a sign.
-        Account::Id(id) => AccountForm { name: None, id: id & 0xffff_ffff },
+        Account::Id(id) if dialect.zeros => user.older_id = id & 0xffff_ffff,
+        Account::Id(id) => user.id = id & 0xffff_ffff,
         Account::Name(name, input) => {
             let input = (dialect.zeros || *input != 0).then_some(*input);
-            AccountForm { name: Some(NameForm { name, input }), id: 0 }
+            user.name = Some(NameForm { name, input });
         }
-    };
+    }
     UserForm { user }
 }
 
