@@ -33,6 +33,8 @@ const SHORTEST: Duration = Duration::from_mins(2);
 const LONGEST: Duration = Duration::from_mins(30);
 /// For noting what was sent, after the time for sending it.
 const GRACE: Duration = Duration::from_secs(30);
+/// Layers that can't be sent, after which the others are not tried any more.
+const MAX_FAILED: usize = 3;
 
 impl RemoteCaches {
     /// Writes to all caches of the request what they don't have.
@@ -147,8 +149,8 @@ impl Writer<'_> {
             return Ok(());
         }
         let mut places: HashMap<&LayerId, usize> = HashMap::new();
-        let (sent, left) = self.send_all(&layers).await?;
-        for (layer, sent) in layers.iter().zip(sent) {
+        let all = self.send_all(&layers).await?;
+        for (layer, sent) in layers.iter().zip(all.sent) {
             let Some(sent) = sent else { continue };
             places.insert(&layer.id, segment.layers.len());
             segment.layers.push(sent);
@@ -160,43 +162,71 @@ impl Writer<'_> {
         });
         segment.records = records.collect();
         let mut text = format!("{} steps, {} blobs", segment.records.len(), blobs_of(&segment).len());
-        if left > 0 {
-            let _ = write!(text, "; time is up, {left} layers are left out");
-        }
+        // Writing to a string can't fail.
+        let _ = match &all.failure {
+            Some(failure) => write!(text, "; {} layers are left out: {failure}", all.left),
+            None if all.left > 0 => write!(text, "; time is up, {} layers are left out", all.left),
+            None => Ok(()),
+        };
         self.add(segment).await?;
         self.step.progress(&text, 1, 1, true);
         Ok(())
     }
 
-    /// Sends layers, for as long as there is time. How many are left then.
-    async fn send_all(&self, layers: &[&TreeLayer]) -> Result<(Vec<Option<SegmentLayer>>, usize)> {
-        let mut all: Vec<Option<SegmentLayer>> = vec![None; layers.len()];
-        let mut left = layers.len();
+    /// Sends layers, for as long as there is time. One that can't be sent doesn't take the others along, but after several the
+    /// rest is left.
+    ///
+    /// # Errors
+    /// If none can be sent, or any where that is an error.
+    async fn send_all(&self, layers: &[&TreeLayer]) -> Result<SentLayers> {
         let sends: Vec<_> =
             layers.iter().enumerate().map(async |(index, layer)| (index, self.send(layer).await)).collect();
         let mut sends = stream::iter(sends).buffer_unordered(AT_ONCE);
-        loop {
+        let mut all = SentLayers { sent: vec![None; layers.len()], left: layers.len(), failure: None };
+        let (mut failed, mut done) = (0, 0);
+        while failed < MAX_FAILED {
             let next = tokio::select! {
                 biased;
                 next = sends.next() => next,
                 () = until(self.end) => None,
             };
-            let Some((index, sent)) = next else { return Ok((all, left)) };
-            all[index] = sent?;
-            left -= 1;
+            let Some((index, sent)) = next else { break };
+            match sent {
+                Ok(sent) => {
+                    done += usize::from(sent.is_some());
+                    all.sent[index] = sent;
+                    all.left -= 1;
+                }
+                Err(failure) if !self.target.ignore_error => return Err(failure),
+                Err(failure) => {
+                    failed += 1;
+                    all.failure.get_or_insert(failure);
+                }
+            }
         }
+        match all.failure.take_if(|_| done == 0) {
+            Some(failure) => Err(failure),
+            None => Ok(all),
+        }
+    }
+
+    /// The segment with all that the cache has, and its blobs. If that is too big to be read again, what was not in use for
+    /// long is left out.
+    fn folded(&self, segment: &Segment) -> Option<(Vec<u8>, Vec<Descriptor>)> {
+        let keep = i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
+        (0..16).find_map(|halvings| {
+            let mut all = segment.clone();
+            let since = segment.created - (keep >> halvings);
+            self.loaded.catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
+            all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
+        })
     }
 
     /// Adds the segment. Where there are many, it takes all others in, and their place.
     async fn add(&self, segment: Segment) -> Result<()> {
-        let Loaded { cache, catalog, segments, .. } = self.loaded;
-        let folded = cache.fold_at().filter(|least| segments.len() >= *least).and_then(|_| {
-            let mut all = segment.clone();
-            let since = segment.created - i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
-            catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
-            // One that is too big to be read again is none.
-            all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
-        });
+        let Loaded { cache, segments, .. } = self.loaded;
+        let is_due = cache.fold_at().is_some_and(|least| segments.len() >= least);
+        let folded = is_due.then(|| self.folded(&segment)).flatten();
         let is_folded = folded.is_some();
         let (bytes, blobs) = if let Some(folded) = folded {
             folded
@@ -350,6 +380,16 @@ pub(super) fn push_failure(cache: &Backend, source: garboard_registry::Error) ->
         Some(_) => Error::Push { name, source }.into(),
         None => Error::CacheWrite { name, source }.into(),
     }
+}
+
+/// Layers that are in the cache now.
+struct SentLayers {
+    /// In the order in which they were given.
+    sent: Vec<Option<SegmentLayer>>,
+    /// How many are not.
+    left: usize,
+    /// Why, if it isn't for the time.
+    failure: Option<Failure>,
 }
 
 /// All blobs that a segment names.
