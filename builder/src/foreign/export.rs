@@ -11,7 +11,8 @@ use crate::solve::Solver;
 use crate::tree::Tree;
 
 impl Solver {
-    /// What was made, and, with [`CacheMode::Max`], what the caches that were read have of what nothing had to be made of.
+    /// What was made, and, with [`CacheMode::Max`], what the store and the caches that were read have of steps that nothing
+    /// had to be made of.
     pub(crate) async fn records(self: &Arc<Self>, mode: CacheMode) -> Records {
         let vertices = Vertices::of(&self.graph);
         let mut trees: HashMap<OpId, Tree> = HashMap::new();
@@ -24,11 +25,13 @@ impl Solver {
             if !matches!(node.op, Op::Run(_) | Op::Copy(_) | Op::Mkdir(_)) {
                 continue;
             }
-            let tree = match self.solved(id) {
-                Some(tree) => Some(tree),
-                None if mode == CacheMode::Max => self.claimed_tree(id).await,
-                None => None,
-            };
+            let mut tree = self.solved(id);
+            if tree.is_none() && mode == CacheMode::Max {
+                tree = self.recorded_tree(id).await.ok().flatten();
+            }
+            if tree.is_none() && mode == CacheMode::Max {
+                tree = self.claimed_tree(id).await;
+            }
             if let Some(tree) = tree {
                 trees.insert(id, tree);
             }

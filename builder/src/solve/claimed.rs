@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use garboard_cache::Key;
 use garboard_cache::remote::buildkit::ChainLayer;
 use garboard_layer::ContentDigest;
@@ -9,13 +10,42 @@ use garboard_layer::ContentDigest;
 use super::Solver;
 use crate::error::{Attempt, Result};
 use crate::foreign::Claim;
-use crate::graph::{Node, OpId};
+use crate::graph::{Node, Op, OpId};
 use crate::tree::{KeyBuilder, Tree, TreeLayer};
 
 impl Solver {
     /// The result of an operation, if it was made or found.
     pub(crate) fn solved(&self, id: OpId) -> Option<Tree> {
         self.results[id.0].get().and_then(|result| result.as_ref().ok().cloned())
+    }
+
+    /// What there are records of for an operation that was not asked for its result. Nothing runs for it.
+    pub(crate) fn recorded_tree(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Option<Tree>>> {
+        let this = self.clone();
+        async move {
+            if let Some(tree) = this.solved(id) {
+                return Ok(Some(tree));
+            }
+            let node = this.graph.node(id);
+            match &node.op {
+                Op::Scratch => Ok(Some(Tree::default())),
+                Op::Image(image) => {
+                    let layers: Result<Vec<TreeLayer>> =
+                        image.layers.iter().map(|layer| this.base_layer(layer)).collect();
+                    layers.map(|layers| Some(Tree { layers }))
+                }
+                op => {
+                    let Some(parent) = op.parent() else { return Ok(None) };
+                    let Some(parent) = this.recorded_tree(parent).await? else { return Ok(None) };
+                    if node.no_cache || this.must_run_inputs(id) {
+                        return Ok(None);
+                    }
+                    let key = this.definition_key(id, &parent).await?;
+                    Ok(this.lookup(&key).await?.map(|layer| parent.with(layer)))
+                }
+            }
+        }
+        .boxed()
     }
 
     /// What such a cache has for an operation that was not asked for its result. Nothing is fetched.

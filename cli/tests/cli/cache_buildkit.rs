@@ -296,3 +296,28 @@ fn what_is_written_for_buildkit_is_found_on_another_machine() {
         assert_eq!(synthetic.read("two"), "1\nhello", "{way}");
     }
 }
+
+#[test]
+fn stages_that_nobody_needed_are_written_all_the_same() {
+    let Some(synthetic) = Synthetic::new() else { return };
+    let host = &synthetic.registry.host;
+    let text = format!(
+        "FROM {host}/base:1 AS tool\nRUN echo 1 > /tool\nFROM {host}/base:1\nCOPY --from=tool /tool /t\n"
+    );
+    synthetic.context.write("Dockerfile", text);
+    let to = |tag: &str| format!("--cache-to=type=registry,ref={host}/app:{tag},format=buildkit,mode=max");
+    let from = |tag: &str| format!("--cache-from={host}/app:{tag}");
+    synthetic.build("one", &[]);
+    // From the store, and from another cache.
+    let ways = [("one", to("a"), None), ("two", to("b"), Some(from("a")))];
+    for (machine, to, from) in &ways {
+        let mut args = vec![to.as_str()];
+        args.extend(from.as_deref());
+        let text = synthetic.build(machine, &args);
+        assert_eq!(cached(&text), 1, "{text}");
+        assert!(text.contains("2 results, 3 blobs"), "{text}");
+    }
+    // So who needs the stage itself has it.
+    let text = synthetic.build("three", &[&from("b"), "--target=tool"]);
+    assert_eq!((cached(&text), synthetic.read("tool").as_str()), (1, "1\n"), "{text}");
+}
