@@ -17,6 +17,7 @@ mod cache_mounts;
 mod cache_s3;
 mod cache_trust;
 mod check;
+mod compose;
 mod compose_build;
 mod concurrent;
 mod credentials;

@@ -3,11 +3,13 @@
 use crate::dotenv::Variables;
 use crate::model::bind::boolean;
 use crate::node::{Map, Mark, Node, Value};
-use crate::path::Path;
+use crate::path::{Path, Rules};
 use crate::template::{TemplateError, Undefined, substitute};
 
 /// Of more failures, the rest isn't told.
 const MOST_FAILURES: usize = 100;
+/// Bytes of all texts with variables together, at most.
+const MAX_BYTES: usize = 64 << 20;
 /// Of more warnings, the rest isn't told.
 const MOST_WARNINGS: usize = 1_000;
 
@@ -20,7 +22,7 @@ enum Cast {
     Bool,
 }
 
-const CASTS: &[(&str, Cast)] = &[
+static CASTS: Rules<Cast> = Rules::new(&[
     ("services.*.cpu_count", Cast::Int64),
     ("services.*.cpu_percent", Cast::Float),
     ("services.*.cpu_period", Cast::Int64),
@@ -63,7 +65,7 @@ const CASTS: &[(&str, Cast)] = &[
     ("volumes.*.external", Cast::Bool),
     ("secrets.*.external", Cast::Bool),
     ("configs.*.external", Cast::Bool),
-];
+]);
 
 /// Values that can't be used: what is wrong with each, in the order of their places, and where the first one is.
 pub(super) type Failures = (String, Mark);
@@ -80,7 +82,7 @@ pub(super) fn interpolate(
     environment: &Variables,
     warnings: &mut Vec<String>,
 ) -> Result<(), Failures> {
-    let mut it = Interpolation { environment, warnings, failures: Vec::new() };
+    let mut it = Interpolation { environment, warnings, failures: Vec::new(), left: MAX_BYTES };
     it.map(root, &Path::ROOT);
     let Some((_, _, at)) = it.failures.first() else { return Ok(()) };
     let at = *at;
@@ -93,6 +95,8 @@ struct Interpolation<'a> {
     environment: &'a Variables,
     warnings: &'a mut Vec<String>,
     failures: Vec<(String, String, Mark)>,
+    /// Bytes that texts may still come to.
+    left: usize,
 }
 
 impl Interpolation<'_> {
@@ -120,8 +124,7 @@ impl Interpolation<'_> {
     /// What becomes of a text; none where it stays.
     fn text(&mut self, text: &str, path: &Path<'_>) -> Result<Option<Value>, String> {
         let replaced = if text.contains('$') { Some(self.substitute(text, path)?) } else { None };
-        let cast = CASTS.iter().find(|(pattern, _)| path.is(pattern)).map(|(_, cast)| *cast);
-        let Some(cast) = cast else { return Ok(replaced.map(Value::Text)) };
+        let Some(cast) = CASTS.get(path) else { return Ok(replaced.map(Value::Text)) };
         let word = replaced.as_deref().unwrap_or(text);
         let value = self.cast(word, cast);
         let value = value.map_err(|problem| {
@@ -138,7 +141,11 @@ impl Interpolation<'_> {
             }
         };
         let look = |name: &str| self.environment.get(name).cloned();
-        substitute(text, &look, &mut undefined).map_err(|error| match error {
+        let result = substitute(text, &look, &mut undefined).and_then(|result| {
+            self.left = self.left.checked_sub(result.len()).ok_or(TemplateError::TooLarge)?;
+            Ok(result)
+        });
+        result.map_err(|error| match error {
             TemplateError::Invalid(template) => format!(
                 "invalid interpolation format for {path}.\nYou may need to escape any $ with another $.\n{template}"
             ),

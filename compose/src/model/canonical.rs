@@ -4,7 +4,7 @@ use super::merge::{dependency, names_to_map};
 use super::{port, volume};
 use crate::error::Fail;
 use crate::node::{Map, Mark, Node, Value};
-use crate::path::Path;
+use crate::path::{Path, Rules};
 
 /// What is made long.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ enum Rule {
     External,
 }
 
-const RULES: &[(&str, Rule)] = &[
+static RULES: Rules<Rule> = Rules::new(&[
     ("services.*.build.secrets.*", Rule::FileMount),
     ("services.*.build.provenance", Rule::Text),
     ("services.*.build.sbom", Rule::Text),
@@ -55,18 +55,23 @@ const RULES: &[(&str, Rule)] = &[
     ("networks.*", Rule::External),
     ("secrets.*", Rule::External),
     ("configs.*", Rule::External),
-];
+]);
 
 /// Makes everything long.
 ///
 /// `raw`: variables aren't replaced, so what can't be read stays as it is. `warn` is told of what is out of use.
 pub(crate) fn canonical(root: &mut Map, raw: bool, warn: &mut dyn FnMut(String)) -> Result<(), Fail> {
-    let mut canonical = Canonical { raw, warn };
+    let mut canonical = Canonical { raw, warn, ports: 0 };
     canonical.map(root, &Path::ROOT)
 }
 
+/// Ports in one project, at most: ranges are short, and stand for many.
+const MAX_PORTS: usize = 500_000;
+
 struct Canonical<'a> {
     raw: bool,
+    /// The ports that were met.
+    ports: usize,
     warn: &'a mut dyn FnMut(String),
 }
 
@@ -76,8 +81,7 @@ impl Canonical<'_> {
     }
 
     fn node(&mut self, node: &mut Node, path: &Path<'_>) -> Result<(), Fail> {
-        let rule = RULES.iter().find(|(pattern, _)| path.is(pattern)).map(|(_, rule)| *rule);
-        if let Some(rule) = rule {
+        if let Some(rule) = RULES.get(path) {
             return self.apply(rule, node, path);
         }
         match &mut node.value {
@@ -183,6 +187,9 @@ impl Canonical<'_> {
         let Some(items) = node.as_list() else { return Ok(()) };
         let mut ports = Vec::with_capacity(items.len());
         for item in items {
+            if self.ports + ports.len() > MAX_PORTS {
+                return Err(Fail::value(format!("{path}: there are more than {MAX_PORTS} ports"), item.at));
+            }
             match &item.value {
                 Value::Map(_) => ports.push(item.clone()),
                 Value::Text(_) | Value::Int(_) => match port::parse(&item.display(), item.at) {
@@ -196,6 +203,7 @@ impl Canonical<'_> {
                 }
             }
         }
+        self.ports += ports.len();
         node.value = Value::List(ports);
         Ok(())
     }
