@@ -30,6 +30,10 @@ pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 pub(crate) const PWD: &str = "PWD";
 /// Where programs, such as credential helpers, are looked for.
 pub(crate) const PATH: &str = "PATH";
+/// Default of `compose --progress`.
+pub(crate) const COMPOSE_PROGRESS: &str = "COMPOSE_PROGRESS";
+/// Default of `compose --ansi`.
+pub(crate) const COMPOSE_ANSI: &str = "COMPOSE_ANSI";
 /// Default of `--progress`.
 pub(crate) const BUILDKIT_PROGRESS: &str = "BUILDKIT_PROGRESS";
 /// How many of a running step's last lines the tty display shows.
@@ -131,9 +135,11 @@ impl Env {
         self.matching(&["*"])
     }
 
-    /// Sets variables.
-    pub(crate) fn set_all(&mut self, variables: &BTreeMap<String, String>) {
-        self.variables.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
+    /// The environment with these variables in place of those it has.
+    pub(crate) fn with(&self, variables: &BTreeMap<String, String>) -> Self {
+        let mut env = self.clone();
+        env.variables.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
+        env
     }
 
     /// The value as it is.

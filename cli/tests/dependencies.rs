@@ -8,6 +8,7 @@ use std::process::Command;
 /// What each crate may use of its siblings, in the program and in its build script. Tests may use anything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("garboard-parser", &[]),
+    ("garboard-compose", &[]),
     ("garboard-registry", &[]),
     ("garboard-layer", &[]),
     ("garboard-sandbox", &[]),
@@ -21,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "garboard-builder",
             "garboard-cache",
+            "garboard-compose",
             "garboard-layer",
             "garboard-parser",
             "garboard-registry",
@@ -30,7 +32,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Not part of the program.
     (
         "garboard-robustness",
-        &["garboard-builder", "garboard-cache", "garboard-layer", "garboard-parser", "garboard-registry"],
+        &[
+            "garboard-builder",
+            "garboard-cache",
+            "garboard-compose",
+            "garboard-layer",
+            "garboard-parser",
+            "garboard-registry",
+        ],
     ),
     ("garboard-testkit", &["garboard-registry"]),
 ];

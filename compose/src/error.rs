@@ -75,9 +75,9 @@ impl Place {
 #[derive(Debug)]
 pub struct Error {
     /// What is wrong.
-    pub kind: ErrorKind,
+    pub kind: Box<ErrorKind>,
     /// Where, as far as that is one place.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// What to do about it.
     pub hint: Option<String>,
 }
@@ -90,7 +90,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.kind)
+        std::error::Error::source(&*self.kind)
     }
 }
 
@@ -233,12 +233,12 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// The error without a place.
     pub(crate) fn bare(self) -> Error {
-        Error { kind: self, place: None, hint: None }
+        Error { kind: Box::new(self), place: None, hint: None }
     }
 
     /// The error with the place of a mark.
     pub(crate) fn at(self, files: &Files, at: Mark) -> Error {
-        Error { kind: self, place: files.place(at), hint: None }
+        Error { kind: Box::new(self), place: files.place(at).map(Box::new), hint: None }
     }
 }
 
@@ -282,7 +282,7 @@ impl Fail {
 
     /// The error, with its lines.
     pub(crate) fn into_error(self, files: &Files) -> Error {
-        self.kind.at(files, self.at).or_hint(self.similar)
+        Error { kind: self.kind, place: files.place(self.at).map(Box::new), hint: None }.or_hint(self.similar)
     }
 }
 

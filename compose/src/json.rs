@@ -1,12 +1,14 @@
 //! Trees to JSON, in the form that Go writes: two spaces a level, and `<`, `>` and `&` escaped.
 
+use std::fmt::Write;
+
 use crate::node::{Value, float_text};
 use crate::yaml::Out;
 
 /// A document, without a line's end.
 pub(crate) fn to_json(out: &Out) -> String {
     let mut text = String::new();
-    write(out, 0, &mut text);
+    tree(out, 0, &mut text);
     text
 }
 
@@ -37,7 +39,7 @@ fn line(level: usize, text: &mut String) {
     text.extend(std::iter::repeat_n("  ", level));
 }
 
-fn write(out: &Out, level: usize, text: &mut String) {
+fn tree(out: &Out, level: usize, text: &mut String) {
     match out {
         Out::List(items) if items.is_empty() => text.push_str("[]"),
         Out::Map(entries) if entries.is_empty() => text.push_str("{}"),
@@ -46,7 +48,7 @@ fn write(out: &Out, level: usize, text: &mut String) {
             for (index, item) in items.iter().enumerate() {
                 text.push_str(if index > 0 { "," } else { "" });
                 line(level + 1, text);
-                write(item, level + 1, text);
+                tree(item, level + 1, text);
             }
             line(level, text);
             text.push(']');
@@ -58,7 +60,7 @@ fn write(out: &Out, level: usize, text: &mut String) {
                 line(level + 1, text);
                 quote(key, text);
                 text.push_str(": ");
-                write(value, level + 1, text);
+                tree(value, level + 1, text);
             }
             line(level, text);
             text.push('}');
@@ -94,7 +96,8 @@ pub(crate) fn quote(value: &str, text: &mut String) {
             '\u{8}' => text.push_str("\\b"),
             '\u{c}' => text.push_str("\\f"),
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                text.push_str(&format!("\\u{:04x}", c as u32));
+                // writing to a string can't fail
+                let _ = write!(text, "\\u{:04x}", c as u32);
             }
             c => text.push(c),
         }

@@ -25,3 +25,19 @@ pub use node::{Map, Mark, Node, Value};
 pub use project::{BuildOptions, Format, Model, Options, Plan, Project};
 pub use source::{FileKind, FileSource, MAX_FILE_BYTES, MemorySource};
 pub use target::{DockerfileSource, NamedContext, Target};
+
+/// The documents of a YAML text, with aliases and merge keys replaced.
+///
+/// ```
+/// let documents = garboard_compose::read_yaml("a: &a {b: 1}\nc: *a\n")?;
+/// assert_eq!(documents[0].get("c"), documents[0].get("a"));
+/// # Ok::<_, garboard_compose::Error>(())
+/// ```
+///
+/// # Errors
+/// What is wrong with the text, with its place; also when it is nested too deep or aliases multiply it.
+pub fn read_yaml(text: &str) -> Result<Vec<Node>, Error> {
+    let mut files = error::Files::default();
+    let documents = yaml::read(text, std::path::Path::new("-"), &mut files)?;
+    Ok(documents.into_iter().map(|document| document.root).collect())
+}

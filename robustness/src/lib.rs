@@ -9,6 +9,7 @@
 
 mod address;
 mod cage;
+mod compose;
 mod compressed;
 mod dockerfile;
 mod document;
@@ -45,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "mount", check: mount::check },
     Target { name: "notation", check: notation::check },
     Target { name: "segment", check: segment::check },
+    Target { name: "compose", check: compose::check },
 ];
 
 /// Checks one target's properties.

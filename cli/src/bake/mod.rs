@@ -4,12 +4,17 @@
 
 pub(crate) mod args;
 
+use std::collections::BTreeMap;
+
 use garboard_compose::bake::{BakeError, Definition, Request, Resolved, read};
+use garboard_compose::{Plan, Target};
 use garboard_registry::Platform;
 
 use self::args::{BakeArgs, Listing};
 use crate::commands::Setting;
+use crate::compose::build::build_targets;
 use crate::compose::source::Files;
+use crate::compose::words::Flags;
 use crate::env;
 use crate::failure::Failure;
 use crate::text::printable;
@@ -109,12 +114,33 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
         let message = format!("targets ask for what isn't allowed: {}", printable(&missing.join(", ")));
         return Err(Failure::hinted(message, format!("to allow it, add {}", flags.join(" "))));
     }
-    let targets = resolved.targets().map_err(|error| fail(&error, setting))?;
-    let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
-    Err(Failure::hinted(
-        format!("building from bake files is not supported yet: {}", names.join(", ")),
-        "`--print` says what each target is, in the terms of `garboard build`",
-    ))
+    let mut targets = resolved.targets().map_err(|error| fail(&error, setting))?;
+    targets.iter_mut().try_for_each(supported)?;
+    if args.metadata_file.is_some() {
+        return Err(Failure::message("`--metadata-file` is not supported for several targets yet"));
+    }
+    let wanted = targets.iter().filter(|target| !target.linked_only).map(|target| target.name.clone());
+    let plan = Plan { wanted: wanted.collect(), targets, services: BTreeMap::new() };
+    let flags = Flags { load: false, quiet: false, progress: args.progress.clone(), memory: None };
+    build_targets(&plan, &flags, &BTreeMap::new(), setting)
+}
+
+/// Refuses what the engine can't do for a target yet, rather than do without it.
+fn supported(target: &mut Target) -> Result<(), Failure> {
+    let name = &target.name;
+    let refused = |what: &str| Err(Failure::message(format!("target `{name}`: {what} is not supported yet")));
+    if !target.policies.is_empty() {
+        return refused("`policy`");
+    }
+    if let Some(resource) = target.resources.keys().next() {
+        return refused(&format!("`resources.{}`", printable(resource)));
+    }
+    match target.call.as_deref() {
+        None | Some("" | "build") => target.call = None,
+        Some("check" | "lint") => target.call = Some("lint".to_owned()),
+        Some(other) => return refused(&format!("`call = \"{}\"`", printable(other))),
+    }
+    Ok(())
 }
 
 /// Shows where an error is, and makes a failure of it.

@@ -3,10 +3,11 @@
 //! The files are read by `garboard-compose`; here are the command line, the file system, and what is printed.
 
 pub(crate) mod args;
-mod build;
+pub(crate) mod build;
 mod config;
 pub(crate) mod source;
 mod transfer;
+pub(crate) mod words;
 
 use std::path::PathBuf;
 
@@ -17,11 +18,15 @@ use self::source::Files;
 use crate::commands::Setting;
 use crate::env::{self, Env};
 use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::style::ColorChoice;
 use crate::text::printable;
 
 /// Runs a command of `compose`.
 pub(crate) fn run(args: ComposeArgs, setting: &Setting<'_>) -> Result<(), Failure> {
     let ComposeArgs { project, command } = args;
+    let printer = printer(&project, setting)?;
+    let setting = &Setting { printer: &printer, ..*setting };
     let compose = Compose { setting, options: options(&project, setting.env)?, project: &project };
     match command {
         ComposeCommand::Config(args) => config::run(&compose, &args),
@@ -32,6 +37,20 @@ pub(crate) fn run(args: ComposeArgs, setting: &Setting<'_>) -> Result<(), Failur
         ComposeCommand::Version(args) => config::version(&compose, &args),
         ComposeCommand::Containers(words) => Err(containers(&words)),
     }
+}
+
+/// A printer with the colours that `--ansi` wants.
+fn printer(args: &args::ProjectArgs, setting: &Setting<'_>) -> Result<Printer, Failure> {
+    let choice = match args.ansi.as_deref().or_else(|| setting.env.filled(env::COMPOSE_ANSI)) {
+        None | Some("auto") => return Ok(setting.printer.clone()),
+        Some("never") => ColorChoice::Never,
+        Some("always") => ColorChoice::Always,
+        Some(other) => {
+            let message = format!("invalid value `{}` for `--ansi`", printable(other));
+            return Err(Failure::hinted(message, "never, always or auto"));
+        }
+    };
+    Ok(Printer::new(choice, setting.env))
 }
 
 /// What commands of running containers answer with.
@@ -81,7 +100,9 @@ impl Compose<'_> {
     }
 
     fn warn(&self, warnings: &[String]) {
-        warnings.iter().for_each(|warning| self.setting.printer.warn(&lines(warning)));
+        for warning in warnings {
+            self.setting.printer.warn(&lines(warning));
+        }
     }
 
     /// Shows where an error is, and makes a failure of it.
@@ -116,7 +137,7 @@ fn options(args: &args::ProjectArgs, env: &Env) -> Result<Options, Failure> {
     options.project_folder = project_folder.filter(|folder| !folder.is_empty());
     options.files.clone_from(&args.files);
     options.env_files.clone_from(&args.env_files);
-    options.project_name = args.project_name.clone();
+    options.project_name.clone_from(&args.project_name);
     options.profiles.clone_from(&args.profiles);
     options.compatibility = args.compatibility;
     Ok(options)

@@ -53,7 +53,7 @@ pub(super) fn push(compose: &Compose<'_>, args: &PushArgs) -> Result<(), Failure
         }
         match push_command::run(&one, compose.setting) {
             Err(failure) if args.ignore_push_failures => {
-                printer.error(&report::failure(&failure, printer.palette()))
+                printer.error(&report::failure(&failure, printer.palette()));
             }
             result => result?,
         }

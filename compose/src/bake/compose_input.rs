@@ -43,7 +43,7 @@ pub(super) fn add(
     let mut names = Vec::new();
     for (name, service) in &project.services {
         let Some(build) = service.get("build") else { continue };
-        let reader = Service { project: &project, name, service, build };
+        let reader = Service { project: &project, name, node: service, build };
         let target = reader.target().map_err(|why| BakeError::Service { service: name.clone(), why })?;
         names.push(target.name.clone());
         contents.config.add_target(target);
@@ -80,7 +80,7 @@ impl FileSource for Replayed<'_> {
 struct Service<'a> {
     project: &'a Project,
     name: &'a str,
-    service: &'a Node,
+    node: &'a Node,
     build: &'a Node,
 }
 
@@ -92,7 +92,7 @@ impl Service<'_> {
         let list = |key: &str| build.texts(key);
         let mut tags = list("tags");
         if tags.is_empty() {
-            tags.extend(self.service.text("image").map(str::to_owned));
+            tags.extend(self.node.text("image").map(str::to_owned));
         }
         let mut entitlements = list("entitlements");
         if build.is_true("privileged") {
@@ -139,7 +139,7 @@ impl Service<'_> {
 
     /// Arguments without a value have that of the service's environment, then of the project's.
     fn args(&self) -> BTreeMap<String, String> {
-        let service = self.service.map("environment");
+        let service = self.node.map("environment");
         let arg = |(name, node): (&String, &Node)| {
             let found = || service.get(name).filter(|node| !node.is_null()).map(Node::display);
             let own = if node.is_null() { None } else { Some(node.display()) };
@@ -243,6 +243,7 @@ fn extend(target: &mut TargetSpec, extension: &Node) -> Result<(), String> {
 }
 
 /// A number of bytes in the largest unit, with four digits.
+#[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
 fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     let mut unit = "B";

@@ -30,7 +30,7 @@ pub(crate) enum Notation {
 /// Reads the value of an attribute.
 pub(crate) fn decode(notation: Notation, value: &Value) -> Result<Vec<Fields>, String> {
     let Some(values) = value.elements() else {
-        return Err(format!("list of {} required, but have {}", "object", value.kind()));
+        return Err(format!("list of object required, but have {}", value.kind()));
     };
     let mut entries = Vec::new();
     for value in values {
@@ -39,10 +39,11 @@ pub(crate) fn decode(notation: Notation, value: &Value) -> Result<Vec<Fields>, S
             Value::Map(_, attributes) | Value::Object(attributes) => {
                 entries.push(checked(notation, of_object(notation, attributes)?, "object")?);
             }
-            other => match convert(other, &Type::String)? {
-                Value::String(text) => entries.extend(parse(notation, &text)?),
-                _ => {}
-            },
+            other => {
+                if let Value::String(text) = convert(other, &Type::String)? {
+                    entries.extend(parse(notation, &text)?);
+                }
+            }
         }
     }
     Ok(entries)

@@ -1,5 +1,6 @@
 //! All targets and groups, and what a command that names some of them comes to.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::{Fault, Place, Source};
@@ -87,9 +88,9 @@ impl Config {
             let mut visited = BTreeMap::new();
             let (targets, groups) = self.expand(name, &mut visited);
             for target in targets {
-                if !selection.targets.contains_key(&target) {
-                    let resolved = self.resolve(&target, overrides)?;
-                    selection.targets.insert(target, resolved);
+                if let Entry::Vacant(entry) = selection.targets.entry(target) {
+                    let resolved = self.resolve(entry.key(), overrides)?;
+                    entry.insert(resolved);
                 }
             }
             for group in groups {

@@ -71,7 +71,7 @@ fn constructor(call: &FuncCall, whole: &Expression, at: &Origin) -> Result<Type,
         ("object", Expression::Object(object)) => {
             let mut attributes = BTreeMap::new();
             let mut optional = BTreeSet::new();
-            for (key, value) in object.iter() {
+            for (key, value) in object {
                 let name = match key {
                     ObjectKey::Ident(name) => name.as_str().to_owned(),
                     ObjectKey::Expression(Expression::String(name)) => name.as_str().to_owned(),

@@ -10,7 +10,10 @@ use super::value::Value;
 pub(crate) fn convert(value: &Value, wanted: &Type) -> Result<Value, String> {
     let mismatch = || Err(mismatch(&value.kind(), wanted));
     match (value, wanted) {
-        (_, Type::Any) => Ok(value.clone()),
+        (_, Type::Any)
+        | (Value::Bool(_), Type::Bool)
+        | (Value::Number(_), Type::Number)
+        | (Value::String(_), Type::String) => Ok(value.clone()),
         (Value::Null(kind), _) => {
             let neither = !kind.is_primitive() && !wanted.is_primitive();
             if neither || matches!(kind, Type::Any) || primitive_fits(kind, wanted) || kind == wanted {
@@ -18,9 +21,6 @@ pub(crate) fn convert(value: &Value, wanted: &Type) -> Result<Value, String> {
             }
             mismatch()
         }
-        (Value::Bool(_), Type::Bool)
-        | (Value::Number(_), Type::Number)
-        | (Value::String(_), Type::String) => Ok(value.clone()),
         (Value::Bool(truth), Type::String) => Ok(Value::text(truth.to_string())),
         (Value::Number(number), Type::String) => Ok(Value::text(number.to_string())),
         (Value::String(text), Type::Number) => {

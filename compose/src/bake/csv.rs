@@ -98,9 +98,11 @@ pub(crate) fn fields(text: &str) -> Result<Vec<String>, CsvError> {
 
 /// Fields as one record, quoted where they must be.
 pub(crate) fn line<'a>(fields: impl IntoIterator<Item = &'a str>) -> String {
-    let quoted = |field: &str| match field.contains(['"', ',', '\n', '\r']) || field.starts_with(' ') {
-        true => format!("\"{}\"", field.replace('"', "\"\"")),
-        false => field.to_owned(),
+    let quoted = |field: &str| {
+        if field.contains(['"', ',', '\n', '\r']) || field.starts_with(' ') {
+            return format!("\"{}\"", field.replace('"', "\"\""));
+        }
+        field.to_owned()
     };
     fields.into_iter().map(quoted).collect::<Vec<_>>().join(",")
 }

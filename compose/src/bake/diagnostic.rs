@@ -45,12 +45,22 @@ pub(crate) struct Place {
 impl Place {
     /// Says that something is wrong here.
     pub(crate) fn complain(&self, summary: impl Into<String>, detail: impl Into<String>) -> Fault {
-        Box::new(Diagnostic { place: self.clone(), summary: summary.into(), detail: detail.into() })
+        let (summary, detail) = (summary.into(), detail.into());
+        Fault(Box::new(Diagnostic { place: self.clone(), summary, detail }))
     }
 }
 
 /// What stops evaluation.
-pub(crate) type Fault = Box<Diagnostic>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault(pub(crate) Box<Diagnostic>);
+
+impl std::ops::Deref for Fault {
+    type Target = Diagnostic;
+
+    fn deref(&self) -> &Diagnostic {
+        &self.0
+    }
+}
 
 /// What is wrong at a place in a bake file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -191,7 +191,7 @@ impl BakeError {
     pub fn excerpt(&self) -> Option<String> {
         match self {
             Self::Diagnostics { first, .. } => Some(first.excerpt()),
-            Self::Compose(error) => error.place.as_ref().map(crate::Place::excerpt),
+            Self::Compose(error) => error.place.as_ref().map(|place| place.excerpt()),
             _ => None,
         }
     }
@@ -211,13 +211,13 @@ impl BakeError {
     /// Several diagnostics as one error.
     pub(crate) fn of(faults: Vec<Fault>) -> Option<Self> {
         let mut faults = faults.into_iter();
-        let first = faults.next()?;
-        Some(Self::Diagnostics { first, others: faults.map(|fault| *fault).collect() })
+        let first = faults.next()?.0;
+        Some(Self::Diagnostics { first, others: faults.map(|fault| *fault.0).collect() })
     }
 }
 
 impl From<Fault> for BakeError {
-    fn from(first: Fault) -> Self {
-        Self::Diagnostics { first, others: Vec::new() }
+    fn from(fault: Fault) -> Self {
+        Self::Diagnostics { first: fault.0, others: Vec::new() }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::compose_input;
 use super::config::Config;
-use super::diagnostic::{Diagnostic, Fault, Source};
+use super::diagnostic::Source;
 use super::document::Document;
 use super::error::BakeError;
 use super::functions::Given;
@@ -183,7 +183,7 @@ fn parsed(file: &Read) -> Result<Option<Body>, BakeError> {
     if compose_input::looks_like_compose(&file.text) {
         return Ok(None);
     }
-    let fault: Fault = match read_hcl(&source) {
+    let fault = match read_hcl(&source) {
         Ok(body) => return Ok(Some(body)),
         Err(fault) => fault,
     };
@@ -192,7 +192,7 @@ fn parsed(file: &Read) -> Result<Option<Body>, BakeError> {
         // what is said is about the language that it most likely is
         Err(json) => {
             let looks_like_json = file.text.trim_start().starts_with('{');
-            let fault: Box<Diagnostic> = if looks_like_json { json } else { fault };
+            let fault = if looks_like_json { json } else { fault };
             Err(fault.into())
         }
     }

@@ -56,29 +56,29 @@ pub(crate) struct TargetSpec {
 impl TargetSpec {
     /// Puts another over this one: some attributes are replaced, some are added to.
     pub(crate) fn merge(&mut self, over: &Self) {
-        fn replace<T: Clone>(mine: &mut Option<T>, over: &Option<T>) {
+        fn replace<T: Clone>(mine: &mut Option<T>, over: Option<&T>) {
             if over.is_some() {
-                mine.clone_from(over);
+                *mine = over.cloned();
             }
         }
         fn by_key(mine: &mut BTreeMap<String, String>, over: &BTreeMap<String, String>) {
             mine.extend(over.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
-        replace(&mut self.description, &over.description);
-        replace(&mut self.context, &over.context);
-        replace(&mut self.default_context, &over.default_context);
-        replace(&mut self.dockerfile, &over.dockerfile);
-        replace(&mut self.dockerfile_inline, &over.dockerfile_inline);
-        replace(&mut self.tags, &over.tags);
-        replace(&mut self.cache_to, &over.cache_to);
-        replace(&mut self.target, &over.target);
-        replace(&mut self.platforms, &over.platforms);
-        replace(&mut self.outputs, &over.outputs);
-        replace(&mut self.pull, &over.pull);
-        replace(&mut self.no_cache, &over.no_cache);
-        replace(&mut self.network, &over.network);
-        replace(&mut self.shm_size, &over.shm_size);
-        replace(&mut self.call, &over.call);
+        replace(&mut self.description, over.description.as_ref());
+        replace(&mut self.context, over.context.as_ref());
+        replace(&mut self.default_context, over.default_context.as_ref());
+        replace(&mut self.dockerfile, over.dockerfile.as_ref());
+        replace(&mut self.dockerfile_inline, over.dockerfile_inline.as_ref());
+        replace(&mut self.tags, over.tags.as_ref());
+        replace(&mut self.cache_to, over.cache_to.as_ref());
+        replace(&mut self.target, over.target.as_ref());
+        replace(&mut self.platforms, over.platforms.as_ref());
+        replace(&mut self.outputs, over.outputs.as_ref());
+        replace(&mut self.pull, over.pull.as_ref());
+        replace(&mut self.no_cache, over.no_cache.as_ref());
+        replace(&mut self.network, over.network.as_ref());
+        replace(&mut self.shm_size, over.shm_size.as_ref());
+        replace(&mut self.call, over.call.as_ref());
         by_key(&mut self.contexts, &over.contexts);
         by_key(&mut self.args, &over.args);
         by_key(&mut self.labels, &over.labels);

@@ -76,10 +76,7 @@ pub(super) fn value(
         (None, None) => Value::text(""),
     };
     let json_name = format!("{name}_JSON");
-    let json = match document.declares(&json_name) {
-        true => None,
-        false => document.overrides.find(&json_name),
-    };
+    let json = document.overrides.find(&json_name).filter(|_| !document.declares(&json_name));
     let Some(text) = json.or_else(|| document.overrides.find(name)) else { return Ok(value) };
     document.budget.take(text.len() as u64 * 32).map_err(|much| much.at(&block.body.place))?;
     let outcome = match &kind {

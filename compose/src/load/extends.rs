@@ -110,7 +110,7 @@ impl Extension<'_> {
             }
             Some(file) => {
                 let extended = loader.extended(&file, self.scope).map_err(|error| match error.place {
-                    None => Error { place: loader.files.place(at), ..error },
+                    None => Error { place: loader.files.place(at).map(Box::new), ..error },
                     Some(_) => error,
                 })?;
                 let Some(services) = extended.0.get("services").and_then(Node::as_map) else {

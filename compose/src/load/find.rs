@@ -40,7 +40,7 @@ pub(crate) fn find(
         files = search.named_files()?;
     }
     if files.is_empty() {
-        files = search.usual_files(&search.folder(&[]), warn)?;
+        files = search.usual_files(&search.folder(&[]), warn);
         search.env_files(&files)?;
     }
     if files.is_empty() {
@@ -137,7 +137,7 @@ impl Search<'_> {
     }
 
     /// The files with usual names, here or in the nearest folder above that has one.
-    fn usual_files(&self, folder: &Path, warn: &mut dyn FnMut(String)) -> Result<Vec<PathBuf>, Error> {
+    fn usual_files(&self, folder: &Path, warn: &mut dyn FnMut(String)) -> Vec<PathBuf> {
         for folder in folder.ancestors() {
             let found = self.present(folder, &NAMES);
             let Some(first) = found.first() else { continue };
@@ -153,9 +153,9 @@ impl Search<'_> {
             several("override", &overrides);
             let mut files = vec![first.clone()];
             files.extend(overrides.into_iter().next());
-            return Ok(files);
+            return files;
         }
-        Ok(Vec::new())
+        Vec::new()
     }
 
     fn present(&self, folder: &Path, names: &[&str]) -> Vec<PathBuf> {

@@ -58,7 +58,7 @@ impl Loader<'_> {
             self.depth -= 1;
             let imported = imported.map_err(|error| match error.place {
                 // say at least who includes it
-                None => Error { place: self.files.place(entry.at), ..error },
+                None => Error { place: self.files.place(entry.at).map(Box::new), ..error },
                 Some(_) => error,
             })?;
             self.import(imported, tree, resets)?;

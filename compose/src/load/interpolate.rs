@@ -97,7 +97,9 @@ struct Interpolation<'a> {
 
 impl Interpolation<'_> {
     fn map(&mut self, map: &mut Map, path: &Path<'_>) {
-        map.iter_mut().for_each(|(key, node)| self.node(node, &path.child(key)));
+        for (key, node) in map {
+            self.node(node, &path.child(key));
+        }
     }
 
     fn node(&mut self, node: &mut Node, path: &Path<'_>) {
@@ -106,11 +108,10 @@ impl Interpolation<'_> {
             Value::List(items) => items.iter_mut().for_each(|item| self.node(item, &path.child("[]"))),
             Value::Text(text) => match self.text(text, path) {
                 Ok(Some(value)) => node.value = value,
-                Ok(None) => {}
                 Err(problem) if self.failures.len() < MOST_FAILURES => {
                     self.failures.push((path.to_string(), problem, node.at));
                 }
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             },
             _ => {}
         }

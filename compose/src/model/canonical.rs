@@ -134,13 +134,11 @@ impl Canonical<'_> {
 
     fn build(&mut self, node: &mut Node, path: &Path<'_>) -> Result<(), Fail> {
         wrap(node, "context");
-        match node.as_map_mut() {
-            Some(map) => self.map(map, path),
-            None => {
-                let problem = format!("{path}: invalid type {} for build", node.go_type());
-                Err(Fail::value(problem, node.at))
-            }
+        if let Some(map) = node.as_map_mut() {
+            return self.map(map, path);
         }
+        let problem = format!("{path}: invalid type {} for build", node.go_type());
+        Err(Fail::value(problem, node.at))
     }
 
     fn key_value(&mut self, node: &mut Node, path: &Path<'_>) -> Result<(), Fail> {

@@ -41,19 +41,20 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
 /// A duration as Go writes it: `1m30s`, `500ms`, `0s`.
 pub(super) fn display(nanos: i64) -> String {
     let (sign, size) = (if nanos < 0 { "-" } else { "" }, nanos.unsigned_abs());
-    let decimal = |unit: u64, name: &str| {
-        let mut text = format!("{}", size as f64 / unit as f64);
-        text.push_str(name);
-        text
+    let decimal = |size: u64, unit: u64, name: &str| {
+        let fraction = format!("{:09}", (size % unit) * (1_000_000_000 / unit));
+        let fraction = fraction.trim_end_matches('0');
+        let point = if fraction.is_empty() { "" } else { "." };
+        format!("{}{point}{fraction}{name}", size / unit)
     };
     let text = match size {
         0 => "0s".to_owned(),
-        1..1_000 => decimal(1, "ns"),
-        1_000..1_000_000 => decimal(1_000, "µs"),
-        1_000_000..1_000_000_000 => decimal(1_000_000, "ms"),
+        1..1_000 => decimal(size, 1, "ns"),
+        1_000..1_000_000 => decimal(size, 1_000, "µs"),
+        1_000_000..1_000_000_000 => decimal(size, 1_000_000, "ms"),
         _ => {
             let (hours, rest) = (size / 3_600_000_000_000, size % 3_600_000_000_000);
-            let (minutes, rest) = (rest / 60_000_000_000, rest % 60_000_000_000);
+            let (minutes, nanos) = (rest / 60_000_000_000, rest % 60_000_000_000);
             let mut text = String::new();
             // writing to a string can't fail
             if hours > 0 {
@@ -62,7 +63,7 @@ pub(super) fn display(nanos: i64) -> String {
             if hours > 0 || minutes > 0 {
                 let _ = write!(text, "{minutes}m");
             }
-            let _ = write!(text, "{}s", rest as f64 / 1e9);
+            text.push_str(&decimal(nanos, 1_000_000_000, "s"));
             text
         }
     };

@@ -30,13 +30,12 @@ fn networks(root: &mut Map) {
             continue;
         }
         let own = service.get("networks").and_then(Node::as_map).filter(|own| !own.is_empty());
-        match own {
-            Some(own) => used |= own.contains_key("default"),
-            None => {
-                set(service, "networks", Value::Map(Map::from([("default".to_owned(), Node::default())])));
-                used = true;
-            }
+        if let Some(own) = own {
+            used |= own.contains_key("default");
+            continue;
         }
+        used = true;
+        set(service, "networks", Value::Map(Map::from([("default".to_owned(), Node::default())])));
     }
     if used {
         let all = root

@@ -81,13 +81,12 @@ fn list(items: &mut Vec<Node>, by: By, path: &Path<'_>) -> Result<(), Fail> {
         let name = format!("[{index}]");
         let at = item.at;
         let key = key(&item, by, &path.child(&name)).map_err(|problem| Fail::value(problem, at))?;
-        match places.get(&key) {
-            Some(place) => kept[*place] = item,
-            None => {
-                places.insert(key, kept.len());
-                kept.push(item);
-            }
+        if let Some(place) = places.get(&key) {
+            kept[*place] = item;
+            continue;
         }
+        places.insert(key, kept.len());
+        kept.push(item);
     }
     *items = kept;
     Ok(())

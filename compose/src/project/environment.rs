@@ -4,17 +4,17 @@ use std::path::Path;
 
 use super::Project;
 use crate::dotenv::{self, Variables};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Files};
 use crate::load::read_text;
-use crate::node::{Map, Node, Value};
+use crate::node::{Map, Mark, Node, Value};
 use crate::source::FileSource;
 
 impl Project {
     /// Reads the `env_file`s of services that are on, and puts what is in them into `environment`.
     pub fn resolve_environment(&mut self, source: &dyn FileSource) -> Result<(), Error> {
         for service in self.services.values_mut() {
-            let environment = &self.environment;
-            let resolved = of_service(service, environment, source)?;
+            let resolved = of_service(service, &self.environment, source);
+            let resolved = resolved.map_err(|(error, at)| placed(error, &self.texts, at))?;
             let Some(map) = service.as_map_mut() else { continue };
             map.remove("env_file");
             set(map, "environment", resolved);
@@ -25,7 +25,7 @@ impl Project {
     /// Reads the `label_file`s of services that are on, and puts what is in them into `labels`.
     pub fn resolve_labels(&mut self, source: &dyn FileSource) -> Result<(), Error> {
         for service in self.services.values_mut() {
-            let files = service.texts("label_file");
+            let files = service.get("label_file").and_then(Node::as_list).unwrap_or_default().to_vec();
             if files.is_empty() {
                 continue;
             }
@@ -33,7 +33,9 @@ impl Project {
             for file in files {
                 let mut found = Variables::new();
                 let before = |name: &str| labels.get(name).cloned();
-                read(source, file.as_ref(), "", "label file", &before, &mut found)?;
+                let path = Path::new(file.as_text().unwrap_or_default());
+                read(source, path, "", "label file", &before, &mut found)
+                    .map_err(|error| placed(error, &self.texts, file.at))?;
                 labels.append(&mut found);
             }
             let Some(map) = service.as_map_mut() else { continue };
@@ -43,6 +45,12 @@ impl Project {
         }
         Ok(())
     }
+}
+
+/// The error, with the place where its file is named.
+fn placed(error: Error, texts: &Files, at: Mark) -> Error {
+    let place = error.place.or_else(|| texts.place(at).map(Box::new));
+    Error { place, ..error }
 }
 
 fn written(text: String) -> Node {
@@ -56,7 +64,11 @@ fn set(map: &mut Map, key: &str, entries: Map) {
     }
 }
 
-fn of_service(service: &Node, environment: &Variables, source: &dyn FileSource) -> Result<Map, Error> {
+fn of_service(
+    service: &Node,
+    environment: &Variables,
+    source: &dyn FileSource,
+) -> Result<Map, (Error, Mark)> {
     let mut own = service.map("environment").clone();
     for (name, value) in own.iter_mut().filter(|(_, value)| value.is_null()) {
         if let Some(found) = environment.get(name) {
@@ -76,7 +88,8 @@ fn of_service(service: &Node, environment: &Variables, source: &dyn FileSource) 
             let own = || own.get(name).and_then(Node::as_text).map(str::to_owned);
             environment.get(name).cloned().or_else(own)
         };
-        read(source, path, file.text("format").unwrap_or_default(), "env file", &before, &mut found)?;
+        read(source, path, file.text("format").unwrap_or_default(), "env file", &before, &mut found)
+            .map_err(|error| (error, file.at))?;
     }
     let mut all: Map = found.into_iter().map(|(name, text)| (name, written(text))).collect();
     all.extend(own);
@@ -113,12 +126,10 @@ fn read(
 /// Lines of `name=value` in which nothing means anything else.
 fn raw(text: &str, before: &dyn Fn(&str) -> Option<String>, found: &mut Variables) {
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        match line.split_once('=') {
-            Some((name, value)) => drop(found.insert(name.to_owned(), value.to_owned())),
-            None => {
-                let value = before(line);
-                found.extend(value.map(|value| (line.to_owned(), value)));
-            }
-        }
+        let pair = match line.split_once('=') {
+            Some((name, value)) => Some((name, value.to_owned())),
+            None => before(line).map(|value| (line, value)),
+        };
+        found.extend(pair.map(|(name, value)| (name.to_owned(), value)));
     }
 }

@@ -124,7 +124,7 @@ fn glob(pattern: &str, name: &str) -> bool {
         } else {
             let Some((class, used)) = class(&pattern[at..]) else { return false };
             for index in 0..name.len() {
-                next[index + 1] = fits[index] && class(name[index]);
+                next[index + 1] = fits[index] && class.fits(name[index]);
             }
             at += used;
         }
@@ -133,31 +133,41 @@ fn glob(pattern: &str, name: &str) -> bool {
     fits[name.len()]
 }
 
-/// What one character must be, and how much of the pattern says it; none where the pattern is broken.
-fn class(pattern: &[char]) -> Option<(Box<dyn Fn(char) -> bool>, usize)> {
-    match pattern {
-        ['?', ..] => Some((Box::new(|_| true), 1)),
-        ['\\', c, ..] => {
-            let c = *c;
-            Some((Box::new(move |it| it == c), 2))
+/// What one character must be.
+enum Class<'a> {
+    Any,
+    One(char),
+    /// One of these and of the ranges in them, or none of them.
+    Set(&'a [char], bool),
+}
+
+impl Class<'_> {
+    fn fits(&self, c: char) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(one) => *one == c,
+            Self::Set(set, not) => {
+                let mut ranges = set.windows(3).filter(|range| range[1] == '-');
+                (set.contains(&c) || ranges.any(|range| (range[0]..=range[2]).contains(&c))) != *not
+            }
         }
+    }
+}
+
+/// What the next character must be, and how much of the pattern says it; none where the pattern is broken.
+fn class(pattern: &[char]) -> Option<(Class<'_>, usize)> {
+    match pattern {
+        ['?', ..] => Some((Class::Any, 1)),
         ['[', rest @ ..] => {
             let end = rest.iter().skip(1).position(|c| *c == ']')? + 1;
-            let (not, inside) = match rest[..end].split_first() {
-                Some(('^', inside)) => (true, inside.to_vec()),
-                _ => (false, rest[..end].to_vec()),
+            let class = match &rest[..end] {
+                ['^', set @ ..] => Class::Set(set, true),
+                set => Class::Set(set, false),
             };
-            let within = move |it: char| {
-                let ranges = inside.windows(3).filter(|range| range[1] == '-');
-                let mut ranges = ranges.map(|range| range[0]..=range[2]);
-                inside.contains(&it) || ranges.any(|range| range.contains(&it))
-            };
-            Some((Box::new(move |it| within(it) != not), end + 2))
+            Some((class, end + 2))
         }
-        [c, ..] => {
-            let c = *c;
-            Some((Box::new(move |it| it == c), 1))
-        }
+        ['\\', c, ..] => Some((Class::One(*c), 2)),
+        [c, ..] => Some((Class::One(*c), 1)),
         [] => None,
     }
 }

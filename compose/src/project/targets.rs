@@ -210,7 +210,7 @@ impl Maker<'_> {
         let Some(file) = build.text("dockerfile").filter(|file| !file.is_empty()) else {
             return DockerfileSource::Usual;
         };
-        if is_elsewhere(context) || context.ends_with(".git") {
+        if is_elsewhere(context) || context.strip_suffix(".git").is_some() {
             return DockerfileSource::Path(file.to_owned());
         }
         let path = lexical(&Path::new(context).join(file));

@@ -36,8 +36,8 @@ fn deeper(first: Option<Fault>, second: Option<Fault>) -> Option<Fault> {
     }
 }
 
-fn fault(path: &Path<'_>, at: Mark, problem: impl std::fmt::Display) -> Option<Fault> {
-    Some(Fault { problem: format!("{path} {problem}"), at, similar: None, depth: path.depth() })
+fn fault(path: &Path<'_>, at: Mark, problem: impl std::fmt::Display) -> Fault {
+    Fault { problem: format!("{path} {problem}"), at, similar: None, depth: path.depth() }
 }
 
 fn structure(map: &Map, at: Mark, it: &Struct, path: &Path<'_>) -> Option<Fault> {
@@ -46,7 +46,7 @@ fn structure(map: &Map, at: Mark, it: &Struct, path: &Path<'_>) -> Option<Fault>
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|name| format!("'{name}'")).collect();
         let word = if names.len() == 1 { "property" } else { "properties" };
-        found = deeper(found, fault(path, at, format_args!("missing {word} {}", names.join(", "))));
+        found = deeper(found, Some(fault(path, at, format_args!("missing {word} {}", names.join(", ")))));
     }
     let mut unknown = Vec::new();
     for (name, node) in map {
@@ -114,7 +114,7 @@ fn of_kind(node: &Node, kinds: &[Kind], path: &Path<'_>) -> Option<Fault> {
     names.sort_unstable();
     let last = names.pop().unwrap_or_default();
     let names = if names.is_empty() { last.to_owned() } else { format!("{} or {last}", names.join(", ")) };
-    fault(path, node.at, format_args!("must be a {names}"))
+    Some(fault(path, node.at, format_args!("must be a {names}")))
 }
 
 fn kind_name(kind: &Kind) -> &'static str {
@@ -129,7 +129,7 @@ fn kind_name(kind: &Kind) -> &'static str {
 }
 
 fn text<'a>(node: &'a Node, path: &Path<'_>) -> Result<&'a str, Option<Fault>> {
-    node.as_text().ok_or_else(|| fault(path, node.at, "must be a string"))
+    node.as_text().ok_or_else(|| Some(fault(path, node.at, "must be a string")))
 }
 
 fn word(node: &Node, words: &[&'static str], path: &Path<'_>) -> Option<Fault> {
@@ -146,20 +146,20 @@ fn word(node: &Node, words: &[&'static str], path: &Path<'_>) -> Option<Fault> {
         _ => format!("value must be one of {}", all.join(", ")),
     };
     let similar = suggest::similar(text, words.iter().copied());
-    fault(path, node.at, problem).map(|fault| Fault { similar, ..fault })
+    Some(Fault { similar, ..fault(path, node.at, problem) })
 }
 
 fn between(node: &Node, low: i128, high: Option<i128>, path: &Path<'_>) -> Option<Fault> {
-    let Value::Int(value) = node.value else { return fault(path, node.at, "must be a integer") };
+    let Value::Int(value) = node.value else { return Some(fault(path, node.at, "must be a integer")) };
     if value < low {
-        return fault(path, node.at, format_args!("must be greater than or equal to {low}"));
+        return Some(fault(path, node.at, format_args!("must be greater than or equal to {low}")));
     }
     let high = high.filter(|high| value > *high)?;
-    fault(path, node.at, format_args!("must be less than or equal to {high}"))
+    Some(fault(path, node.at, format_args!("must be less than or equal to {high}")))
 }
 
 fn list(node: &Node, item: &Form, unique: bool, path: &Path<'_>) -> Option<Fault> {
-    let Some(items) = node.as_list() else { return fault(path, node.at, "must be a array") };
+    let Some(items) = node.as_list() else { return Some(fault(path, node.at, "must be a array")) };
     let mut found = if unique { double(items, node.at, path) } else { None };
     for (index, node) in items.iter().enumerate() {
         let name = index.to_string();
@@ -174,14 +174,14 @@ fn double(items: &[Node], at: Mark, path: &Path<'_>) -> Option<Fault> {
     for (index, item) in items.iter().enumerate() {
         let key = format!("{}{}", item.go_type(), item.display());
         if let Some(first) = seen.insert(key, index) {
-            return fault(path, at, format_args!("items at {first} and {index} are equal"));
+            return Some(fault(path, at, format_args!("items at {first} and {index} are equal")));
         }
     }
     None
 }
 
 fn map(node: &Node, names: Names, item: &Form, path: &Path<'_>) -> Option<Fault> {
-    let Some(entries) = node.as_map() else { return fault(path, node.at, "must be a mapping") };
+    let Some(entries) = node.as_map() else { return Some(fault(path, node.at, "must be a mapping")) };
     let mut found = None;
     let mut unknown = Vec::new();
     for (name, node) in entries {
@@ -221,7 +221,7 @@ fn pull_policy(node: &Node, path: &Path<'_>) -> Option<Fault> {
     let similar = suggest::similar(text, WORDS);
     let pattern = format!("{}|every_([0-9]+[wdhms])+", WORDS.join("|"));
     let problem = format!("'{text}' does not match pattern '{pattern}'");
-    fault(path, node.at, problem).map(|fault| Fault { similar, ..fault })
+    Some(Fault { similar, ..fault(path, node.at, problem) })
 }
 
 fn container_name(node: &Node, path: &Path<'_>) -> Option<Fault> {
@@ -236,5 +236,5 @@ fn container_name(node: &Node, path: &Path<'_>) -> Option<Fault> {
     if fits {
         return None;
     }
-    fault(path, node.at, format_args!("'{text}' does not match pattern '[a-zA-Z0-9][a-zA-Z0-9_.-]+'"))
+    Some(fault(path, node.at, format_args!("'{text}' does not match pattern '[a-zA-Z0-9][a-zA-Z0-9_.-]+'")))
 }

@@ -234,7 +234,8 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let alias = format!("*a{}", level - 1);
-            bomb.push_str(&format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(", ")));
+            let line = format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(", "));
+            bomb.push_str(&line);
         }
         assert!(text(&bomb).contains("excessive aliasing"));
     }

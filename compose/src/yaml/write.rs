@@ -1,5 +1,7 @@
 //! Trees to YAML, in the form that go-yaml writes: two spaces a level, text in quotes where it would be read as more.
 
+use std::fmt::Write;
+
 use super::scalar;
 use crate::node::{Node, Value, float_text};
 
@@ -227,8 +229,10 @@ fn double(value: &str, text: &mut String) {
             '\u{c}' => text.push_str("\\f"),
             '\u{1b}' => text.push_str("\\e"),
             c if is_printable(c) => text.push(c),
-            c if (c as u32) < 0x100 => text.push_str(&format!("\\x{:02X}", c as u32)),
-            c => text.push_str(&format!("\\u{:04X}", c as u32)),
+            // writing to a string can't fail
+            c if c < '\u{100}' => drop(write!(text, "\\x{:02X}", c as u32)),
+            c if c < '\u{10000}' => drop(write!(text, "\\u{:04X}", c as u32)),
+            c => drop(write!(text, "\\U{:08X}", c as u32)),
         }
     }
     text.push('"');

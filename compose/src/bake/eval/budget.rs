@@ -36,6 +36,7 @@ impl TooMuch {
     pub(crate) const DETAIL: &str = "More is evaluated here than a bake file may make.";
 
     /// Says so.
+    #[expect(clippy::unused_self, reason = "there is one thing to say")]
     pub(crate) fn at(self, place: &Place) -> Fault {
         place.complain("Evaluation too large", Self::DETAIL)
     }
@@ -44,17 +45,13 @@ impl TooMuch {
 impl Budget {
     /// Takes this much.
     pub(crate) fn take(&self, weight: u64) -> Result<(), TooMuch> {
-        match self.left.get().checked_sub(weight) {
-            Some(left) => {
-                self.left.set(left);
-                Ok(())
-            }
-            None => {
-                // whatever comes next fails as well, also inside of `try`
-                self.left.set(0);
-                Err(TooMuch)
-            }
-        }
+        let Some(left) = self.left.get().checked_sub(weight) else {
+            // whatever comes next fails as well, also inside of `try`
+            self.left.set(0);
+            return Err(TooMuch);
+        };
+        self.left.set(left);
+        Ok(())
     }
 
     /// Takes what a value holds.

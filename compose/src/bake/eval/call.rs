@@ -39,21 +39,16 @@ impl Document {
             let arguments = self.arguments(call, at, scope)?;
             return self.user_call(name, function, arguments, call, at);
         }
-        match functions::find(name) {
-            Some(function) => {
-                let arguments = self.arguments(call, at, scope)?;
-                self.library_call(function, arguments, call, at)
-            }
-            None => {
-                let mut known: Vec<&str> = self.user_function_names().collect();
-                // `extend` would take them for as long-lived as the library's
-                functions::names().for_each(|name| known.push(name));
-                let hint =
-                    nearest(name, known).map_or_else(String::new, |near| format!(" Did you mean {near:?}?"));
-                let detail = format!("There is no function named {name:?}.{hint}");
-                Err(place.complain("Call to unknown function", detail))
-            }
+        if let Some(function) = functions::find(name) {
+            let arguments = self.arguments(call, at, scope)?;
+            return self.library_call(function, &arguments, call, at);
         }
+        let mut known: Vec<&str> = self.user_function_names().collect();
+        // `extend` would take them for as long-lived as the library's
+        functions::names().for_each(|name| known.push(name));
+        let hint = nearest(name, known).map_or_else(String::new, |near| format!(" Did you mean {near:?}?"));
+        let detail = format!("There is no function named {name:?}.{hint}");
+        Err(place.complain("Call to unknown function", detail))
     }
 
     fn arguments(&self, call: &FuncCall, at: &Origin, scope: &Scope) -> Result<Vec<Argument>, Fault> {
@@ -80,7 +75,7 @@ impl Document {
     /// The first argument that can be evaluated.
     fn attempt(&self, call: &FuncCall, at: &Origin, scope: &Scope) -> Result<Value, Fault> {
         let mut last = None;
-        for expr in call.args.iter() {
+        for expr in &call.args {
             match self.hcl(expr, at, scope) {
                 Ok(value) => return Ok(value),
                 Err(fault) => last = Some(fault),
@@ -117,7 +112,7 @@ impl Document {
     fn library_call(
         &self,
         function: &Function,
-        arguments: Vec<Argument>,
+        arguments: &[Argument],
         call: &FuncCall,
         at: &Origin,
     ) -> Result<Value, Fault> {

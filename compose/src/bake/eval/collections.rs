@@ -15,7 +15,7 @@ use crate::bake::value::Value;
 impl Document {
     pub(super) fn object(&self, object: &Object, at: &Origin, scope: &Scope) -> Result<Value, Fault> {
         let mut values = BTreeMap::new();
-        for (key, value) in object.iter() {
+        for (key, value) in object {
             let name = match key {
                 ObjectKey::Ident(name) => name.as_str().to_owned(),
                 ObjectKey::Expression(expr) => {

@@ -100,10 +100,8 @@ impl Document {
         };
         let mut results = Vec::new();
         for value in values {
-            let place = operators
-                .first()
-                .map(|operator| operator_place(operator, at))
-                .unwrap_or_else(|| at.place(None));
+            let place =
+                operators.first().map_or_else(|| at.place(None), |operator| operator_place(operator, at));
             self.budget.take(16).map_err(|much| much.at(&place))?;
             results.push(self.steps(value, operators, at, scope)?);
         }

@@ -251,13 +251,11 @@ fn merge(call: &Call) -> Outcome {
 }
 
 fn slice(call: &Call) -> Outcome {
-    let values = match &call.args[0] {
-        Value::Set(..) => return refuse(0, "cannot slice a set, because its elements do not have indices"),
-        _ => {
-            sequence(call, 0)?;
-            call.elements(0)
-        }
-    };
+    if let Value::Set(..) = &call.args[0] {
+        return refuse(0, "cannot slice a set, because its elements do not have indices");
+    }
+    sequence(call, 0)?;
+    let values = call.elements(0);
     let (start, end) = (call.integer(1)?, call.integer(2)?);
     let count = values.len() as i64;
     if start < 0 || start > count {

@@ -42,10 +42,10 @@ pub(super) static ALL: &[Function] = &[
         for byte in call.text(0).bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                    encoded.push(byte.into())
+                    encoded.push(byte.into());
                 }
                 b' ' => encoded.push('+'),
-                _ => encoded.push_str(&format!("%{byte:02X}")),
+                _ => encoded.extend(["%".to_owned(), format!("{byte:02X}")]),
             }
         }
         Ok(Value::String(encoded))
@@ -98,8 +98,10 @@ pub(crate) fn write_text(string: &str, text: &mut String) {
             '\t' => text.push_str("\\t"),
             '\u{8}' => text.push_str("\\b"),
             '\u{c}' => text.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => text.push_str(&format!("\\u{:04x}", char as u32)),
-            char if (char as u32) < 0x20 => text.push_str(&format!("\\u{:04x}", char as u32)),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                text.extend(["\\u".to_owned(), format!("{:04x}", char as u32)]);
+            }
+            char if (char as u32) < 0x20 => text.extend(["\\u".to_owned(), format!("{:04x}", char as u32)]),
             char => text.push(char),
         }
     }

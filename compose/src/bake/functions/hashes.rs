@@ -17,7 +17,7 @@ pub(super) static ALL: &[Function] = &[
     function("sha1", ONE, None, |call| Ok(Value::String(hex(&Sha1::digest(call.text(0)))))),
     function("sha256", ONE, None, |call| Ok(Value::String(hex(&Sha256::digest(call.text(0)))))),
     function("sha512", ONE, None, |call| Ok(Value::String(hex(&Sha512::digest(call.text(0)))))),
-    function("uuidv4", &[], None, random),
+    function("uuidv4", &[], None, |call| Ok(random(call))),
     function("uuidv5", &[param("namespace", Kind::Text), param("name", Kind::Text)], None, named),
     function("bcrypt", ONE, Some(param("cost", Kind::Number)), unsupported),
     function(
@@ -34,20 +34,21 @@ fn unsupported(_: &Call) -> Outcome {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Sixteen bytes as a UUID of a version.
-fn uuid(bytes: &[u8], version: u8) -> Outcome {
+fn uuid(bytes: &[u8], version: u8) -> Value {
     let mut uuid: Vec<u8> = bytes.iter().copied().take(16).collect();
     uuid[6] = uuid[6] & 0x0f | version << 4;
     uuid[8] = uuid[8] & 0x3f | 0x80;
     let text = hex(&uuid);
     let parts = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
-    Ok(Value::String(parts.join("-")))
+    Value::String(parts.join("-"))
 }
 
-fn random(call: &Call) -> Outcome {
+fn random(call: &Call) -> Value {
     let drawn = &call.given.drawn;
     drawn.set(drawn.get() + 1);
     let digest =
@@ -66,7 +67,7 @@ fn named(call: &Call) -> Outcome {
     let bytes: Option<Vec<u8>> = (0..16).map(byte).collect();
     match bytes {
         Some(bytes) if digits.len() == 32 => {
-            uuid(&Sha1::new().chain_update(bytes).chain_update(call.text(1)).finalize(), 5)
+            Ok(uuid(&Sha1::new().chain_update(bytes).chain_update(call.text(1)).finalize(), 5))
         }
         _ => Err(Trouble::Function(format!("uuidv5() doesn't support namespace {namespace}"))),
     }

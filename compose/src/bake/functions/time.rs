@@ -295,9 +295,8 @@ fn part(verb: &str, moment: &Moment, civil: &Civil) -> Option<String> {
         "ss" => format!("{:02}", civil.second),
         "s" => civil.second.to_string(),
         "ZZZZZ" => moment.zone(false, ":"),
-        "ZZZZ" => moment.zone(false, ""),
         "ZZZ" if moment.offset == 0 => "UTC".to_owned(),
-        "ZZZ" => moment.zone(false, ""),
+        "ZZZZ" | "ZZZ" => moment.zone(false, ""),
         "Z" => moment.zone(true, ":"),
         _ => return None,
     })
