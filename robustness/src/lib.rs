@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod bake;
 mod cage;
 mod compose;
 mod compressed;
@@ -47,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "notation", check: notation::check },
     Target { name: "segment", check: segment::check },
     Target { name: "compose", check: compose::check },
+    Target { name: "bake", check: bake::check },
 ];
 
 /// Checks one target's properties.
