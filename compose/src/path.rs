@@ -1,6 +1,7 @@
 //! Places in the tree by names, and patterns of them.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 /// The way to a node from the root, as a chain of names on the stack.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,16 @@ impl<'a> Path<'a> {
         names == self.depth
     }
 
+    /// Whether names stand for it; as many as it has itself.
+    fn fits(&self, names: &[&str]) -> bool {
+        let mut here = *self;
+        names.iter().rev().all(|name| {
+            let fits = *name == here.name || *name == "*";
+            here = *here.parent.unwrap_or(&Path::ROOT);
+            fits
+        })
+    }
+
     /// The names from the root on.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names = Vec::with_capacity(self.depth);
@@ -54,6 +65,44 @@ impl<'a> Path<'a> {
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.names().join("."))
+    }
+}
+
+/// Patterns with what holds at the places they stand for; quick to look up.
+pub(crate) struct Rules<T: 'static> {
+    table: &'static [(&'static str, T)],
+    /// The same by how many names the patterns have.
+    sorted: OnceLock<Vec<Vec<Rule<T>>>>,
+}
+
+/// The names of a pattern, and what holds there.
+struct Rule<T> {
+    names: Vec<&'static str>,
+    value: T,
+}
+
+impl<T: Copy> Rules<T> {
+    /// Rules of a table; patterns are as for [`Path::is`].
+    pub(crate) const fn new(table: &'static [(&'static str, T)]) -> Self {
+        Self { table, sorted: OnceLock::new() }
+    }
+
+    /// What holds at a place.
+    pub(crate) fn get(&self, path: &Path<'_>) -> Option<T> {
+        let rules = self.sorted.get_or_init(|| self.sort()).get(path.depth)?;
+        rules.iter().find(|rule| path.fits(&rule.names)).map(|rule| rule.value)
+    }
+
+    fn sort(&self) -> Vec<Vec<Rule<T>>> {
+        let mut sorted: Vec<Vec<Rule<T>>> = Vec::new();
+        for (pattern, value) in self.table {
+            let names: Vec<_> = pattern.split('.').collect();
+            if sorted.len() <= names.len() {
+                sorted.resize_with(names.len() + 1, Vec::new);
+            }
+            sorted[names.len()].push(Rule { value: *value, names });
+        }
+        sorted
     }
 }
 

@@ -12,9 +12,8 @@ use garboard_registry::Platform;
 
 use self::args::{BakeArgs, Listing};
 use crate::commands::Setting;
-use crate::compose::build::build_targets;
+use crate::compose::build::{Flags, build_targets};
 use crate::compose::source::Files;
-use crate::compose::words::Flags;
 use crate::env;
 use crate::failure::Failure;
 use crate::text::printable;
@@ -121,8 +120,14 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
     }
     let wanted = targets.iter().filter(|target| !target.linked_only).map(|target| target.name.clone());
     let plan = Plan { wanted: wanted.collect(), targets, services: BTreeMap::new() };
-    let flags = Flags { load: false, quiet: false, progress: args.progress.clone(), memory: None };
-    build_targets(&plan, &flags, &BTreeMap::new(), setting)
+    let flags = Flags {
+        load: false,
+        quiet: false,
+        progress: args.progress.clone(),
+        memory: None,
+        environment: BTreeMap::new(),
+    };
+    build_targets(&plan, &flags, setting)
 }
 
 /// Refuses what the engine can't do for a target yet, rather than do without it.

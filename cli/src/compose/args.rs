@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 /// Commands that garboard has.
-pub(super) const COMMANDS: [&str; 7] = ["build", "config", "images", "ls", "pull", "push", "version"];
+pub(super) const COMMANDS: [&str; 6] = ["build", "config", "images", "pull", "push", "version"];
 /// Commands that are about containers.
 pub(super) const CONTAINER_COMMANDS: [&str; 29] = [
     "attach", "bridge", "commit", "cp", "create", "down", "events", "exec", "export", "kill", "logs", "ls",

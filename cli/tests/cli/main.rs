@@ -9,6 +9,7 @@
 mod agents;
 mod build;
 mod check;
+mod compose;
 mod concurrent;
 mod credentials;
 mod debug;

@@ -3,7 +3,7 @@
 use crate::dotenv::Variables;
 use crate::model::bind::boolean;
 use crate::node::{Map, Mark, Node, Value};
-use crate::path::Path;
+use crate::path::{Path, Rules};
 use crate::template::{TemplateError, Undefined, substitute};
 
 /// Of more failures, the rest isn't told.
@@ -20,7 +20,7 @@ enum Cast {
     Bool,
 }
 
-const CASTS: &[(&str, Cast)] = &[
+static CASTS: Rules<Cast> = Rules::new(&[
     ("services.*.cpu_count", Cast::Int64),
     ("services.*.cpu_percent", Cast::Float),
     ("services.*.cpu_period", Cast::Int64),
@@ -63,7 +63,7 @@ const CASTS: &[(&str, Cast)] = &[
     ("volumes.*.external", Cast::Bool),
     ("secrets.*.external", Cast::Bool),
     ("configs.*.external", Cast::Bool),
-];
+]);
 
 /// Values that can't be used: what is wrong with each, in the order of their places, and where the first one is.
 pub(super) type Failures = (String, Mark);
@@ -120,8 +120,7 @@ impl Interpolation<'_> {
     /// What becomes of a text; none where it stays.
     fn text(&mut self, text: &str, path: &Path<'_>) -> Result<Option<Value>, String> {
         let replaced = if text.contains('$') { Some(self.substitute(text, path)?) } else { None };
-        let cast = CASTS.iter().find(|(pattern, _)| path.is(pattern)).map(|(_, cast)| *cast);
-        let Some(cast) = cast else { return Ok(replaced.map(Value::Text)) };
+        let Some(cast) = CASTS.get(path) else { return Ok(replaced.map(Value::Text)) };
         let word = replaced.as_deref().unwrap_or(text);
         let value = self.cast(word, cast);
         let value = value.map_err(|problem| {

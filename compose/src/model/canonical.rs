@@ -4,7 +4,7 @@ use super::merge::{dependency, names_to_map};
 use super::{port, volume};
 use crate::error::Fail;
 use crate::node::{Map, Mark, Node, Value};
-use crate::path::Path;
+use crate::path::{Path, Rules};
 
 /// What is made long.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ enum Rule {
     External,
 }
 
-const RULES: &[(&str, Rule)] = &[
+static RULES: Rules<Rule> = Rules::new(&[
     ("services.*.build.secrets.*", Rule::FileMount),
     ("services.*.build.provenance", Rule::Text),
     ("services.*.build.sbom", Rule::Text),
@@ -55,7 +55,7 @@ const RULES: &[(&str, Rule)] = &[
     ("networks.*", Rule::External),
     ("secrets.*", Rule::External),
     ("configs.*", Rule::External),
-];
+]);
 
 /// Makes everything long.
 ///
@@ -76,8 +76,7 @@ impl Canonical<'_> {
     }
 
     fn node(&mut self, node: &mut Node, path: &Path<'_>) -> Result<(), Fail> {
-        let rule = RULES.iter().find(|(pattern, _)| path.is(pattern)).map(|(_, rule)| *rule);
-        if let Some(rule) = rule {
+        if let Some(rule) = RULES.get(path) {
             return self.apply(rule, node, path);
         }
         match &mut node.value {

@@ -4,7 +4,7 @@ use std::path::{Path as FilePath, PathBuf};
 
 use crate::error::Fail;
 use crate::node::{Map, Node, Value};
-use crate::path::Path;
+use crate::path::{Path, Rules};
 use crate::source::{FileSource, lexical};
 
 /// How a path is made absolute.
@@ -22,7 +22,7 @@ enum Rule {
     DriverOptions,
 }
 
-const RULES: &[(&str, Rule)] = &[
+static RULES: Rules<Rule> = Rules::new(&[
     ("services.*.build.context", Rule::Context),
     ("services.*.build.additional_contexts.*", Rule::Context),
     ("services.*.build.ssh.*", Rule::Maybe),
@@ -34,7 +34,7 @@ const RULES: &[(&str, Rule)] = &[
     ("configs.*.file", Rule::Maybe),
     ("secrets.*.file", Rule::Maybe),
     ("volumes.*", Rule::DriverOptions),
-];
+]);
 
 /// Where relative paths begin.
 pub(crate) struct Base<'a> {
@@ -57,8 +57,8 @@ impl Base<'_> {
     }
 
     fn node(&self, node: &mut Node, path: &Path<'_>) -> Result<(), Fail> {
-        if let Some((_, rule)) = RULES.iter().find(|(pattern, _)| path.is(pattern)) {
-            return self.apply(*rule, node);
+        if let Some(rule) = RULES.get(path) {
+            return self.apply(rule, node);
         }
         match &mut node.value {
             Value::Map(map) => self.map(map, path),

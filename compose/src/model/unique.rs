@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::volume;
 use crate::error::Fail;
 use crate::node::{Map, Node, Value};
-use crate::path::Path;
+use crate::path::{Path, Rules};
 
 /// What makes two items the same.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ enum By {
     Port,
 }
 
-const RULES: &[(&str, By)] = &[
+static RULES: Rules<By> = Rules::new(&[
     ("networks.*.labels", By::Key),
     ("networks.*.ipam.options", By::Key),
     ("services.*.annotations", By::Key),
@@ -51,7 +51,7 @@ const RULES: &[(&str, By)] = &[
     ("services.*.sysctls", By::Key),
     ("services.*.tmpfs", By::Key),
     ("services.*.volumes", By::Volume),
-];
+]);
 
 /// Keeps of each kind of item the last one.
 pub(crate) fn unique(root: &mut Map) -> Result<(), Fail> {
@@ -64,8 +64,8 @@ fn maps(map: &mut Map, path: &Path<'_>) -> Result<(), Fail> {
         match &mut node.value {
             Value::Map(map) => maps(map, &path)?,
             Value::List(items) => {
-                if let Some((_, by)) = RULES.iter().find(|(pattern, _)| path.is(pattern)) {
-                    list(items, *by, &path)?;
+                if let Some(by) = RULES.get(&path) {
+                    list(items, by, &path)?;
                 }
             }
             _ => {}

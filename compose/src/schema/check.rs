@@ -66,9 +66,13 @@ fn not_allowed<'a>(
     path: &Path<'_>,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<Fault> {
+    /// Of more names, the rest is only counted.
+    const MOST: usize = 20;
     let (first, at) = unknown.first()?;
-    let names: Vec<_> = unknown.iter().map(|(name, _)| format!("'{name}'")).collect();
-    let problem = format!("{path} additional properties {} not allowed", names.join(", "));
+    let names: Vec<_> = unknown.iter().take(MOST).map(|(name, _)| format!("'{name}'")).collect();
+    let more =
+        if unknown.len() > MOST { format!(" and {} more", unknown.len() - MOST) } else { String::new() };
+    let problem = format!("{path} additional properties {}{more} not allowed", names.join(", "));
     Some(Fault { problem, at: *at, similar: suggest::similar(first, known), depth: path.depth() + 1 })
 }
 
