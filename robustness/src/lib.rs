@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod bake;
 mod cage;
 mod compose;
 mod compressed;
@@ -49,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "segment", check: segment::check },
     Target { name: "compose", check: compose::check },
     Target { name: "foreign", check: foreign::check },
+    Target { name: "bake", check: bake::check },
 ];
 
 /// Checks one target's properties.

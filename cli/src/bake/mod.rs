@@ -106,7 +106,7 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 
 /// Builds the targets.
 fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<(), Failure> {
-    let missing = resolved.not_allowed(&args.allowed);
+    let missing = resolved.not_allowed(&args.allowed, &Files);
     if !missing.is_empty() {
         let flags: Vec<_> = missing.iter().map(|right| format!("--allow {}", printable(right))).collect();
         let message = format!("targets ask for what isn't allowed: {}", printable(&missing.join(", ")));

@@ -7,6 +7,9 @@ use super::csv;
 use super::types::Type;
 use super::value::Value;
 
+/// More entries than this are refused.
+const MAX_ENTRIES: usize = 1000;
+
 /// Fields by name. Paths of an SSH entry are one field, `paths`, with commas between them.
 pub(crate) type Fields = BTreeMap<String, String>;
 
@@ -32,6 +35,9 @@ pub(crate) fn decode(notation: Notation, value: &Value) -> Result<Vec<Fields>, S
     let Some(values) = value.elements() else {
         return Err(format!("list of object required, but have {}", value.kind()));
     };
+    if values.len() > MAX_ENTRIES {
+        return Err(format!("at most {MAX_ENTRIES} entries are allowed"));
+    }
     let mut entries = Vec::new();
     for value in values {
         match value {

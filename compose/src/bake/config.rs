@@ -18,11 +18,14 @@ const MAX_DEPTH: usize = 200;
 /// What files define.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
-    /// The targets, each name once.
-    pub(crate) targets: Vec<TargetSpec>,
-    /// The groups, each name once.
-    pub(crate) groups: Vec<GroupSpec>,
+    /// The targets by name.
+    pub(crate) targets: BTreeMap<String, TargetSpec>,
+    /// The groups by name.
+    pub(crate) groups: BTreeMap<String, GroupSpec>,
 }
+
+/// Targets and groups.
+type Members = (Vec<String>, Vec<String>);
 
 /// What is built and by which groups it was asked for.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +47,7 @@ impl Config {
             range: 0..0,
         };
         let mut renamed = BTreeMap::<&str, Vec<&str>>::new();
-        for variant in document.variants(&nowhere)? {
+        for variant in &document.variants(&nowhere)?.all {
             let mut target = schema::target(document, variant)?;
             if relative {
                 rebase(&mut target, document, variant);
@@ -64,21 +67,17 @@ impl Config {
 
     /// Adds a target, over one of the same name.
     pub(crate) fn add_target(&mut self, target: TargetSpec) {
-        match self.targets.iter_mut().find(|known| known.name == target.name) {
-            Some(known) => known.merge(&target),
-            None => self.targets.push(target),
+        match self.targets.entry(target.name.clone()) {
+            Entry::Occupied(mut known) => known.get_mut().merge(&target),
+            Entry::Vacant(entry) => drop(entry.insert(target)),
         }
     }
 
     /// Adds a group, in place of one of the same name.
     pub(crate) fn add_group(&mut self, group: GroupSpec) {
-        match self.groups.iter_mut().find(|known| known.name == group.name) {
-            Some(known) => {
-                known.description = group.description.or(known.description.take());
-                known.targets = group.targets;
-            }
-            None => self.groups.push(group),
-        }
+        let known = self.groups.entry(group.name.clone()).or_default();
+        let description = group.description.or(known.description.take());
+        *known = GroupSpec { description, ..group };
     }
 
     /// What naming these comes to.
@@ -86,7 +85,7 @@ impl Config {
         let mut selection = Selection::default();
         for name in names {
             let mut visited = BTreeMap::new();
-            let (targets, groups) = self.expand(name, &mut visited);
+            let (targets, groups) = self.expand(name, &mut visited, 0)?;
             for target in targets {
                 if let Entry::Vacant(entry) = selection.targets.entry(target) {
                     let resolved = self.resolve(entry.key(), overrides)?;
@@ -94,7 +93,7 @@ impl Config {
                 }
             }
             for group in groups {
-                if let Some(found) = self.groups.iter().find(|known| known.name == group) {
+                if let Some(found) = self.groups.get(&group) {
                     selection.groups.insert(group, found.clone());
                 }
             }
@@ -117,21 +116,22 @@ impl Config {
     fn expand(
         &self,
         name: &str,
-        visited: &mut BTreeMap<String, (Vec<String>, Vec<String>)>,
-    ) -> (Vec<String>, Vec<String>) {
+        visited: &mut BTreeMap<String, Members>,
+        depth: usize,
+    ) -> Result<Members, BakeError> {
         if let Some(known) = visited.get(name) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let Some(group) = self.groups.iter().find(|group| group.name == name) else {
-            return (vec![name.to_owned()], Vec::new());
+        let Some(group) = self.groups.get(name) else {
+            return Ok((vec![name.to_owned()], Vec::new()));
         };
-        visited.insert(name.to_owned(), (Vec::new(), Vec::new()));
+        if depth > MAX_DEPTH {
+            return Err(BakeError::TooDeep(name.to_owned()));
+        }
+        visited.insert(name.to_owned(), Members::default());
         let (mut targets, mut groups) = (Vec::new(), vec![name.to_owned()]);
         for member in &group.targets {
-            if visited.len() > MAX_DEPTH {
-                break;
-            }
-            let (inner, inner_groups) = self.expand(member, visited);
+            let (inner, inner_groups) = self.expand(member, visited, depth + 1)?;
             // a group in itself stands for the target of that name
             if inner.is_empty() {
                 targets.push(member.clone());
@@ -144,7 +144,7 @@ impl Config {
             names.retain(|name| seen.insert(name.clone()));
         }
         visited.insert(name.to_owned(), (targets.clone(), groups.clone()));
-        (targets, groups)
+        Ok((targets, groups))
     }
 
     /// A target with all that it inherits and all that is set from outside.
@@ -176,9 +176,9 @@ impl Config {
             return Err(BakeError::TooDeep(name.to_owned()));
         }
         visited.insert(name.to_owned(), None);
-        let Some(own) = self.targets.iter().find(|target| target.name == name) else {
-            let known = self.targets.iter().map(|target| target.name.as_str());
-            let near = nearest(name, known.chain(self.groups.iter().map(|group| group.name.as_str())));
+        let Some(own) = self.targets.get(name) else {
+            let known = self.targets.keys().chain(self.groups.keys());
+            let near = nearest(name, known.map(String::as_str));
             return Err(BakeError::UnknownTarget { name: name.to_owned(), near: near.map(str::to_owned) });
         };
         let mut target = TargetSpec::default();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::diagnostic::{Fault, Place};
 use super::eval::{Budget, Scope};
 use super::functions::Given;
-use super::matrix::Variant;
+use super::matrix::Variants;
 use super::nearest::nearest;
 use super::schema;
 use super::syntax::{Attribute, Block, Body, Expr};
@@ -53,7 +53,7 @@ pub(crate) struct Document {
     pub(super) overrides: Overrides,
     names: RefCell<BTreeMap<String, State>>,
     references: RefCell<BTreeMap<(String, String), State>>,
-    pub(super) variants: OnceCell<Vec<Variant>>,
+    pub(super) variants: OnceCell<Variants>,
 }
 
 /// Whether a function is being called; dropping it ends that.
@@ -228,10 +228,9 @@ impl Document {
             return Ok(Value::Object(values));
         };
         let variants = self.variants(root)?;
-        let named: Vec<_> = variants.iter().filter(|variant| variant.name == block).collect();
-        if named.is_empty() {
+        let Some(named) = variants.by_name.get(block) else {
             return Err(super::eval::missing_element(block, place));
-        }
+        };
         if attribute == "name" {
             return Ok(Value::text(block));
         }
@@ -239,9 +238,10 @@ impl Document {
             let detail = format!("This object does not have an attribute named {attribute:?}.");
             return Err(place.complain("Unsupported attribute", detail));
         };
-        let set = named.iter().rev().find_map(|variant| {
+        let set = named.iter().rev().find_map(|index| {
+            let variant = &variants.all[*index];
             let body = &self.targets[variant.block].body;
-            body.attribute(attribute).map(|attribute| (*variant, attribute))
+            body.attribute(attribute).map(|attribute| (variant, attribute))
         });
         let Some((variant, found)) = set else { return Ok(Value::Null(shape.kind())) };
         let key = (block.to_owned(), attribute.to_owned());

@@ -93,8 +93,8 @@ pub enum BakeError {
         /// The platforms that there are.
         there: Vec<String>,
     },
-    /// Inheriting goes too deep.
-    #[error("target {0} inherits through too many others")]
+    /// Groups, inheriting or links go too deep.
+    #[error("too many targets or groups are named through one another to get to {0}")]
     TooDeep(String),
     /// An override has no attribute.
     #[error("invalid override key {0}, expected target.name")]

@@ -26,16 +26,32 @@ pub(crate) struct Variant {
     pub(crate) scope: Scope<'static>,
 }
 
+/// All targets, and where those of each name are.
+#[derive(Debug)]
+pub(crate) struct Variants {
+    /// The targets in the order of their blocks.
+    pub(crate) all: Vec<Variant>,
+    /// The targets of each name.
+    pub(crate) by_name: BTreeMap<String, Vec<usize>>,
+}
+
+/// What evaluating one target counts among what is made, beside what is in it.
+const TARGET_WEIGHT: u64 = 1024;
+
 impl Document {
     /// All targets; `place` is where they are asked for.
-    pub(crate) fn variants(&self, place: &Place) -> Result<&[Variant], Fault> {
+    pub(crate) fn variants(&self, place: &Place) -> Result<&Variants, Fault> {
         if let Some(known) = self.variants.get() {
             return Ok(known);
         }
         self.budget.enter().map_err(|much| much.at(place))?;
-        let mut variants = Vec::new();
+        let mut variants = Variants { all: Vec::new(), by_name: BTreeMap::new() };
         for (index, block) in self.targets.iter().enumerate() {
-            variants.extend(self.block_variants(index, block)?);
+            for variant in self.block_variants(index, block)? {
+                self.budget.take(TARGET_WEIGHT).map_err(|much| much.at(&block.place))?;
+                variants.by_name.entry(variant.name.clone()).or_default().push(variants.all.len());
+                variants.all.push(variant);
+            }
         }
         self.budget.leave();
         Ok(self.variants.get_or_init(|| variants))

@@ -95,12 +95,12 @@ pub fn read(source: &dyn FileSource, request: &Request) -> Result<Definition, Ba
 impl Definition {
     /// What can be built, by name; what begins with `_` is for other targets only.
     pub fn entries(&self) -> Vec<Entry> {
-        let targets = self.config.targets.iter().map(|target| Entry {
+        let targets = self.config.targets.values().map(|target| Entry {
             name: target.name.clone(),
             description: target.description.clone(),
             group: false,
         });
-        let groups = self.config.groups.iter().map(|group| {
+        let groups = self.config.groups.values().map(|group| {
             let mut members = group.targets.clone();
             members.sort();
             members.dedup();
@@ -148,7 +148,7 @@ impl Definition {
         let default = ["default".to_owned()];
         let names = if names.is_empty() { &default[..] } else { names };
         let names: Vec<_> = names.iter().map(|name| name.replace('.', "_")).collect();
-        let mut selection = self.config.select(&names, &overrides)?;
+        let mut selection = read::on_large_stack(|| self.config.select(&names, &overrides))??;
         if let Some(epoch) = self.environment.get("SOURCE_DATE_EPOCH").filter(|epoch| !epoch.is_empty()) {
             for target in selection.targets.values_mut() {
                 target.args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert_with(|| epoch.clone());

@@ -103,12 +103,11 @@ pub(crate) fn read(
 
 /// The targets that a pattern means.
 fn matching(pattern: &str, config: &Config) -> Result<Vec<String>, BakeError> {
-    let names = || config.targets.iter().map(|target| target.name.clone());
-    if names().any(|name| name == pattern) {
+    if config.targets.contains_key(pattern) {
         return Ok(vec![pattern.to_owned()]);
     }
     let glob = Glob::new(pattern).ok_or_else(|| BakeError::Pattern(pattern.to_owned()))?;
-    let matching: Vec<_> = names().filter(|name| glob.matches(name)).collect();
+    let matching: Vec<_> = config.targets.keys().filter(|name| glob.matches(name)).cloned().collect();
     if matching.is_empty() { Err(BakeError::NoMatch(pattern.to_owned())) } else { Ok(matching) }
 }
 

@@ -78,7 +78,7 @@ fn target(target: &TargetSpec) -> Out {
     let mut add = |name: &str, out: Option<Out>| fields.extend(out.map(|out| (name.to_owned(), out)));
     let text = |text: &Option<String>| text.as_deref().map(shown);
     let map = |map: &BTreeMap<String, String>| {
-        let pairs = map.iter().map(|(name, value)| (name.clone(), shown(value)));
+        let pairs = map.iter().map(|(name, value)| (escaped(name), shown(value)));
         (!map.is_empty()).then(|| Out::Object(pairs.collect()))
     };
     let list = |list: &[String]| (!list.is_empty()).then(|| texts(list));
@@ -127,8 +127,7 @@ fn resources(resources: &BTreeMap<String, String>) -> Option<Out> {
         let number = NUMBERS.contains(name) && value.parse::<i64>().is_ok();
         if number { Out::Plain(value.clone()) } else { shown(value) }
     };
-    let pairs =
-        names.iter().filter_map(|name| Some(((*name).to_owned(), value(name, resources.get(*name)?))));
+    let pairs = names.iter().filter_map(|name| Some((escaped(name), value(name, resources.get(*name)?))));
     (!resources.is_empty()).then(|| Out::Object(pairs.collect()))
 }
 
@@ -140,7 +139,7 @@ fn entry(notation: Notation, fields: &Fields) -> Out {
     };
     // a secret's or agent's name comes first
     let (id, rest): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| *name == "id");
-    let pairs = id.into_iter().chain(rest).map(|(name, text)| (name.clone(), value(name, text)));
+    let pairs = id.into_iter().chain(rest).map(|(name, text)| (escaped(name), value(name, text)));
     Out::Object(pairs.collect())
 }
 
@@ -150,7 +149,11 @@ fn texts(list: &[String]) -> Out {
 
 /// A text with what would begin a template escaped.
 fn shown(text: &str) -> Out {
-    Out::Text(text.replace("${", "$${").replace("%{", "%%{"))
+    Out::Text(escaped(text))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace("${", "$${").replace("%{", "%%{")
 }
 
 fn write(out: &Out, depth: usize, text: &mut String) {

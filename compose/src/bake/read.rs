@@ -83,7 +83,7 @@ pub(crate) fn read(source: &dyn FileSource, request: &Request) -> Result<Content
     let mut bodies = Vec::new();
     let mut compose = Vec::new();
     for file in files {
-        match parsed(&file)? {
+        match on_large_stack(|| parsed(&file))?? {
             Some(body) => bodies.push(body),
             None => compose.push(file),
         }
@@ -104,7 +104,7 @@ pub(crate) fn read(source: &dyn FileSource, request: &Request) -> Result<Content
 }
 
 /// Evaluates what must not run out of stack.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, BakeError> {
+pub(super) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, BakeError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
         let thread = thread.map_err(BakeError::Thread)?;

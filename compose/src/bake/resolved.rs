@@ -184,28 +184,40 @@ impl Resolved {
 
     /// What targets may only do when the user allows it: what isn't among `allowed`, in the notation of `--allow`.
     ///
-    /// That are files outside of the working folder, rights of steps, and SSH agents.
-    pub fn not_allowed(&self, allowed: &[String]) -> Vec<String> {
+    /// That are files outside of the working folder (links are followed), rights of steps, and SSH agents.
+    pub fn not_allowed(&self, allowed: &[String], source: &dyn FileSource) -> Vec<String> {
+        let fence = Fence { source, working_dir: real(source, &self.working_dir), base: &self.working_dir };
         let mut needed: Vec<String> = Vec::new();
         for target in self.selection.targets.values() {
             needed.extend(target.entitlements.iter().cloned());
             needed.extend(target.ssh.iter().map(|_| "ssh".to_owned()));
             let context = target.context.iter().chain(target.contexts.values());
             let local = context.filter(|place| is_local(place.strip_prefix("cwd://").unwrap_or(place)));
-            needed.extend(local.filter_map(|place| self.outside("fs.read", place)));
-            needed.extend(
-                target.secrets.iter().filter_map(|secret| self.outside("fs.read", secret.get("src")?)),
-            );
-            let caches =
-                target.cache_from.iter().filter_map(|cache| self.outside("fs.read", cache.get("src")?));
-            needed.extend(caches);
+            needed.extend(local.filter_map(|place| fence.outside("fs.read", place)));
+            let read = target.secrets.iter().chain(&target.cache_from);
+            needed.extend(read.filter_map(|fields| fence.outside("fs.read", fields.get("src")?)));
             let written = target.outputs.iter().flatten().chain(target.cache_to.iter().flatten());
-            needed.extend(written.filter_map(|output| self.outside("fs.write", output.get("dest")?)));
+            needed.extend(written.filter_map(|output| fence.outside("fs.write", output.get("dest")?)));
         }
         needed.sort();
         needed.dedup();
-        needed.retain(|right| !allowed.iter().any(|allowed| self.allows(allowed, right)));
+        needed.retain(|right| !allowed.iter().any(|allowed| fence.allows(allowed, right)));
         needed
+    }
+}
+
+/// The folder that files may be in without being asked for.
+struct Fence<'a> {
+    source: &'a dyn FileSource,
+    /// The folder, without links.
+    working_dir: PathBuf,
+    /// The folder that paths are relative to.
+    base: &'a Path,
+}
+
+impl Fence<'_> {
+    fn real(&self, path: &str) -> PathBuf {
+        real(self.source, &self.base.join(path))
     }
 
     /// The right to a path that isn't in the working folder.
@@ -214,19 +226,37 @@ impl Resolved {
         if path == "-" {
             return None;
         }
-        let absolute = self.absolute(Path::new(path));
-        (!Path::new(&absolute).starts_with(&self.working_dir)).then(|| format!("{right}={absolute}"))
+        let real = self.real(path);
+        (!real.starts_with(&self.working_dir)).then(|| format!("{right}={}", real.display()))
     }
 
     fn allows(&self, allowed: &str, right: &str) -> bool {
         let (kind, folder) = allowed.split_once('=').unwrap_or((allowed, ""));
         match right.split_once('=') {
             Some((needed, path)) if kind == needed || kind == "fs" => {
-                folder == "*"
-                    || folder.is_empty()
-                    || Path::new(path).starts_with(self.absolute(Path::new(folder)))
+                folder == "*" || folder.is_empty() || Path::new(path).starts_with(self.real(folder))
             }
             _ => allowed == right,
+        }
+    }
+}
+
+/// A path without links; what isn't there yet is below the last part that is.
+fn real(source: &dyn FileSource, path: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    let clean = crate::source::lexical(path);
+    let mut there = path;
+    loop {
+        if let Ok(real) = source.canonical(there) {
+            return missing.iter().rev().fold(real, |real, part| real.join(part));
+        }
+        match (there.parent(), there.file_name()) {
+            (Some(parent), Some(name)) => {
+                missing.push(name.to_owned());
+                there = parent;
+            }
+            // a path that ends in dots, or the root
+            _ => return clean,
         }
     }
 }

@@ -99,7 +99,7 @@ pub(crate) fn write_text(string: &str, text: &mut String) {
             '\u{8}' => text.push_str("\\b"),
             '\u{c}' => text.push_str("\\f"),
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                text.extend(["\\u".to_owned(), format!("{:04x}", char as u32)])
+                text.extend(["\\u".to_owned(), format!("{:04x}", char as u32)]);
             }
             char if (char as u32) < 0x20 => text.extend(["\\u".to_owned(), format!("{:04x}", char as u32)]),
             char => text.push(char),

@@ -14,8 +14,10 @@ use super::diagnostic::{Fault, Place, Source};
 
 pub(crate) use json::{Node, NodeValue};
 
-/// Longer bake files are refused.
-pub(crate) const MAX_TEXT_BYTES: usize = 1 << 20;
+/// Longer files in JSON are refused.
+const MAX_JSON_BYTES: usize = 1 << 20;
+/// Longer files in HCL are refused: its parser compares every name in an object with all that came before.
+const MAX_HCL_BYTES: usize = 128 << 10;
 
 /// What stands between braces, or in a file.
 #[derive(Debug)]
@@ -134,13 +136,13 @@ pub(crate) fn start(expr: &Expression, origin: &Origin) -> Place {
 
 /// Reads HCL.
 pub(crate) fn read_hcl(source: &Arc<Source>) -> Result<Body, Fault> {
-    check_size(source)?;
+    check_size(source, MAX_HCL_BYTES, "HCL; larger ones can be written in JSON")?;
     hcl::read(source)
 }
 
 /// Reads JSON in the form that HCL has for it.
 pub(crate) fn read_json(source: &Arc<Source>) -> Result<Body, Fault> {
-    check_size(source)?;
+    check_size(source, MAX_JSON_BYTES, "JSON")?;
     json::read(source)
 }
 
@@ -150,12 +152,12 @@ pub(crate) fn read_template(text: &str, place: &Place) -> Result<Template, Fault
 }
 
 /// Refuses texts that are too long to be written by people.
-fn check_size(source: &Arc<Source>) -> Result<(), Fault> {
-    if source.text.len() <= MAX_TEXT_BYTES {
+fn check_size(source: &Arc<Source>, most: usize, language: &str) -> Result<(), Fault> {
+    if source.text.len() <= most {
         return Ok(());
     }
     let place = Place { source: Arc::clone(source), range: 0..0 };
-    Err(place.complain("File too large", format!("Bake files have at most {MAX_TEXT_BYTES} bytes.")))
+    Err(place.complain("File too large", format!("A bake file has at most {most} bytes in {language}.")))
 }
 
 /// Reads a value of JSON that is all of a text.
