@@ -84,6 +84,7 @@ pub(crate) fn graph_of(
     let dockerfile = garboard_parser::parse(dockerfile.as_bytes()).expect("a Dockerfile");
     let platform: Platform = "linux/amd64".parse().expect("a platform");
     let planner = Planner {
+        links: &crate::link::NoLinks,
         request: &BuildRequest { build_args, ..request() },
         dockerfile: &dockerfile,
         file_name: "Dockerfile",

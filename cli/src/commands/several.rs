@@ -75,7 +75,9 @@ pub(crate) fn build_all(
     if first.progress != crate::progress::Mode::RawJson {
         let mut warnings: Vec<&String> = plans.iter().flat_map(|plan| &plan.warnings).collect();
         warnings.dedup();
-        warnings.into_iter().for_each(|warning| setting.printer.warn(warning));
+        for warning in warnings {
+            setting.printer.warn(warning);
+        }
     }
     let settings = setting.settings()?;
     settings.heard.hold();
@@ -254,7 +256,9 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
         }
     }
     for (flag, map) in [("build-arg", &target.args), ("label", &target.labels)] {
-        map.iter().for_each(|(name, value)| add(flag, &format!("{name}={value}")));
+        for (name, value) in map {
+            add(flag, &format!("{name}={value}"));
+        }
     }
     let lists = [
         ("tag", &target.tags),
@@ -269,7 +273,9 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
         ("annotation", &target.annotations),
     ];
     for (flag, values) in lists {
-        values.iter().for_each(|value| add(flag, value));
+        for value in values {
+            add(flag, value);
+        }
     }
     for pair in &target.extra_hosts {
         let (host, addresses) = pair.split_once('=').unwrap_or((pair, ""));
@@ -279,7 +285,9 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
     target.ssh.iter().for_each(|agent| add("ssh", agent.strip_suffix('=').unwrap_or(agent)));
     let (docker, outputs): (Vec<&String>, Vec<&String>) =
         target.outputs.iter().partition(|output| *output == "type=docker");
-    outputs.into_iter().for_each(|output| add("output", output));
+    for output in outputs {
+        add("output", output);
+    }
     let load = match wanted.load {
         Load::None => false,
         Load::Docker => !docker.is_empty(),
@@ -294,7 +302,9 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
         ("progress", wanted.progress.clone()),
     ];
     for (flag, value) in options {
-        value.iter().for_each(|value| add(flag, value));
+        if let Some(value) = value {
+            add(flag, &value);
+        }
     }
     let switches = [
         ("no-cache", target.no_cache),
