@@ -28,6 +28,8 @@ const TOC_TYPE: &str = "application/vnd.garboard.cache.toc.v1+zstd";
 
 /// Layers that are compressed and sent at once.
 const AT_ONCE: usize = 4;
+/// Layers that can't be sent, after which the others are not tried any more.
+const MAX_FAILED: usize = 3;
 /// The least time that writing a cache may take, unless another is said.
 const SHORTEST: Duration = Duration::from_mins(2);
 /// And the most.
@@ -251,6 +253,16 @@ struct Writer<'a> {
     end: Option<Instant>,
 }
 
+/// Layers that are in the cache now.
+struct SentLayers {
+    /// In the order in which they were given.
+    sent: Vec<Option<SegmentLayer>>,
+    /// How many are not.
+    left: usize,
+    /// Why, if it isn't for the time.
+    failure: Option<Failure>,
+}
+
 impl Writer<'_> {
     async fn write(&self, noted: &Noted) -> Result<()> {
         let steps = self.new_steps(&noted.steps)?;
@@ -262,7 +274,7 @@ impl Writer<'_> {
             .chain(steps.iter().map(|(step, _)| &step.layer))
             .filter(|layer| seen.insert(&layer.id))
             .collect();
-        let (sent, left) = self.send_all(&layers).await?;
+        let all = self.send_all(&layers).await?;
         let (mounts, remarks) = self.mounts(noted).await;
         segment.mounts = mounts;
         for remark in remarks {
@@ -273,7 +285,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let mut places: HashMap<&LayerId, usize> = HashMap::new();
-        for (layer, sent) in layers.iter().zip(sent) {
+        for (layer, sent) in layers.iter().zip(all.sent) {
             let Some(sent) = sent else { continue };
             places.insert(&layer.id, segment.layers.len());
             segment.layers.push(sent);
@@ -284,9 +296,12 @@ impl Writer<'_> {
         });
         segment.records = records.collect();
         let mut text = format!("{} steps, {} blobs", segment.records.len(), blobs_of(&segment).len());
-        if left > 0 {
-            let _ = write!(text, "; time is up, {left} layers are left out");
-        }
+        // Writing to a string can't fail.
+        let _ = match &all.failure {
+            Some(failure) => write!(text, "; {} layers are left out: {failure}", all.left),
+            None if all.left > 0 => write!(text, "; time is up, {} layers are left out", all.left),
+            None => Ok(()),
+        };
         if !segment.mounts.is_empty() {
             let _ = write!(text, ", {} cache mounts", segment.mounts.len());
         }
@@ -304,41 +319,67 @@ impl Writer<'_> {
         }
     }
 
-    /// Sends layers, for as long as there is time. How many are left then.
-    async fn send_all(&self, layers: &[&TreeLayer]) -> Result<(Vec<Option<SegmentLayer>>, usize)> {
-        let mut all: Vec<Option<SegmentLayer>> = vec![None; layers.len()];
-        let mut left = layers.len();
+    /// Sends layers, for as long as there is time. One that can't be sent doesn't take the others along, but after several the
+    /// rest is left.
+    ///
+    /// # Errors
+    /// If none can be sent, or any where that is an error.
+    async fn send_all(&self, layers: &[&TreeLayer]) -> Result<SentLayers> {
         let sends: Vec<_> = layers
             .iter()
             .enumerate()
             .map(async |(index, layer)| (index, self.sender.send(layer).await))
             .collect();
         let mut sends = stream::iter(sends).buffer_unordered(AT_ONCE);
-        loop {
+        let mut all = SentLayers { sent: vec![None; layers.len()], left: layers.len(), failure: None };
+        let (mut failed, mut done) = (0, 0);
+        while failed < MAX_FAILED {
             let next = tokio::select! {
                 biased;
                 next = sends.next() => next,
                 () = until(self.end) => None,
             };
-            let Some((index, sent)) = next else { return Ok((all, left)) };
-            all[index] = sent?;
-            left -= 1;
+            let Some((index, sent)) = next else { break };
+            match sent {
+                Ok(sent) => {
+                    done += usize::from(sent.is_some());
+                    all.sent[index] = sent;
+                    all.left -= 1;
+                }
+                Err(failure) if !self.target.ignore_error => return Err(failure),
+                Err(failure) => {
+                    failed += 1;
+                    all.failure.get_or_insert(failure);
+                }
+            }
+        }
+        match all.failure.take_if(|_| done == 0) {
+            Some(failure) => Err(failure),
+            None => Ok(all),
         }
     }
 
-    /// Adds the segment. Where there are many, it takes all others in, and their place.
-    async fn add(&self, segment: Segment) -> Result<()> {
-        let Loaded { cache, catalog, segments, replaced, .. } = self.loaded;
-        let folded = cache.fold_at().filter(|least| segments.len() >= *least).and_then(|_| {
+    /// The segment with all that the cache has, and its blobs. If that is too big to be read again, what was not in use for
+    /// long is left out.
+    fn folded(&self, segment: &Segment) -> Option<(Vec<u8>, Vec<Descriptor>)> {
+        let Loaded { catalog, segments, replaced, .. } = self.loaded;
+        let keep = i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
+        (0..16).find_map(|halvings| {
             let mut all = segment.clone();
-            let since = segment.created - i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
+            let since = segment.created - (keep >> halvings);
             catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
             let read = segments.iter().map(|segment| segment.digest.digest().to_owned());
             all.replaces = read.chain(replaced.iter().cloned()).collect();
             all.replaces.truncate(MAX_REPLACED);
-            // One that is too big to be read again is none.
             all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
-        });
+        })
+    }
+
+    /// Adds the segment. Where there are many, it takes all others in, and their place.
+    async fn add(&self, segment: Segment) -> Result<()> {
+        let Loaded { cache, segments, .. } = self.loaded;
+        let is_due = cache.fold_at().is_some_and(|least| segments.len() >= least);
+        let folded = is_due.then(|| self.folded(&segment)).flatten();
         let is_folded = folded.is_some();
         let (bytes, blobs) = if let Some(folded) = folded {
             folded

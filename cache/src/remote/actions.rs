@@ -184,8 +184,16 @@ impl ActionsCache {
             }
             return Err(Error::Source { action: format!("write the cache entry `{key}`"), source: error });
         }
-        let written = self.service.put(&key, blob.size, source).await?;
-        Ok(if written { Pushed::Uploaded } else { Pushed::AlreadyThere })
+        // A job that was killed leaves a key that nobody can write, or read.
+        for key in [key.clone(), format!("{key}#2")] {
+            if self.service.put(&key, blob.size, source).await? {
+                return Ok(Pushed::Uploaded);
+            }
+            if self.service.has(&key).await? {
+                break;
+            }
+        }
+        Ok(Pushed::AlreadyThere)
     }
 
     pub(super) async fn add(&self, segment: Vec<u8>) -> Result<(), Error> {

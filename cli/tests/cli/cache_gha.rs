@@ -110,6 +110,22 @@ fn a_job_that_died_while_it_wrote_is_passed_over() {
 }
 
 #[test]
+fn layers_that_somebody_began_to_write_are_written() {
+    let actions = FakeActions::start_in_thread();
+    let Some(machines) = start(&actions, &[MAIN]) else { return };
+    machines.build("one", &[]);
+    for entry in &mut actions.state().entries {
+        entry.data = None;
+    }
+    let text = machines.build("one", &[]);
+    assert!(text.contains("6 steps"), "{text}");
+    machines.context.write("src/a", "changed");
+    let text = machines.build("two", &[]);
+    assert!(cached(&text).contains(&"RUN echo one > /one"), "{text}");
+    assert!(!text.contains("is made again"), "{text}");
+}
+
+#[test]
 fn large_layers_go_in_blocks_and_addresses_end() {
     let actions = FakeActions::start_in_thread();
     let Some(machines) = start(&actions, &[MAIN]) else { return };
@@ -141,6 +157,17 @@ fn an_entry_that_vanished_is_made_again() {
     let text = machines.build("three", &[]);
     assert_eq!(cached(&text).len(), 2, "{text}");
     assert!(!text.contains("is made again"), "{text}");
+}
+
+#[test]
+fn a_layer_that_cannot_be_sent_takes_no_other_along() {
+    let actions = FakeActions::start_in_thread();
+    let Some(machines) = start(&actions, &[MAIN]) else { return };
+    actions.server.fault("PUT", "/storage/", 1, Fault::Status(413, vec![], ""));
+    let text = machines.build("one", &[]);
+    assert!(text.contains("1 layers are left out") && !text.contains("0 steps"), "{text}");
+    let text = machines.build("two", &[]);
+    assert!(!cached(&text).is_empty(), "{text}");
 }
 
 #[test]

@@ -55,14 +55,14 @@ fn unknown_flag() {
 
 #[test]
 fn flag_that_is_not_supported() {
-    insta::assert_snapshot!(TestContext::new().run(&["build", "--cache-to", "type=gha", "."]), @r"
-    $ garboard build --cache-to type=gha .
+    insta::assert_snapshot!(TestContext::new().run(&["build", "--cache-to", "type=azblob", "."]), @r"
+    $ garboard build --cache-to type=azblob .
     exit code: 2
     ----- stdout -----
 
     ----- stderr -----
-    error: `--cache-to type=gha` is not supported yet
-    hint: `type=registry,ref=NAME` is; the store of this machine is used in any case
+    error: `--cache-to type=azblob` is not supported yet
+    hint: `type=registry`, `type=local`, `type=s3` and `type=gha` are
 
     For more information, try '--help'.
     ");

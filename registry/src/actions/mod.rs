@@ -2,7 +2,8 @@
 //! addresses are signed.
 //!
 //! Keys are written once. Nothing can be listed or removed; what can be asked for is a key, or else the newest one that begins
-//! so. Signed addresses end after a while and are asked for again then. They and the token get into no message.
+//! so. A key that somebody began and never finished stays empty: then the same content may be under the key with `#2` behind it,
+//! so that is asked for as well. Signed addresses end after a while and are asked for again then. They and the token get into no message.
 
 mod storage;
 mod token;
@@ -99,12 +100,12 @@ impl ActionsService {
         Ok(self.find(prefix, &[prefix]).await?.map(|entry| entry.key))
     }
 
-    /// Whether there is an entry with this key.
+    /// Whether there is an entry with this key, or with another that holds the same.
     ///
     /// # Errors
     /// What the service answers.
     pub async fn has(&self, key: &str) -> Result<bool, Error> {
-        Ok(self.find(key, &[]).await?.is_some())
+        Ok(self.find_either(key).await?.is_some())
     }
 
     /// The bytes of an entry; `None` if there is none.
@@ -113,7 +114,7 @@ impl ActionsService {
     /// [`Error::TooLarge`] above `limit`; what the service answers.
     pub async fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         let action = action("read", key);
-        let Some(entry) = self.find(key, &[]).await? else { return Ok(None) };
+        let Some(entry) = self.find_either(key).await? else { return Ok(None) };
         let stored = Stored { service: self, action: &action, key, url: Mutex::new(Some(entry.url)) };
         stored.read(limit).await.map(Some)
     }
@@ -160,6 +161,11 @@ impl ActionsService {
             return Ok(true);
         }
         Err(Error::Protocol { action, problem: "the service didn't take what was uploaded".into() })
+    }
+
+    /// Asks for a key, or else for one that holds the same.
+    async fn find_either(&self, key: &str) -> Result<Option<Entry>, Error> {
+        self.find(key, &[&format!("{key}#")]).await
     }
 
     /// Asks for a key, or else for the newest with one of these beginnings.
@@ -307,7 +313,7 @@ impl Stored<'_> {
         if let Some(url) = there {
             return Ok(url);
         }
-        let found = self.service.find(self.key, &[]).await?;
+        let found = self.service.find_either(self.key).await?;
         let missing = || Error::NotFound { action: self.action.into(), message: String::new() };
         let url = found.ok_or_else(missing)?.url;
         *held() = Some(url.clone());

@@ -227,8 +227,11 @@ impl Bucket {
         let action = self.action("look for", key);
         let answer = match self.send(&Ask::new(Method::HEAD, key, &action), 0).await {
             Ok(answer) => answer,
-            // Who may not list a bucket isn't told that something is missing either.
-            Err(Error::NotFound { .. } | Error::Denied { .. }) => return Ok(false),
+            // Who may not list a bucket isn't told that something is missing either. And what is wrong with a request is only
+            // told where an answer has a body.
+            Err(Error::NotFound { .. } | Error::Denied { .. } | Error::Status { status: 400, .. }) => {
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         };
         let header = |name: &HeaderName| answer.headers.get(name)?.to_str().ok();

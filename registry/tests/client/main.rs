@@ -17,5 +17,6 @@ mod mirrors;
 mod pull;
 mod push;
 mod referrers;
+mod s3;
 mod support;
 mod tls;

@@ -127,7 +127,7 @@ fn what_is_wrong_is_said() {
         (To, "type=s3,region=r,bucket=b,name=a;", "a name is empty"),
         (To, "type=s3,region=r,bucket=b,access_key_id=A", "both `access_key_id` and `secret_access_key`"),
         (To, "type=s3,region=r,bucket=b,upload_parallelism=0", "expected a number from 1 to 64"),
-        (To, "type=s3,region=r,bucket=b,endpoint_url=minio", "no address of HTTP"),
+        (To, "type=s3,region=r,bucket=b,endpoint_url=minio", "the endpoint is no address"),
         (To, "type=s3,regoin=r,region=r,bucket=b", "did you mean `region`?"),
     ];
     for (direction, text, problem) in rows {
