@@ -269,20 +269,21 @@ impl Layers {
         let mut descriptor = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
         descriptor.urls.clone_from(&blob.urls);
         let new_sink = || self.store.blob_writer_unhashed().map(BlockingSink).map_err(std::io::Error::other);
-        let pulled = match place {
+        let (pulled, from) = match place {
             Place::Registry { host, repository } => {
                 let reference = repository_reference(host, repository)?;
                 let pulling = self.client.pull_blob_into(&reference, &descriptor, new_sink, &|_| {});
-                self.remote.fetch(layer, Box::pin(pulling)).await
+                (self.remote.fetch(layer, Box::pin(pulling)).await, place.to_string())
             }
             Place::Cache(_) => {
                 let cache = self.remote.reach(place).await;
                 let cache = cache.ok_or_else(|| Error::Unreachable { place: place.to_string() })?;
-                self.remote.fetch_from(layer, &cache, Box::pin(cache.blob_into(&descriptor, new_sink))).await
+                let fetching = Box::pin(cache.blob_into(&descriptor, new_sink));
+                (self.remote.fetch_from(layer, &cache, fetching).await, cache.title())
             }
         };
-        let sink = pulled
-            .map_err(|source| Error::Pull { what: format!("layer {} of {place}", blob.digest), source })?;
+        let what = || format!("layer {} of {from}", blob.digest);
+        let sink = pulled.map_err(|source| Error::Pull { what: what(), source })?;
         let digest = blob.digest.clone();
         blocking(move || sink.0.commit_prehashed(&digest).attempt(|| format!("failed to store {digest}")))
             .await?;

@@ -13,6 +13,7 @@ use garboard_registry::{BytesSource, Descriptor, FileSource};
 use oci_spec::image::Digest;
 
 use super::alive::{death, is_back, silence};
+use super::behind::Behind;
 use super::made::Noted;
 use super::{Loaded, Made, MadeStep, RemoteCaches};
 use crate::error::{Attempt, Error, Failure, Result};
@@ -34,6 +35,8 @@ const MAX_FAILED: usize = 3;
 const SHORTEST: Duration = Duration::from_mins(2);
 /// And the most.
 const LONGEST: Duration = Duration::from_mins(30);
+/// Blobs that a segment names when others are folded into it: registries take manifests of 4 MiB.
+const MAX_BLOBS: usize = 10_000;
 /// Segments that one says it replaces; more than are ever read.
 const MAX_REPLACED: usize = 2000;
 /// For noting what was sent, after the time for sending it.
@@ -161,7 +164,9 @@ impl<'a> Sender<'a> {
     /// Sends a layer, unless that was done before.
     pub(super) async fn send(&self, layer: &TreeLayer) -> Result<Option<SegmentLayer>> {
         let sending = self.caches.inner.behind.sending(self.number, &layer.id);
-        sending.get_or_try_init(|| self.send_now(layer)).await.cloned()
+        let send = async || Ok::<_, Failure>((Instant::now(), self.send_now(layer).await?));
+        let (when, sent) = sending.get_or_try_init(send).await?.clone();
+        if Behind::is_safe(when) { Ok(sent) } else { self.send_now(layer).await }
     }
 
     /// Sends a layer with its table of contents; `None` for one that isn't here and that the cache doesn't have.
@@ -371,7 +376,11 @@ impl Writer<'_> {
             let read = segments.iter().map(|segment| segment.digest.digest().to_owned());
             all.replaces = read.chain(replaced.iter().cloned()).collect();
             all.replaces.truncate(MAX_REPLACED);
-            all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
+            let blobs = blobs_of(&all);
+            if blobs.len() > MAX_BLOBS {
+                return None;
+            }
+            all.to_bytes().ok().map(|bytes| (bytes, blobs))
         })
     }
 

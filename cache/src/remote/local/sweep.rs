@@ -12,8 +12,8 @@ use super::layout::{Index, Layout, TEMPORARY, file_name};
 
 /// A blob that was written or found useful since isn't removed: the manifest that will name it may not be there yet.
 const GRACE: Duration = Duration::from_hours(1);
-/// Bytes of a manifest.
-const MAX_MANIFEST: u64 = 4 << 20;
+/// Bytes of a manifest; one that keeps all blobs of a large cache is larger than any image's.
+const MAX_MANIFEST: u64 = 32 << 20;
 /// Manifests in manifests in manifests.
 const MAX_DEPTH: usize = 4;
 
