@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use garboard_cache::LayerId;
 use garboard_cache::remote::SegmentLayer;
@@ -16,11 +17,13 @@ use super::{MadeStep, RemoteCaches};
 use crate::layers::{BlobFormat, Layers};
 use crate::request::CacheFormat;
 
+/// After so long somebody may have removed what no segment names yet.
+const SAFE: Duration = Duration::from_mins(20);
 /// Layers that are compressed and sent at once: the steps have the machine first.
 const AT_ONCE: usize = 2;
 
-/// A layer that is being sent to a cache, or was; `None` if it can't be had.
-type Sending = Arc<OnceCell<Option<SegmentLayer>>>;
+/// A layer that is being sent to a cache, or was, and when; `None` if it can't be had.
+type Sending = Arc<OnceCell<(Instant, Option<SegmentLayer>)>>;
 
 /// What is sent behind the steps of a build.
 pub(super) struct Behind {
@@ -37,6 +40,11 @@ impl Default for Behind {
 }
 
 impl Behind {
+    /// Whether what was sent then is there still.
+    pub(super) fn is_safe(sent: Instant) -> bool {
+        sent.elapsed() < SAFE
+    }
+
     /// Where it is noted that a layer was sent to the cache with this number.
     pub(super) fn sending(&self, cache: usize, layer: &LayerId) -> Sending {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);

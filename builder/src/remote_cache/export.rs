@@ -13,6 +13,7 @@ use garboard_registry::{BytesSource, Descriptor, FileSource};
 use oci_spec::image::Digest;
 
 use super::alive::{death, is_back, silence};
+use super::behind::Behind;
 use super::made::Noted;
 use super::{Loaded, Made, MadeStep, RemoteCaches};
 use crate::error::{Attempt, Error, Failure, Result};
@@ -33,12 +34,12 @@ pub(super) const AT_ONCE: usize = 4;
 const SHORTEST: Duration = Duration::from_mins(2);
 /// And the most.
 const LONGEST: Duration = Duration::from_mins(30);
+/// Blobs that a segment names when others are folded into it: registries take manifests of 4 MiB.
+const MAX_BLOBS: usize = 10_000;
 /// Segments that one says it replaces; more than are ever read.
 const MAX_REPLACED: usize = 2000;
 /// For noting what was sent, after the time for sending it.
 const GRACE: Duration = Duration::from_secs(30);
-/// Layers that can't be sent, after which the others are not tried any more.
-const MAX_FAILED: usize = 3;
 
 impl RemoteCaches {
     /// Writes to all caches of the request what they don't have.
@@ -171,7 +172,9 @@ impl<'a> Sender<'a> {
     /// Sends a layer, unless that was done before.
     pub(super) async fn send(&self, layer: &TreeLayer) -> Result<Option<SegmentLayer>> {
         let sending = self.caches.inner.behind.sending(self.number, &layer.id);
-        sending.get_or_try_init(|| self.send_now(layer)).await.cloned()
+        let send = async || Ok::<_, Failure>((Instant::now(), self.send_now(layer).await?));
+        let (when, sent) = sending.get_or_try_init(send).await?.clone();
+        if Behind::is_safe(when) { Ok(sent) } else { self.send_now(layer).await }
     }
 
     /// Sends a layer with its table of contents; `None` for one that isn't here and that the cache doesn't have.
@@ -261,6 +264,16 @@ pub(super) struct Writer<'a> {
     pub(super) step: &'a Step,
     /// When no layer is sent any more.
     pub(super) end: Option<Instant>,
+}
+
+/// Layers that are in the cache now.
+struct SentLayers {
+    /// In the order in which they were given.
+    sent: Vec<Option<SegmentLayer>>,
+    /// How many are not.
+    left: usize,
+    /// Why, if it isn't for the time.
+    failure: Option<Failure>,
 }
 
 impl Writer<'_> {
@@ -382,7 +395,11 @@ impl Writer<'_> {
             let read = segments.iter().map(|segment| segment.digest.digest().to_owned());
             all.replaces = read.chain(replaced.iter().cloned()).collect();
             all.replaces.truncate(MAX_REPLACED);
-            all.to_bytes().ok().map(|bytes| (bytes, blobs_of(&all)))
+            let blobs = blobs_of(&all);
+            if blobs.len() > MAX_BLOBS {
+                return None;
+            }
+            all.to_bytes().ok().map(|bytes| (bytes, blobs))
         })
     }
 
@@ -451,16 +468,6 @@ pub(super) fn push_failure(cache: &Backend, source: garboard_registry::Error) ->
         Some(_) => Error::Push { name, source }.into(),
         None => Error::CacheWrite { name, source }.into(),
     }
-}
-
-/// Layers that are in the cache now.
-struct SentLayers {
-    /// In the order in which they were given.
-    sent: Vec<Option<SegmentLayer>>,
-    /// How many are not.
-    left: usize,
-    /// Why, if it isn't for the time.
-    failure: Option<Failure>,
 }
 
 /// All blobs that a segment names.
