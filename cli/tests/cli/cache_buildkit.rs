@@ -247,6 +247,14 @@ fn a_layer_that_is_gone_is_made_again() {
     synthetic.build("one", &[&synthetic.from("cache")]);
     assert_eq!(synthetic.read("a"), "hello");
     assert_eq!(synthetic.read("one"), "one of the cache\n");
+    // An image that is only pushed needs it too.
+    let name = format!("{}/app:1", synthetic.registry.host);
+    synthetic
+        .build("two", &[&synthetic.from("cache"), &format!("--output=type=image,push=true,name={name}")]);
+    synthetic.context.write("Dockerfile", format!("FROM {name}\n"));
+    synthetic.build("three", &[]);
+    let found = ["one", "a", "two"].map(|path| synthetic.read(path));
+    assert_eq!(found, ["one of the cache\n", "hello", "one of the cache\nhello"]);
 }
 
 #[test]
