@@ -47,4 +47,13 @@ mod tests {
             assert_eq!(String::from_utf8(super::bytes(&text)).unwrap(), expected);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_means_the_same(text: String) {
+            let bytes = super::bytes(&text);
+            proptest::prop_assert!(!bytes.iter().any(|byte| b"<>&".contains(byte)));
+            proptest::prop_assert_eq!(serde_json::from_slice::<String>(&bytes).unwrap(), text);
+        }
+    }
 }

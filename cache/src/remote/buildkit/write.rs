@@ -179,6 +179,8 @@ impl Layers {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::ForeignCache;
     use super::*;
 
@@ -217,5 +219,48 @@ mod tests {
         assert_eq!(find("whole").results[0].layer, 1);
         assert_eq!(find("part").chains[0].layers, [1]);
         assert!(find("other").results.is_empty() && find("other").chains.is_empty());
+    }
+
+    /// Records, each of some before it: which they are inputs of, and under which of two selectors.
+    fn graphs() -> impl Strategy<Value = Vec<Vec<(usize, bool)>>> {
+        let inputs = proptest::collection::vec((any::<usize>(), any::<bool>()), 0..3);
+        proptest::collection::vec(inputs, 1..20)
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_is_found_again(graph in graphs()) {
+            let mut writer = Writer::default();
+            let mut ids: Vec<RecordId> = Vec::new();
+            let selector = |which: bool| if which { "s".to_owned() } else { String::new() };
+            let linked = |number: usize, inputs: &[(usize, bool)]| -> Vec<(usize, bool)> {
+                inputs.iter().filter(|_| number > 0).map(|(of, which)| (of % number.max(1), *which)).collect()
+            };
+            for (number, inputs) in graph.iter().enumerate() {
+                let inputs = linked(number, inputs).into_iter().map(|(of, which)| vec![(selector(which), ids[of])]);
+                let result = Some(((0..=number).map(|n| format!("blob{n}")).collect(), "1".to_owned()));
+                ids.push(writer.add(format!("record{number}"), inputs.collect(), result));
+            }
+            let config = writer.config(|layer| Some(layer.to_owned()));
+            let read = CacheConfig::read(&config.to_bytes()).unwrap();
+            prop_assert_eq!(&read, &config);
+            let cache = ForeignCache::new(read, &[]);
+            let mut found: Vec<std::collections::BTreeSet<usize>> = Vec::new();
+            for (number, inputs) in graph.iter().enumerate() {
+                let digest = format!("record{number}");
+                let inputs = linked(number, inputs);
+                let mut all = if inputs.is_empty() { cache.roots(&digest) } else { (0..cache.len()).collect() };
+                for (index, (of, which)) in inputs.iter().enumerate() {
+                    let matching = cache.linked(&found[*of], index, &selector(*which), &digest);
+                    all = all.intersection(&matching).copied().collect();
+                }
+                prop_assert_eq!(all.len(), 1);
+                let record = &config.records[*all.first().unwrap()];
+                prop_assert_eq!(&record.digest, &digest);
+                let top = &config.layers[usize::try_from(record.results[0].layer).unwrap()];
+                prop_assert_eq!(&top.blob, &format!("blob{number}"));
+                found.push(all);
+            }
+        }
     }
 }
