@@ -30,6 +30,8 @@ const TOC_TYPE: &str = "application/vnd.garboard.cache.toc.v1+zstd";
 
 /// Layers that are compressed and sent at once.
 pub(super) const AT_ONCE: usize = 4;
+/// Layers that can't be sent, after which the others are not tried any more.
+const MAX_FAILED: usize = 3;
 /// The least time that writing a cache may take, unless another is said.
 const SHORTEST: Duration = Duration::from_mins(2);
 /// And the most.
