@@ -202,7 +202,7 @@ fn large_files_are_read() {
     }
     text += "group \"default\" { targets = [\"t0\"] }\n";
     assert!(printed("docker-bake.hcl", &text).is_ok());
-    let entries: String = (0..4000).map(|index| format!("k{index} = 1, ")).collect();
+    let entries = (0..4000).map(|index| format!("k{index} = 1, ")).collect::<Vec<_>>().concat();
     assert!(printed("docker-bake.hcl", &format!("a = {{{entries}}}\ntarget \"default\" {{}}")).is_ok());
     refuse("a large file", &"a = 1 # one\n".repeat(20_000));
 }
