@@ -118,10 +118,13 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
     if args.metadata_file.is_some() {
         return Err(Failure::message("`--metadata-file` is not supported for several targets yet"));
     }
-    let wanted = targets.iter().filter(|target| !target.linked_only).map(|target| target.name.clone());
-    let plan = Plan { wanted: wanted.collect(), targets, services: BTreeMap::new() };
+    let wanted = || targets.iter().filter(|target| !target.linked_only);
+    // all or none are handed to Docker: that is said to all builds at once
+    let load = wanted().all(|target| target.outputs == ["type=docker"]);
+    let names = wanted().map(|target| target.name.clone()).collect();
+    let plan = Plan { wanted: names, targets, services: BTreeMap::new() };
     let flags = Flags {
-        load: false,
+        load,
         quiet: false,
         progress: args.progress.clone(),
         memory: None,
