@@ -135,9 +135,11 @@ impl Env {
         self.matching(&["*"])
     }
 
-    /// Sets variables.
-    pub(crate) fn set_all(&mut self, variables: &BTreeMap<String, String>) {
-        self.variables.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
+    /// The environment with these variables in place of those it has.
+    pub(crate) fn with(&self, variables: &BTreeMap<String, String>) -> Self {
+        let mut env = self.clone();
+        env.variables.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
+        env
     }
 
     /// The value as it is.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::template::{self, Undefined};
 
+/// Bytes of all values of a file together, at most.
+const MAX_BYTES: usize = 64 << 20;
+
 /// Variables by name.
 pub type Variables = BTreeMap<String, String>;
 
@@ -20,7 +23,7 @@ pub fn parse(
     found: &mut Variables,
 ) -> Result<(), String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-    let mut reader = Reader { rest: &text, line: 1, before, found };
+    let mut reader = Reader { rest: &text, line: 1, before, found, left: MAX_BYTES };
     while reader.skip_to_statement() {
         reader.statement()?;
     }
@@ -32,6 +35,8 @@ struct Reader<'a> {
     line: usize,
     before: &'a dyn Fn(&str) -> Option<String>,
     found: &'a mut Variables,
+    /// Bytes that values may still come to.
+    left: usize,
 }
 
 /// A blank that doesn't end a line.
@@ -59,7 +64,10 @@ impl Reader<'_> {
             return Err(format!("line {}: key cannot contain a space", self.line));
         }
         if has_value {
+            let line = self.line;
             let value = self.value()?;
+            let left = self.left.checked_sub(value.len());
+            self.left = left.ok_or_else(|| format!("line {line}: values are too large"))?;
             self.found.insert(name, value);
         } else if let Some(value) = (self.before)(&name) {
             self.found.insert(name, value);

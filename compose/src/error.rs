@@ -225,6 +225,9 @@ pub enum ErrorKind {
     /// A file that is not on this machine.
     #[error("can't read `{0}`: files on other machines are not supported")]
     Remote(String),
+    /// There is more of something than is sane.
+    #[error("{0} are too large: together they have more than {1} bytes or values")]
+    TooMuch(&'static str, usize),
     /// Files name more files than is sane.
     #[error("more than {0} files are included or extended")]
     TooManyFiles(usize),

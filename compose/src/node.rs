@@ -161,6 +161,15 @@ impl Node {
         }
     }
 
+    /// How many values it consists of.
+    pub(crate) fn size(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Self::size).sum(),
+            Value::Map(map) => map.values().map(Self::size).sum(),
+            _ => 0,
+        }
+    }
+
     /// The name that upstream's messages have for the kind of value.
     pub(crate) fn go_type(&self) -> &'static str {
         match &self.value {

@@ -121,7 +121,15 @@ fn too_much_is_refused() {
     let long = format!("x-a: {}\n", "a".repeat(MAX_FILE_BYTES as usize));
     let deep_map = (0..20_000).fold(String::new(), |text, _| text + "{a: ");
     let defaults = format!("x-a: '{}'\n", "${A:-".repeat(5_000) + &"}".repeat(5_000));
+    let ports: Vec<_> = (1..10).map(|host| format!("'10.0.0.{host}:1-65535:1-65535'")).collect();
+    let ports = format!("services: {{a: {{image: x, ports: [{}]}}}}\n", ports.join(", "));
+    let mut services = format!("services:\n  base: {{image: x, x-big: [{}]}}\n", "1,".repeat(10_000));
+    for index in 0..500 {
+        writeln!(services, "  s{index}: {{extends: base}}").unwrap();
+    }
     for (what, text, said) in [
+        ("ports", ports, "ports"),
+        ("services from services", services, "too large"),
         ("aliases", bomb, "excessive aliasing"),
         ("aliases in maps", maps, "excessive aliasing"),
         ("lists in lists", "x-a: ".to_owned() + &"[".repeat(20_000), "failed to parse"),
@@ -132,6 +140,37 @@ fn too_much_is_refused() {
         let error = load(&text).err().unwrap_or_else(|| "empty compose file".to_owned());
         assert!(error.contains(said), "{what}: {error}");
     }
+}
+
+#[test]
+fn variables_do_not_explode() {
+    let mut env = "A0=0123456789\n".to_owned();
+    for index in 1..60 {
+        writeln!(env, "A{index}=$A{0}$A{0}", index - 1).unwrap();
+    }
+    let error = dotenv::parse(&env, &|_| None, &mut Variables::new()).unwrap_err();
+    assert!(error.contains("too large"), "{error}");
+    let mut source = MemorySource::default();
+    let text = format!("x-a: [{}]\n", "'$BIG', ".repeat(2_000));
+    source.files.insert("/p/compose.yaml".into(), text.into_bytes());
+    let environment = Variables::from([("BIG".to_owned(), "x".repeat(100_000))]);
+    let options = Options::new("/p".into(), environment);
+    let error = Project::load(&options, &source, &mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("too large"), "{error}");
+}
+
+#[test]
+fn long_chains_are_followed_up_to_a_bound() {
+    let chain = |length: usize| {
+        let services = (0..length).map(|index| format!("  s{index:03}: {{extends: s{:03}}}\n", index + 1));
+        format!("services:\n{}  s{length:03}: {{image: x}}\n", services.collect::<String>())
+    };
+    assert_eq!(load(&chain(90)).unwrap().services["s000"].text("image"), Some("x"));
+    let refusal = load(&chain(500)).err().unwrap_or_default();
+    assert!(refusal.contains("extends more than 100 services"), "{refusal}");
+    let deep = |depth: usize| format!("x-a: {}1{}\nservices: {{}}\n", "[".repeat(depth), "]".repeat(depth));
+    assert!(load(&deep(190)).unwrap().to_text(Format::Yaml).contains("- 1"));
+    assert!(load(&deep(300)).is_err());
 }
 
 #[test]

@@ -12,8 +12,9 @@ use garboard_registry::Platform;
 
 use self::args::{BakeArgs, Listing};
 use crate::commands::Setting;
-use crate::compose::build::{Flags, build_targets};
+use crate::compose::build::build_targets;
 use crate::compose::source::Files;
+use crate::compose::words::Flags;
 use crate::env;
 use crate::failure::Failure;
 use crate::text::printable;
@@ -123,14 +124,8 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
     let load = wanted().all(|target| target.outputs == ["type=docker"]);
     let names = wanted().map(|target| target.name.clone()).collect();
     let plan = Plan { wanted: names, targets, services: BTreeMap::new() };
-    let flags = Flags {
-        load,
-        quiet: false,
-        progress: args.progress.clone(),
-        memory: None,
-        environment: BTreeMap::new(),
-    };
-    build_targets(&plan, &flags, setting)
+    let flags = Flags { load, quiet: false, progress: args.progress.clone(), memory: None };
+    build_targets(&plan, &flags, &BTreeMap::new(), setting)
 }
 
 /// Refuses what the engine can't do for a target yet, rather than do without it.

@@ -124,6 +124,7 @@ impl Extension<'_> {
         if base.is_null() {
             return Ok(service.clone());
         }
+        loader.take(&base)?;
         let mut bases = Map::from([(name.to_owned(), base)]);
         reset_below(&mut bases, "services", resets);
         let base = bases.remove(name).unwrap_or_else(|| Node::map_at(Map::new(), at));

@@ -8,6 +8,8 @@ use crate::template::{TemplateError, Undefined, substitute};
 
 /// Of more failures, the rest isn't told.
 const MOST_FAILURES: usize = 100;
+/// Bytes of all texts with variables together, at most.
+const MAX_BYTES: usize = 64 << 20;
 /// Of more warnings, the rest isn't told.
 const MOST_WARNINGS: usize = 1_000;
 
@@ -80,7 +82,7 @@ pub(super) fn interpolate(
     environment: &Variables,
     warnings: &mut Vec<String>,
 ) -> Result<(), Failures> {
-    let mut it = Interpolation { environment, warnings, failures: Vec::new() };
+    let mut it = Interpolation { environment, warnings, failures: Vec::new(), left: MAX_BYTES };
     it.map(root, &Path::ROOT);
     let Some((_, _, at)) = it.failures.first() else { return Ok(()) };
     let at = *at;
@@ -93,6 +95,8 @@ struct Interpolation<'a> {
     environment: &'a Variables,
     warnings: &'a mut Vec<String>,
     failures: Vec<(String, String, Mark)>,
+    /// Bytes that texts may still come to.
+    left: usize,
 }
 
 impl Interpolation<'_> {
@@ -137,7 +141,11 @@ impl Interpolation<'_> {
             }
         };
         let look = |name: &str| self.environment.get(name).cloned();
-        substitute(text, &look, &mut undefined).map_err(|error| match error {
+        let result = substitute(text, &look, &mut undefined).and_then(|result| {
+            self.left = self.left.checked_sub(result.len()).ok_or(TemplateError::TooLarge)?;
+            Ok(result)
+        });
+        result.map_err(|error| match error {
             TemplateError::Invalid(template) => format!(
                 "invalid interpolation format for {path}.\nYou may need to escape any $ with another $.\n{template}"
             ),

@@ -16,6 +16,10 @@ use crate::yaml::{self, Document};
 
 /// Files that are read in all, at most.
 const MAX_FILES: usize = 2_000;
+/// Bytes of all files together, at most.
+const MAX_BYTES: usize = 64 << 20;
+/// Values that services may take over from others, at most.
+const MAX_TAKEN: usize = 3_000_000;
 /// Files in one another, at most.
 const MAX_DEPTH: usize = 64;
 
@@ -62,13 +66,17 @@ pub(crate) struct Loader<'a> {
     pub(super) extended: HashMap<(PathBuf, PathBuf), Extended>,
     /// How many files are in one another just now.
     pub(super) depth: usize,
+    /// Bytes that were read.
+    bytes: usize,
+    /// Values that services took over from others.
+    taken: usize,
 }
 
 impl<'a> Loader<'a> {
     /// A loader that has read nothing.
     pub(crate) fn new(source: &'a dyn FileSource, home: Option<&'a Path>) -> Self {
         let (files, extended) = (Files::default(), HashMap::new());
-        Self { source, home, files, warnings: Vec::new(), extended, depth: 0 }
+        Self { source, home, files, warnings: Vec::new(), extended, depth: 0, bytes: 0, taken: 0 }
     }
 
     /// The documents of a file.
@@ -85,7 +93,21 @@ impl<'a> Loader<'a> {
         } else {
             read_text(self.source, path)?
         };
+        self.bytes += text.len();
+        if self.bytes > MAX_BYTES {
+            return Err(ErrorKind::TooMuch("files", MAX_BYTES).bare());
+        }
         yaml::read(&text, path, &mut self.files)
+    }
+
+    /// Counts what a service takes over from another one.
+    pub(super) fn take(&mut self, base: &Node) -> Result<(), Error> {
+        self.taken += base.size();
+        if self.taken > MAX_TAKEN {
+            Err(ErrorKind::TooMuch("extended services", MAX_TAKEN).bare())
+        } else {
+            Ok(())
+        }
     }
 
     /// Merges the documents of files, and does all that is done with what comes of it.

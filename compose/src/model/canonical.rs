@@ -61,12 +61,17 @@ static RULES: Rules<Rule> = Rules::new(&[
 ///
 /// `raw`: variables aren't replaced, so what can't be read stays as it is. `warn` is told of what is out of use.
 pub(crate) fn canonical(root: &mut Map, raw: bool, warn: &mut dyn FnMut(String)) -> Result<(), Fail> {
-    let mut canonical = Canonical { raw, warn };
+    let mut canonical = Canonical { raw, warn, ports: 0 };
     canonical.map(root, &Path::ROOT)
 }
 
+/// Ports in one project, at most: ranges are short, and stand for many.
+const MAX_PORTS: usize = 500_000;
+
 struct Canonical<'a> {
     raw: bool,
+    /// The ports that were met.
+    ports: usize,
     warn: &'a mut dyn FnMut(String),
 }
 
@@ -182,6 +187,9 @@ impl Canonical<'_> {
         let Some(items) = node.as_list() else { return Ok(()) };
         let mut ports = Vec::with_capacity(items.len());
         for item in items {
+            if self.ports + ports.len() > MAX_PORTS {
+                return Err(Fail::value(format!("{path}: there are more than {MAX_PORTS} ports"), item.at));
+            }
             match &item.value {
                 Value::Map(_) => ports.push(item.clone()),
                 Value::Text(_) | Value::Int(_) => match port::parse(&item.display(), item.at) {
@@ -195,6 +203,7 @@ impl Canonical<'_> {
                 }
             }
         }
+        self.ports += ports.len();
         node.value = Value::List(ports);
         Ok(())
     }

@@ -184,7 +184,6 @@ fn is_plain(value: &str) -> bool {
 
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | '\t' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
-        || c >= '\u{10000}'
 }
 
 /// Text of several lines, as a literal block.
