@@ -2,6 +2,9 @@
 //!
 //! The crate builds nothing, prints nothing and looks at no environment variable of its process. Files are read through
 //! [`FileSource`] only, variables come in as a map, and what both languages come to is a list of [`Target`]s.
+//!
+//! [`Project`] is a compose project with its services, [`Model`] the merged tree it is made from. [`dotenv`] and [`template`]
+//! read the small languages around them.
 #![forbid(unsafe_code)]
 
 pub mod bake;

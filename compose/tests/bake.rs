@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use garboard_compose::MemorySource;
@@ -52,7 +53,7 @@ impl Case {
         let request = &mut said.request;
         request.working_dir = "/p".into();
         request.home = Some("/home/me".into());
-        request.platform = "linux/amd64".to_owned();
+        "linux/amd64".clone_into(&mut request.platform);
         request.now = 1_700_000_000;
         request.variables_from_environment = true;
         let options = self.sections.iter().filter(|(name, _)| name == "options");
@@ -97,7 +98,7 @@ impl Case {
             "build" => definition()
                 .and_then(resolved)
                 .and_then(|resolved| resolved.targets())
-                .map(|targets| targets.iter().map(|target| format!("{target:#?}\n")).collect()),
+                .map(|targets| targets.iter().map(shown).collect::<Vec<_>>().join("\n")),
             "error" => match definition().and_then(resolved) {
                 Ok(_) => return Some("no error".to_owned()),
                 Err(error) => Err(error),
@@ -135,11 +136,15 @@ fn expression(line: &str) -> String {
     format!("{expression} => {value}\n")
 }
 
+fn shown(target: &garboard_compose::Target) -> String {
+    format!("{target:#?}")
+}
+
 fn report(error: &BakeError) -> String {
     let mut text = error.excerpt().map_or_else(String::new, |excerpt| excerpt + "\n");
     text += &error.to_string();
     if let Some(hint) = error.hint() {
-        text += &format!("\nhint: {hint}");
+        write!(text, "\nhint: {hint}").unwrap();
     }
     text
 }
@@ -158,7 +163,7 @@ fn cases() {
         for (name, text) in &case.sections {
             count += 1;
             let observed = case.observe(name, text).unwrap_or_else(|| text.trim_end().to_owned());
-            now += &format!("-- {name} --\n{}\n", observed.trim_end());
+            writeln!(now, "-- {name} --\n{}", observed.trim_end()).unwrap();
             if observed.trim_end() != text.trim_end() {
                 failed.push(format!("{}, {name}: want\n{text}\ngot\n{observed}\n", path.display()));
             }

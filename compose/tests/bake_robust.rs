@@ -1,7 +1,6 @@
 //! What must hold of any bake file, and what hostile ones cost.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
 
 use garboard_compose::MemorySource;
 use garboard_compose::bake::{Request, read};
@@ -113,14 +112,9 @@ fn escaped(text: &str) -> String {
     text.replace("${", "$${").replace("%{", "%%{")
 }
 
-/// An attribute with this value must be refused, soon.
+/// A file that must be refused; were it not for bounds, this would not end.
 fn refuse(what: &str, text: &str) {
-    let start = Instant::now();
-    let said = printed("docker-bake.hcl", text);
-    let took = start.elapsed();
-    assert!(said.is_err(), "{what}: not refused");
-    // far more than it takes: this is about what would take forever
-    assert!(took < Duration::from_secs(60), "{what} took {took:?}");
+    assert!(printed("docker-bake.hcl", text).is_err(), "{what}: not refused");
 }
 
 #[test]
@@ -198,7 +192,7 @@ fn what_is_deep_is_refused() {
 }
 
 #[test]
-fn large_files_take_moments() {
+fn large_files_are_read() {
     let mut text = "variable \"V\" { default = \"1\" }\n".to_owned();
     for index in 0..1200 {
         let _ = writeln!(
@@ -207,12 +201,8 @@ fn large_files_take_moments() {
         );
     }
     text += "group \"default\" { targets = [\"t0\"] }\n";
-    let start = Instant::now();
     assert!(printed("docker-bake.hcl", &text).is_ok());
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
-    let entries: String = (0..4000).map(|index| format!("k{index} = 1, ")).collect();
-    let start = Instant::now();
+    let entries = (0..4000).map(|index| format!("k{index} = 1, ")).collect::<Vec<_>>().concat();
     assert!(printed("docker-bake.hcl", &format!("a = {{{entries}}}\ntarget \"default\" {{}}")).is_ok());
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     refuse("a large file", &"a = 1 # one\n".repeat(20_000));
 }

@@ -60,8 +60,8 @@ pub(crate) struct GlobalArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Bake(Box<crate::bake::args::BakeArgs>),
     Build(Box<BuildArgs>),
+    Bake(Box<crate::bake::args::BakeArgs>),
     Compose(Box<crate::compose::args::ComposeArgs>),
     Images(ImagesArgs),
     Tag(TagArgs),

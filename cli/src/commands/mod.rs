@@ -64,8 +64,8 @@ impl Setting<'_> {
 pub(crate) fn run(cli: Cli, env: &Env, printer: &Printer) -> Result<(), Failure> {
     let setting = Setting { env, printer, global: &cli.global };
     match cli.command {
-        Command::Bake(args) => crate::bake::run(&args, &setting),
         Command::Build(args) => build::run(*args, &setting),
+        Command::Bake(args) => crate::bake::run(&args, &setting),
         Command::Compose(args) => crate::compose::run(*args, &setting),
         Command::Images(args) => images::run(&args, &setting),
         Command::Tag(args) => tag::run(&args, &setting),

@@ -24,9 +24,7 @@ use crate::text::printable;
 
 /// Runs a command of `compose`.
 pub(crate) fn run(args: ComposeArgs, setting: &Setting<'_>) -> Result<(), Failure> {
-    let ComposeArgs { mut project, command } = args;
-    let progress = || setting.env.filled(env::COMPOSE_PROGRESS).map(str::to_owned);
-    project.progress = project.progress.take().or_else(progress);
+    let ComposeArgs { project, command } = args;
     let printer = printer(&project, setting)?;
     let setting = &Setting { printer: &printer, ..*setting };
     let compose = Compose { setting, options: options(&project, setting.env)?, project: &project };

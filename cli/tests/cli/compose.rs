@@ -177,6 +177,7 @@ fn errors_show_their_place() {
 
     ----- stderr -----
     ERROR: no configuration file provided: not found
+    hint: make a `compose.yaml`, or name a file with `-f`
     ");
     insta::assert_snapshot!(run(&project(), &["config", "--bad"]), @r"
     $ garboard compose --project-directory shop config --bad

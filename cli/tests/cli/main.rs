@@ -7,6 +7,7 @@
 )]
 
 mod agents;
+mod bake;
 mod build;
 mod cache_behind;
 mod cache_buildkit;

@@ -41,11 +41,13 @@ pub(crate) fn find(
     }
     if files.is_empty() {
         files = search.usual_files(&search.folder(&[]), warn);
-        search.env_files(&files)?;
     }
     if files.is_empty() {
-        return Err(ErrorKind::NoFile.bare());
+        let hint = Some("make a `compose.yaml`, or name a file with `-f`".to_owned());
+        return Err(Error { hint, ..ErrorKind::NoFile.bare() });
     }
+    // what was found may lie elsewhere, beside another `.env`
+    search.env_files(&files)?;
     for file in files.iter().filter(|file| file.as_os_str() != "-") {
         if let Some(text) = file.to_str().filter(|text| is_remote(text)) {
             return Err(ErrorKind::Remote(text.to_owned()).bare());
