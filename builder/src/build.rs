@@ -223,7 +223,7 @@ impl<'a> Build<'a> {
             host: engine.options.platform.clone(),
             resources: request.resources.clone(),
             export: image.map(|export| crate::export::format_of(&export.image)),
-            file: format!("{:?} {}", request.context, input.file.name),
+            file: format!("{:?} {}{}", request.context, input.file.name, self.around.reporter.suffix()),
             destinations: crate::export::push_targets(exports)?,
             copy_trees: engine.options.copy_trees,
             contexts: self.around.contexts.clone(),

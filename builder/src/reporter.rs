@@ -33,6 +33,11 @@ impl Reporter {
         Self { target: Some(target.into()), ..self.clone() }
     }
 
+    /// What tells the target's steps from those of others: nothing for a build on its own.
+    pub(crate) fn suffix(&self) -> String {
+        self.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default()
+    }
+
     /// `[build 2/4] RUN make` as `[target build 2/4] RUN make`.
     fn full_name(&self, name: &str) -> String {
         match (&self.target, name.strip_prefix('[')) {

@@ -5,9 +5,10 @@
 //! keys: a step that several need is made by the first that comes to it, the others wait and have it. A target that
 //! names another as a context plans with the other's image config and waits for the other's tree only where it reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
@@ -66,9 +67,7 @@ impl Engine {
     ) -> std::result::Result<Vec<Ended>, BuildFailure> {
         let begin = Instant::now();
         check_links(members).map_err(|e| report(&e, None, cancel))?;
-        let run = Run::new(self, members, events, cancel)
-            .map_err(|source| Error::Io { what: "failed to begin".into(), source }.into())
-            .map_err(|e| report(&e, None, cancel))?;
+        let run = Run::new(self, members, events, cancel);
         let slots = Semaphore::new(options.parallel.map_or(Semaphore::MAX_PERMITS, NonZeroUsize::get));
         let all = join_all((0..members.len()).map(|index| run.build(index, &slots, options.keep_going)));
         let interrupted = async {
@@ -82,7 +81,8 @@ impl Engine {
             () = interrupted => Vec::new(),
         };
         if ended.iter().flatten().any(|(_, has_run)| *has_run) {
-            self.tidy(begin.elapsed(), cancel).await?;
+            // Whoever interrupts this has his images all the same.
+            let _ = self.tidy(begin.elapsed(), cancel).await;
         }
         Ok(ended.into_iter().map(|ended| ended.map(|(outcome, _)| outcome)).collect())
     }
@@ -94,6 +94,7 @@ struct Run<'a> {
     members: &'a [Member],
     targets: Vec<Target<'a>>,
     interrupt: &'a Cancel,
+    is_stopped: AtomicBool,
     lost: Lost,
     contexts: Arc<Contexts>,
 }
@@ -101,40 +102,32 @@ struct Run<'a> {
 /// A target while it is built.
 struct Target<'a> {
     reporter: Reporter,
-    cancel: Cancel,
+    /// Made when it is opened: it takes file descriptors.
+    cancel: OnceLock<Cancel>,
     is_linked: bool,
-    /// Opened by whoever needs it first; a failure is reported by its own build.
+    /// Of a target that others need: opened by whoever needs it first. A failure is reported by its own build.
     build: OnceCell<std::result::Result<Build<'a>, Arc<BuildFailure>>>,
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        engine: &'a Engine,
-        members: &'a [Member],
-        events: EventSink,
-        interrupt: &'a Cancel,
-    ) -> std::io::Result<Self> {
+    fn new(engine: &'a Engine, members: &'a [Member], events: EventSink, interrupt: &'a Cancel) -> Self {
         let reporter = Reporter::new(events);
-        let target = |member: &Member| {
-            Ok(Target {
-                reporter: if members.len() == 1 {
-                    reporter.clone()
-                } else {
-                    reporter.of_target(&member.name)
-                },
-                cancel: Cancel::new()?,
-                is_linked: members.iter().any(|other| links(other).any(|name| name == member.name)),
-                build: OnceCell::new(),
-            })
+        let needed: BTreeSet<&str> = members.iter().flat_map(links).collect();
+        let target = |member: &Member| Target {
+            reporter: if members.len() == 1 { reporter.clone() } else { reporter.of_target(&member.name) },
+            cancel: OnceLock::new(),
+            is_linked: needed.contains(member.name.as_str()),
+            build: OnceCell::new(),
         };
-        let targets = members.iter().map(target).collect::<std::io::Result<_>>()?;
+        let targets = members.iter().map(target).collect();
         let (lost, contexts) = (Lost::default(), Arc::default());
-        Ok(Self { engine, members, targets, interrupt, lost, contexts })
+        Self { engine, members, targets, interrupt, is_stopped: AtomicBool::new(false), lost, contexts }
     }
 
     /// Stops all targets.
     fn stop(&self) {
-        self.targets.iter().for_each(|target| target.cancel.cancel());
+        self.is_stopped.store(true, Ordering::SeqCst);
+        self.targets.iter().filter_map(|target| target.cancel.get()).for_each(Cancel::cancel);
     }
 
     async fn build(
@@ -145,33 +138,51 @@ impl<'a> Run<'a> {
     ) -> std::result::Result<(BuildOutcome, bool), Box<BuildFailure>> {
         // A semaphore that nobody closes.
         let _slot = slots.acquire().await;
-        if self.targets[index].cancel.is_canceled() {
+        if self.is_stopped.load(Ordering::SeqCst) {
             return Err(Box::new(report(&Error::Canceled.into(), None, self.interrupt)));
         }
-        let done = match self.opened(index).await {
-            Ok(build) => Box::pin(build.run(self)).await.map_err(Box::new),
-            Err(failure) => Err(Box::new(failure.as_ref().clone())),
+        let done = if self.targets[index].is_linked {
+            match self.opened(index).await {
+                Ok(build) => Box::pin(build.run(self)).await,
+                Err(failure) => Err(failure.as_ref().clone()),
+            }
+        } else {
+            // Nobody else wants it: what it holds goes with it.
+            match self.open(index).await {
+                Ok(build) => Box::pin(build.run(self)).await,
+                Err(failure) => Err(failure),
+            }
         };
         if done.is_err() && !keep_going {
             self.stop();
         }
-        done
+        done.map_err(Box::new)
     }
 
     async fn opened(&self, index: usize) -> std::result::Result<&Build<'a>, Arc<BuildFailure>> {
+        let open = || async { self.open(index).await.map_err(Arc::new) };
+        self.targets[index].build.get_or_init(open).await.as_ref().map_err(Arc::clone)
+    }
+
+    async fn open(&self, index: usize) -> std::result::Result<Build<'a>, BuildFailure> {
         let target = &self.targets[index];
-        let open = || async {
-            let around = Surroundings {
-                reporter: target.reporter.clone(),
-                cancel: target.cancel.clone(),
-                interrupt: self.interrupt.clone(),
-                lost: self.lost.clone(),
-                contexts: self.contexts.clone(),
-                is_linked: target.is_linked,
-            };
-            Box::pin(Build::open(self.engine, &self.members[index].request, around)).await.map_err(Arc::new)
+        let cancel = Cancel::new().map_err(|source| {
+            report(&Error::Io { what: "failed to begin".into(), source }.into(), None, self.interrupt)
+        })?;
+        let cancel = target.cancel.get_or_init(|| cancel).clone();
+        // A stop that came before it was there to be seen.
+        if self.is_stopped.load(Ordering::SeqCst) {
+            cancel.cancel();
+        }
+        let around = Surroundings {
+            reporter: target.reporter.clone(),
+            cancel,
+            interrupt: self.interrupt.clone(),
+            lost: self.lost.clone(),
+            contexts: self.contexts.clone(),
+            is_linked: target.is_linked,
         };
-        target.build.get_or_init(open).await.as_ref().map_err(Arc::clone)
+        Box::pin(Build::open(self.engine, &self.members[index].request, around)).await
     }
 
     async fn linked(&self, name: &str, platform: &Platform) -> Result<BaseImage> {
@@ -203,9 +214,12 @@ impl Links for Run<'_> {
     }
 }
 
-/// The image for a platform.
+/// The image for a platform. The only one there is serves all: assets that are built once, for images of several platforms.
 fn image_for<'i>(images: &'i [PlannedImage], platform: &Platform) -> Option<&'i PlannedImage> {
-    images.iter().find(|image| crate::platform::same(&image.platform, platform))
+    match images {
+        [only] => Some(only),
+        _ => images.iter().find(|image| crate::platform::same(&image.platform, platform)),
+    }
 }
 
 /// What an operation of another target's build makes.

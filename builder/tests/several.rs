@@ -138,6 +138,25 @@ async fn one_target_starts_from_what_another_makes() {
 }
 
 #[tokio::test]
+async fn what_is_built_once_serves_all_platforms() {
+    let bench = Bench::new();
+    let app = bench.member("app", "FROM scratch\nCOPY --from=assets /a /a\n", &[("assets", "assets")]);
+    let platforms = vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()];
+    let app = Member { request: BuildRequest { platforms: platforms.clone(), ..app.request }, ..app };
+    let assets = bench.member("assets", "FROM scratch\nCOPY a /a\n", &[]);
+    let run = bench.run(&[app.clone(), assets.clone()], RunOptions::default()).await;
+    assert!(run.ended.iter().all(Result::is_ok), "{:?}", run.ended);
+    let other =
+        BuildRequest { platforms: vec!["linux/s390x".into(), "linux/amd64".into()], ..assets.request };
+    let run = bench.run(&[app, Member { request: other, ..assets }], RunOptions::default()).await;
+    let failed = run.ended[0].as_ref().unwrap_err();
+    assert!(
+        failed.message.contains("is built for linux/s390x, linux/amd64, not for linux/arm64"),
+        "{failed}"
+    );
+}
+
+#[tokio::test]
 async fn what_targets_share_is_made_once() {
     let bench = Bench::new();
     let file = |last: &str| {

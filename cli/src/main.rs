@@ -44,6 +44,7 @@ use printer::Printer;
 
 fn main() -> ExitCode {
     engine::dispatch();
+    raise_file_limit();
     let env = Env::of_process();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -58,6 +59,15 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// Allows for as many open files as the machine lets us have: runs of many targets need more than is usual. Steps have a
+/// limit of their own.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Without it only such runs fail, and say why.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Prints clap's complaint, or the help that was asked for.

@@ -43,6 +43,9 @@ use crate::tree::{KeyBuilder, RootFolder, Tree, TreeLayer};
 /// Namespace of small facts: what a step whose layer has a content made of `/` itself.
 const ROOT: &str = "root";
 
+/// A result that takes longer than this doesn't come from the cache.
+const SOON: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// How long stopped steps may take to end.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -298,9 +301,17 @@ impl Solver {
     }
 
     /// What another target makes.
-    async fn linked(&self, id: OpId, node: &Node, linked: &LinkedOp) -> Result<Tree> {
+    async fn linked(self: &Arc<Self>, id: OpId, node: &Node, linked: &LinkedOp) -> Result<Tree> {
         let step = self.reporter.start(&node.name, &self.vertices[id.0], &[]);
-        let tree = linked.link.0.result().await.map_err(|failure| {
+        let mut result = linked.link.0.result();
+        let result = if let Ok(result) = tokio::time::timeout(SOON, &mut result).await {
+            result
+        } else {
+            // It is being made: meanwhile, what the steps behind it read can be, too.
+            self.start_ahead(id);
+            result.await
+        };
+        let tree = result.map_err(|failure| {
             let needed = || Error::Needed { target: linked.target.clone() }.into();
             let stopped = failure.is_canceled() && self.cancel.is_canceled();
             if failure.is_lost() || stopped { failure } else { needed() }

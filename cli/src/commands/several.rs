@@ -1,6 +1,7 @@
 //! Building what compose and bake files come to: each target is read as the command line that it stands for, and all are
 //! built as one run.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -19,6 +20,9 @@ use crate::env::Env;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{docker, engine, interrupt, report};
+
+/// Targets that are worked on at once if nothing else is said. More would only hold files open.
+const AT_ONCE: usize = 64;
 
 /// What a run has besides its targets.
 #[derive(Debug)]
@@ -67,8 +71,12 @@ pub(crate) fn build_all(
     wanted: &Wanted,
     setting: &Setting<'_>,
 ) -> Result<Vec<Done>, Failure> {
-    let plans = targets.iter().map(|t| plan(t, wanted)).collect::<Result<Vec<_>, _>>()?;
-    let Some(first) = plans.first() else { return Ok(Vec::new()) };
+    let given = targets.len();
+    let (targets, plans) = plans(targets, wanted, setting)?;
+    let has_failed = targets.len() < given;
+    let Some(first) = plans.first() else {
+        return if has_failed { Err(Failure::Reported) } else { Ok(Vec::new()) };
+    };
     if plans.iter().any(|plan| matches!(plan.call, Call::Ask(_))) {
         return ask_all(&plans, setting).map(|()| Vec::new());
     }
@@ -82,7 +90,42 @@ pub(crate) fn build_all(
     let settings = setting.settings()?;
     settings.heard.hold();
     let identity = engine::enter(setting.env, setting.printer)?;
-    build::in_runtime(run(targets, &plans, wanted, &settings, setting, &identity))
+    let done = build::in_runtime(run(&targets, &plans, wanted, &settings, setting, &identity))?;
+    if has_failed { Err(Failure::Reported) } else { Ok(done) }
+}
+
+/// Reads all targets. If all that can be built is to be, those that make no sense are reported and left out, with those that
+/// need them.
+fn plans<'t>(
+    targets: &'t [Target],
+    wanted: &Wanted,
+    setting: &Setting<'_>,
+) -> Result<(Vec<&'t Target>, Vec<BuildPlan>), Failure> {
+    let mut left_out: BTreeSet<&str> = BTreeSet::new();
+    let mut read = Vec::new();
+    for target in targets {
+        match plan(target, wanted) {
+            Ok(plan) => read.push((target, plan)),
+            Err(failure) if wanted.keep_going => {
+                setting.printer.error(&report::failure(&failure, setting.printer.palette()));
+                left_out.insert(&target.name);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    loop {
+        let before = read.len();
+        read.retain(|(target, _)| {
+            let stays = !target.links().iter().any(|link| left_out.contains(link));
+            if !stays {
+                left_out.insert(&target.name);
+            }
+            stays
+        });
+        if read.len() == before {
+            return Ok(read.into_iter().unzip());
+        }
+    }
 }
 
 /// Answers questions about targets, one after the other.
@@ -102,7 +145,7 @@ fn ask_all(plans: &[BuildPlan], setting: &Setting<'_>) -> Result<(), Failure> {
 }
 
 async fn run(
-    targets: &[Target],
+    targets: &[&Target],
     plans: &[BuildPlan],
     wanted: &Wanted,
     settings: &crate::settings::Settings,
@@ -116,11 +159,12 @@ async fn run(
         name: target.name.clone(),
         request: plan.request.clone(),
     };
-    let members: Vec<Member> = std::iter::zip(targets, plans).map(member).collect();
+    let members: Vec<Member> = std::iter::zip(targets.iter().copied(), plans).map(member).collect();
     let plan = &plans[0];
     let progress = Progress::start(build::view(plan, setting), Box::new(io::stderr()));
     let sink = progress.sink();
-    let options = RunOptions { parallel: wanted.parallel, keep_going: wanted.keep_going };
+    let parallel = wanted.parallel.or(NonZeroUsize::new(AT_ONCE));
+    let options = RunOptions { parallel, keep_going: wanted.keep_going };
     let cancel = engine::switch(canceled)?;
     let engine = engine::make(settings, setting.env, identity)?;
     let events = Arc::new(move |event| sink.send(event));
@@ -129,12 +173,15 @@ async fn run(
     build::warn(plan, &shown, setting);
     build::tell(plan, settings, setting);
     let ended = ended.map_err(|failure| Failure::Build(Box::new(failure)))?;
-    let failed = report_failures(targets, &ended, setting);
+    let mut failed = report_failures(targets, &ended, setting);
     let mut done = Vec::new();
     for ((target, plan), outcome) in std::iter::zip(targets, plans).zip(ended) {
         let Ok(outcome) = outcome else { continue };
-        if plan.load {
-            build::hand_over(&outcome, settings, setting)?;
+        if plan.load
+            && let Err(failure) = build::hand_over(&outcome, settings, setting)
+        {
+            setting.printer.error(&report::failure(&failure, setting.printer.palette()));
+            failed = failed.or(Some(Failure::Reported));
         }
         done.push(Done { name: target.name.clone(), platforms: plan.request.platforms.len(), outcome });
     }
@@ -143,12 +190,12 @@ async fn run(
 
 /// Reports what failed by itself; what was only given up for it is said in one line where all that can be is built.
 fn report_failures(
-    targets: &[Target],
+    targets: &[&Target],
     ended: &[Result<BuildOutcome, Box<BuildFailure>>],
     setting: &Setting<'_>,
 ) -> Option<Failure> {
     let failures = || {
-        let pairs = std::iter::zip(targets, ended);
+        let pairs = std::iter::zip(targets.iter().copied(), ended);
         pairs.filter_map(|(target, result)| Some((target, result.as_ref().err()?)))
     };
     if let Some((_, failure)) = failures().find(|(_, failure)| failure.interrupted) {

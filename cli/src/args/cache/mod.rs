@@ -38,7 +38,7 @@ const KINDS: [Kind; 4] = [
 /// Those that others have.
 const LATER: [(&str, &str); 2] = [
     ("inline", "to read a cache that is in an image, name the image: `--cache-from NAME`"),
-    ("azblob", "`type=s3`, `type=gha`, `type=registry` and `type=local` are"),
+    ("azblob", "`type=registry`, `type=local`, `type=s3` and `type=gha` are"),
 ];
 
 /// What caches are in any case.
