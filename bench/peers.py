@@ -71,6 +71,11 @@ class Garboard:
         argv = [self.binary, "build", "--progress=plain", "-t", reference]
         return run(argv + (["--push"] if push else []) + [context], self.env, self.log)
 
+    def compose(self, folder):
+        """All services of the compose file in a folder."""
+        argv = [self.binary, "compose", "--project-directory", folder, "build"]
+        return run(argv, self.env, self.log)
+
     def pull(self, reference, folder):
         """A store of its own, and a build of one step that does nothing: the image is there as steps see it."""
         context, root = os.path.join(folder, "context"), os.path.join(folder, "root")

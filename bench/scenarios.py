@@ -141,6 +141,39 @@ class Stages(Scenario):
                         "COPY --from=0 /one /one", "COPY --from=second /two /two")
 
 
+class Services(Scenario):
+    """Twenty services that share two stages of a second each; each has a second of its own. So the longest path takes three."""
+
+    name, wanted = "services", ("3.45 s",)
+    about = "`compose build` of 20 services that share two stages of `sleep 1`, each with one of its own"
+
+    def suits(self, peer):
+        return hasattr(peer, "compose")
+
+    def change(self, turn):
+        with open(os.path.join(self.folder, "compose.yaml"), "w", encoding="utf-8") as out:
+            out.write("name: services\nservices:\n")
+            for number in range(20):
+                out.write(f"  s{number}:\n    build: {{context: ., dockerfile: Dockerfile.{number}}}\n")
+        for number in range(20):
+            with open(os.path.join(self.folder, f"Dockerfile.{number}"), "w", encoding="utf-8") as out:
+                out.write(f"FROM {self.base} AS tools\nENV TURN={turn}\nRUN sleep 1\nFROM tools AS lib\n"
+                          f"RUN echo lib > /made; sleep 1\nFROM lib\nRUN echo {number} > /own; sleep 1\n")
+
+    def measure(self, peer, reference):
+        return peer.compose(self.folder).seconds
+
+
+class ServicesNoop(Services):
+    """The same when nothing changed."""
+
+    name, wanted = "services-noop", ("0.2 s",)
+    about = "`compose build` of those 20 services when nothing changed"
+
+    def change(self, turn):
+        super().change(0)
+
+
 class RunStep(Scenario):
     name, unit, push = "run-step", "ms", False
     about = 'one `RUN ["/bin/true"]`: (51 of them less one of them) / 50, not pushed'
@@ -298,5 +331,6 @@ class MemoryPull(Pull):
         return self.pulled(peer).peak / 1e6
 
 
-ALL = [Noop, Noop50k, CopyOne, CopyRunOne, Runs50, Layer300, Stages, RunStep, MemoryRun, MemoryCopy, MemoryPush, MemoryPull, Pull, Push,
+ALL = [Noop, Noop50k, CopyOne, CopyRunOne, Runs50, Layer300, Stages, Services, ServicesNoop, RunStep, MemoryRun, MemoryCopy,
+       MemoryPush, MemoryPull, Pull, Push,
        PushShared]
