@@ -69,8 +69,8 @@ impl RemoteCaches {
             } else {
                 tokio::select! {
                     biased;
-                    written = writer.write_as(&noted, foreign) => written,
-                    () = death(&loaded.cache) => gone(),
+                    written = loaded.flow.watch(writer.write_as(&noted, foreign)) => written,
+                    () = death(&loaded.cache, &loaded.flow) => gone(),
                     () = until(end.map(|end| end + GRACE)) => Err(late(&loaded.cache)),
                 }
             };
@@ -226,7 +226,7 @@ impl<'a> Sender<'a> {
             }
         }
         let source = FileSource(store.blob_path(&blob.digest));
-        let pushed = cache.push(&descriptor, &source, &from).await;
+        let pushed = cache.push(&descriptor, &self.loaded.flow.source(&source), &from).await;
         pushed.map_err(|source| push_failure(cache, source))?;
         Ok(true)
     }
@@ -250,7 +250,11 @@ impl<'a> Sender<'a> {
         let digest = garboard_registry::digest_of(&bytes);
         let blob = SegmentBlob { media_type: TOC_TYPE.into(), digest, size: bytes.len() as u64 };
         let descriptor = Descriptor::new(TOC_TYPE, blob.digest.clone(), blob.size);
-        let pushed = self.loaded.cache.push(&descriptor, &BytesSource(bytes.into()), &[]).await;
+        let pushed = self
+            .loaded
+            .cache
+            .push(&descriptor, &self.loaded.flow.source(&BytesSource(bytes.into())), &[])
+            .await;
         pushed.map_err(|source| push_failure(&self.loaded.cache, source))?;
         Ok(Some(blob))
     }

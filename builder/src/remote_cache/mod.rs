@@ -24,13 +24,13 @@ use garboard_cache::remote::buildkit::ForeignCache;
 use garboard_cache::remote::{Backend, Catalog, Reach, SegmentLayer, SegmentRecord, Settings, TocSource};
 use garboard_cache::{Key, LayerId, LayerInfo, Place, Record, Store, Vouchers};
 use garboard_layer::{ContentDigest, Toc};
-use garboard_registry::{Descriptor, RetryPolicy};
+use garboard_registry::{Descriptor, Flow, RetryPolicy};
 use oci_spec::image::Digest;
 
 pub(crate) use made::{Made, MadeStep};
 pub(crate) use mounts::Restored;
 
-use alive::while_alive;
+use alive::while_moving;
 use behind::Behind;
 
 use crate::error::{Attempt, Result};
@@ -40,6 +40,8 @@ use crate::request::{BuildRequest, RemoteCache};
 
 /// Bytes of a table of contents, as it is sent.
 const MAX_TOC: u64 = 128 << 20;
+/// So long fetching one may take.
+const TOC_BUDGET: Duration = Duration::from_mins(1);
 
 /// What a cache was found to hold.
 type Loading = Shared<BoxFuture<'static, Arc<Loaded>>>;
@@ -56,6 +58,8 @@ pub(crate) struct Loaded {
     foreign: Arc<Vec<ForeignCache>>,
     /// Whether it was found not to answer.
     is_dead: AtomicBool,
+    /// What is sent to it.
+    flow: Flow,
 }
 
 /// The caches of a build.
@@ -311,7 +315,7 @@ impl RemoteCaches {
         if self.silent().contains(&place) {
             return Err(alive::silence(cache));
         }
-        let done = while_alive(cache, work).await;
+        let done = while_moving(cache, work).await;
         if done.as_ref().is_err_and(alive::is_death) {
             self.silent().insert(place);
         }
@@ -358,7 +362,7 @@ impl Loaded {
     fn nothing(cache: Backend) -> Self {
         let (catalog, is_dead) = (Catalog::default(), AtomicBool::new(false));
         let (segments, replaced, foreign) = (Vec::new(), Vec::new(), Arc::default());
-        Self { cache, catalog, segments, replaced, foreign, is_dead }
+        Self { cache, catalog, segments, replaced, foreign, is_dead, flow: Flow::default() }
     }
 
     fn is_dead(&self) -> bool {
@@ -369,7 +373,7 @@ impl Loaded {
         source.place == self.cache.place()
     }
 
-    /// Does something with the cache for as long as its registry answers; after that the cache counts as gone.
+    /// Does something with the cache for as long as it answers and bytes come; after that the cache counts as gone.
     async fn while_alive<T>(
         &self,
         work: impl Future<Output = std::result::Result<T, garboard_registry::Error>>,
@@ -377,7 +381,7 @@ impl Loaded {
         if self.is_dead() {
             return Err(alive::silence(&self.cache));
         }
-        let done = while_alive(&self.cache, work).await;
+        let done = while_moving(&self.cache, work).await;
         if done.as_ref().is_err_and(alive::is_death) {
             self.is_dead.store(true, Ordering::Relaxed);
         }
@@ -386,8 +390,12 @@ impl Loaded {
 
     async fn toc(&self, blob: &Descriptor) -> std::result::Result<Arc<Toc>, String> {
         // In a box: what fetches is big, and nests deep.
-        let bytes =
-            self.while_alive(Box::pin(self.cache.blob(blob, MAX_TOC))).await.map_err(|e| e.to_string())?;
+        let fetching = self.while_alive(Box::pin(self.cache.blob(blob, MAX_TOC)));
+        let Ok(fetched) = tokio::time::timeout(TOC_BUDGET, fetching).await else {
+            self.is_dead.store(true, Ordering::Relaxed);
+            return Err(alive::stalled(&self.cache, TOC_BUDGET).to_string());
+        };
+        let bytes = fetched.map_err(|e| e.to_string())?;
         let read = tokio::task::spawn_blocking(move || TocSource::read(&bytes).map_err(|e| e.to_string()));
         read.await.map_err(|e| e.to_string())?
     }

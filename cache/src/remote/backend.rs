@@ -148,7 +148,7 @@ impl Backend {
     pub async fn answers(&self) -> bool {
         match self {
             Self::Registry(cache) => cache.client().answers(cache.reference()).await,
-            Self::Local(_) => true,
+            Self::Local(cache) => cache.answers().await,
             Self::S3(cache) => cache.answers().await,
             Self::Actions(cache) => cache.answers().await,
         }

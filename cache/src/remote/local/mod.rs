@@ -71,6 +71,15 @@ impl LocalCache {
         format!("{}:{}", self.folder.display(), self.tag)
     }
 
+    /// Whether the file system answers, whatever it says.
+    pub(super) async fn answers(&self) -> bool {
+        let look = |folder: &Path| {
+            let _ = std::fs::metadata(folder);
+            Ok(())
+        };
+        self.work("find", look).await.is_ok()
+    }
+
     pub(super) async fn segments(&self) -> Result<Vec<Descriptor>, Error> {
         let prefix = prefix(&self.tag);
         let names = self
