@@ -26,6 +26,7 @@ use garboard_cache::{Key, LayerId, LayerInfo, Place, Record, Store, Vouchers};
 use garboard_layer::{ContentDigest, Toc};
 use garboard_registry::{Descriptor, Flow, RetryPolicy};
 use oci_spec::image::Digest;
+use tokio::sync::Semaphore;
 
 pub(crate) use made::{Made, MadeStep};
 pub(crate) use mounts::Restored;
@@ -39,7 +40,9 @@ use crate::reporter::Reporter;
 use crate::request::{BuildRequest, RemoteCache};
 
 /// Bytes of a table of contents, as it is sent.
-const MAX_TOC: u64 = 128 << 20;
+const MAX_TOC: u64 = 64 << 20;
+/// Tables of contents that are fetched and read at once.
+const TOCS_AT_ONCE: usize = 4;
 /// So long fetching one may take.
 const TOC_BUDGET: Duration = Duration::from_mins(1);
 
@@ -84,6 +87,8 @@ struct Inner {
     mount_domain: Vec<String>,
     /// What was sent while steps ran.
     behind: Behind,
+    /// Turns for tables of contents, which are in memory while they are read.
+    tables: Semaphore,
     /// Layers, by diff ID, of which nothing is believed any more.
     distrusted: Mutex<HashSet<Digest>>,
     /// Caches of earlier builds that were found not to answer.
@@ -125,6 +130,7 @@ impl RemoteCaches {
             mounts_from,
             mount_domain,
             behind,
+            tables: Semaphore::new(TOCS_AT_ONCE),
             distrusted,
             silent,
             adopted,
@@ -265,6 +271,7 @@ impl RemoteCaches {
             return None;
         }
         let noted = self.inner.store.toc_source(&info.id).ok().flatten();
+        let _turn = self.inner.tables.acquire().await.ok()?;
         for loaded in self.sources().await {
             let here = noted.as_ref().filter(|source| loaded.has(source)).map(|source| source.blob.clone());
             let known = || loaded.catalog.layers(diff_id).find_map(|layer| layer.toc.clone());
