@@ -197,7 +197,7 @@ impl LocalCache {
         created: i64,
     ) -> Result<(), Error> {
         self.push(config, &garboard_registry::BytesSource(segment.into())).await?;
-        let manifest = manifest(config, blobs);
+        let manifest = manifest(config, blobs, &self.tag);
         let size = manifest.len() as u64;
         let descriptor = Descriptor::new(media_type::OCI_MANIFEST, digest_of(&manifest), size);
         self.push(&descriptor, &garboard_registry::BytesSource(manifest.into())).await?;
