@@ -159,7 +159,8 @@ impl LocalCache {
         let shared = self.lock(FlockOperation::NonBlockingLockShared).await?;
         let there = self.work("write to", move |folder| Layout::make(folder)?.touch(&digest, size)).await?;
         drop(shared);
-        if there {
+        // A damaged one is replaced: nobody else would ever do that.
+        if there && self.is_intact(blob).await? {
             return Ok(Pushed::AlreadyThere);
         }
         let action = self.action(&format!("write `{}` to", blob.digest));
@@ -187,6 +188,17 @@ impl LocalCache {
         let digest = blob.digest.clone();
         self.work("write to", move |_| new.place(&digest)).await?;
         Ok(Pushed::Uploaded)
+    }
+
+    /// Whether a blob that is there has the bytes that it should have.
+    async fn is_intact(&self, blob: &Descriptor) -> Result<bool, Error> {
+        match self.blob_into(blob, || Ok(tokio::io::sink())).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. } | Error::DigestMismatch { .. } | Error::SizeMismatch { .. }) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn add(

@@ -80,6 +80,8 @@ fn bytes_that_are_others_are_refused() {
         let path = folder.path().join("blobs/sha256").join(blob.digest.digest());
         std::fs::write(&path, b"wrong").unwrap();
         assert!(matches!(cache.blob(&blob, 100).await, Err(Error::DigestMismatch { .. })));
+        put(&cache, b"right").await;
+        assert_eq!(cache.blob(&blob, 100).await.unwrap(), b"right");
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         assert!(matches!(cache.blob(&blob, 100).await, Err(Error::Folder { .. })));
