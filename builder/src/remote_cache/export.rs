@@ -421,6 +421,10 @@ impl Writer<'_> {
             let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
             (bytes, blobs_of(&segment))
         };
+        // Of what others wrote something may be gone, which a reader finds out.
+        let sent = segment.layers.iter().filter_map(|layer| layer.blob.as_ref());
+        let sent: Vec<Descriptor> = sent.map(descriptor).collect();
+        cache.ensure(&sent).await.map_err(|source| push_failure(cache, source))?;
         let added = cache.add(bytes, &blobs, segment.created).await;
         added.map_err(|source| push_failure(cache, source))?;
         if is_folded && let Err(error) = cache.remove(segments).await {
@@ -480,8 +484,11 @@ pub(super) fn push_failure(cache: &Backend, source: garboard_registry::Error) ->
 fn blobs_of(segment: &Segment) -> Vec<Descriptor> {
     let by_digest: BTreeMap<&str, &SegmentBlob> =
         segment.blobs().map(|blob| (blob.digest.as_ref(), blob)).collect();
-    let descriptor = |b: &SegmentBlob| Descriptor::new(b.media_type.clone(), b.digest.clone(), b.size);
     by_digest.into_values().map(descriptor).collect()
+}
+
+fn descriptor(blob: &SegmentBlob) -> Descriptor {
+    Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size)
 }
 
 /// `stored`: what the store says of the step.

@@ -227,6 +227,18 @@ impl Backend {
         }
     }
 
+    /// Makes sure that blobs are still there which this build has sent, where others may have removed them since.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for one that isn't; what the cache answers.
+    pub async fn ensure(&self, blobs: &[Descriptor]) -> Result<(), Error> {
+        match self {
+            Self::Local(cache) => cache.ensure(blobs).await,
+            // A registry says so itself; elsewhere nothing is removed that soon.
+            Self::Registry(_) | Self::S3(_) | Self::Actions(_) => Ok(()),
+        }
+    }
+
     /// Adds a segment made at `created` (seconds since 1970); the blobs that it names must be there.
     ///
     /// # Errors

@@ -116,6 +116,30 @@ impl LocalCache {
         .await
     }
 
+    /// Looks whether blobs are still there; then they count as new.
+    pub(super) async fn ensure(&self, blobs: &[Descriptor]) -> Result<(), Error> {
+        let wanted = blobs.to_vec();
+        let shared = self.lock(FlockOperation::NonBlockingLockShared).await?;
+        let missing = self.work("write to", move |folder| {
+            let layout = Layout::make(folder)?;
+            for blob in wanted {
+                if !layout.touch(&blob.digest, blob.size)? {
+                    return Ok(Some(blob.digest));
+                }
+            }
+            Ok(None)
+        });
+        let missing = missing.await?;
+        drop(shared);
+        match missing {
+            Some(digest) => {
+                let message = "it was removed since it was written".to_owned();
+                Err(Error::NotFound { action: self.action(&format!("name `{digest}` in")), message })
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(super) async fn blob_into<S: AsyncWrite + Send + Unpin>(
         &self,
         blob: &Descriptor,
@@ -214,10 +238,16 @@ impl LocalCache {
         let descriptor = Descriptor::new(media_type::OCI_MANIFEST, digest_of(&manifest), size);
         self.push(&descriptor, &garboard_registry::BytesSource(manifest.into())).await?;
         let name = format!("{}{}", prefix(&self.tag), SegmentName::of(config, created).text());
+        let named = blobs.to_vec();
         let lock = self.lock(FlockOperation::NonBlockingLockExclusive).await?;
         self.work("write to", move |folder| {
             let layout = Layout::make(folder)?;
             let mut index = layout.index()?;
+            // Sweepers wait: what is named is there from now on, however long ago it was written.
+            for blob in &named {
+                // What can't be opened is none.
+                let _ = layout.touch(&blob.digest, blob.size);
+            }
             index.add(Entry::new(&descriptor, &name));
             layout.write_index(&index)?;
             drop(lock);
