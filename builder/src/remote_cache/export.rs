@@ -158,7 +158,8 @@ impl<'a> Sender<'a> {
 
     /// Whether it is noted well enough that something is in use.
     pub(super) fn is_fresh(&self, seen: Option<i64>) -> bool {
-        let after = self.loaded.cache.refresh_after();
+        // Before a build that keeps what is younger could leave it out.
+        let after = self.loaded.cache.refresh_after().map(|after| after.min(self.target.keep / 2));
         let age = |seen: i64| Duration::from_secs(now().saturating_sub(seen).try_into().unwrap_or(0));
         after.is_none_or(|after| seen.is_some_and(|seen| age(seen) < after))
     }
@@ -335,7 +336,7 @@ impl Writer<'_> {
         if !segment.mounts.is_empty() {
             let _ = write!(text, ", {} cache mounts", segment.mounts.len());
         }
-        self.add(segment).await?;
+        self.add(segment, noted).await?;
         self.step.progress(&text, 1, 1, true);
         Ok(())
     }
@@ -390,14 +391,14 @@ impl Writer<'_> {
     }
 
     /// The segment with all that the cache has, and its blobs. If that is too big to be read again, what was not in use for
-    /// long is left out.
-    fn folded(&self, segment: &Segment) -> Option<(Vec<u8>, Vec<Descriptor>)> {
+    /// long is left out, but nothing that this build used.
+    fn folded(&self, segment: &Segment, used: &HashSet<Key>) -> Option<(Vec<u8>, Vec<Descriptor>)> {
         let Loaded { catalog, segments, replaced, .. } = self.loaded;
         let keep = i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
         (0..16).find_map(|halvings| {
             let mut all = segment.clone();
             let since = segment.created - (keep >> halvings);
-            catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
+            catalog.fold_into(&mut all, since, used, |diff_id| !self.caches.is_distrusted(diff_id));
             let read = segments.iter().map(|segment| segment.digest.digest().to_owned());
             all.replaces = read.chain(replaced.iter().cloned()).collect();
             all.replaces.truncate(MAX_REPLACED);
@@ -410,10 +411,11 @@ impl Writer<'_> {
     }
 
     /// Adds the segment. Where there are many, it takes all others in, and their place.
-    async fn add(&self, segment: Segment) -> Result<()> {
+    async fn add(&self, segment: Segment, noted: &Noted) -> Result<()> {
         let Loaded { cache, segments, .. } = self.loaded;
         let is_due = cache.fold_at().is_some_and(|least| segments.len() >= least);
-        let folded = is_due.then(|| self.folded(&segment)).flatten();
+        let used = noted.steps.iter().flat_map(|step| step.keys.iter().copied()).collect();
+        let folded = is_due.then(|| self.folded(&segment, &used)).flatten();
         let is_folded = folded.is_some();
         let (bytes, blobs) = if let Some(folded) = folded {
             folded
