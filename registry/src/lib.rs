@@ -35,6 +35,7 @@ mod elsewhere;
 mod endpoint_url;
 mod error;
 mod file;
+mod flow;
 mod login;
 mod manifest;
 mod notice;
@@ -62,6 +63,7 @@ pub use credentials::{
 pub use describe::{EndpointReport, HostReport};
 pub use error::Error;
 pub use file::{Fetched, FileRequest, Validators};
+pub use flow::Flow;
 pub use notice::{Notice, Notices};
 pub use oci_spec::image::Digest;
 pub use platform::{Platform, PlatformError, select_platform};

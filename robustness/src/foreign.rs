@@ -22,8 +22,9 @@ fn ask(config: &CacheConfig) {
     });
     let cache = ForeignCache::new(config.clone(), &described.collect::<Vec<_>>());
     let all: BTreeSet<usize> = (0..cache.len()).collect();
+    let mut left = 1 << 20;
     for (number, record) in config.records.iter().enumerate() {
-        for chain in cache.results(number) {
+        for chain in cache.results(number, &mut left) {
             assert!(
                 chain
                     .layers

@@ -4,9 +4,10 @@
 //! those of its inputs. Nothing has to be built for it; of contexts the files are read that a COPY names, where its other
 //! inputs were found.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use garboard_cache::Key;
 use garboard_cache::remote::buildkit::{Chain, ForeignCache, keys};
 use tokio::sync::OnceCell;
 
@@ -14,6 +15,12 @@ use super::content::ContentDigests;
 use super::vertices::{Vertex, Vertices};
 use crate::graph::{Graph, OpId};
 use crate::source::ContextTree;
+use crate::tree::KeyBuilder;
+
+/// Layers of all results of a cache that are looked at: a document of some bytes may speak of billions.
+const MAX_LAYERS: usize = 1 << 18;
+/// Results of one operation at most.
+const MAX_CLAIMS: usize = 64;
 
 /// A result in a cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,15 +87,25 @@ where
             records.push(next);
         }
         let mut chains: HashMap<OpId, Vec<Chain>> = HashMap::new();
+        let mut left = MAX_LAYERS;
         for id in (0..graph.len()).rev().map(OpId) {
             let Some(vertex) = vertices.vertex(id) else { continue };
-            let own = records[vertex].iter().flat_map(|record| cache.results(*record));
-            chains.entry(id).or_default().splice(0..0, own);
+            let own: Vec<Chain> = records[vertex]
+                .iter()
+                .flat_map(|record| cache.results(*record, &mut left))
+                .take(MAX_CLAIMS)
+                .collect();
+            let all = chains.entry(id).or_default();
+            all.splice(0..0, own);
+            let mut seen = HashSet::new();
+            all.retain(|chain| seen.insert(identity(chain)));
+            all.truncate(MAX_CLAIMS);
             // What was made on top of a step tells what the step made, even if the cache doesn't say that itself.
             let Some(parent) = graph.node(id).op.parent() else { continue };
             let is_known = vertices.vertex(parent).is_some_and(|parent| !records[parent].is_empty());
             if is_known {
-                let below = chains[&id].iter().filter_map(below).collect::<Vec<_>>();
+                let below =
+                    chains[&id].iter().filter_map(|chain| below(chain, &mut left)).collect::<Vec<_>>();
                 chains.entry(parent).or_default().extend(below);
             }
         }
@@ -98,23 +115,26 @@ where
         }
     }
     for claims in found.values_mut() {
-        let mut seen: Vec<Claim> = Vec::new();
-        claims.retain(|claim| {
-            let is_new = !seen.iter().any(|known| known.chain.layers == claim.chain.layers);
-            if is_new {
-                seen.push(claim.clone());
-            }
-            is_new
-        });
+        let mut seen = HashSet::new();
+        claims.retain(|claim| seen.insert(identity(&claim.chain)));
     }
     found
 }
 
-/// A chain without its last layer.
-fn below(chain: &Chain) -> Option<Chain> {
+/// A chain without its last layer, unless that are more layers than are left.
+fn below(chain: &Chain, left: &mut usize) -> Option<Chain> {
     let (_, layers) = chain.layers.split_last()?;
     let created_at = layers.last()?.created_at.clone();
-    Some(Chain { layers: layers.to_vec(), created_at })
+    *left = left.checked_sub(layers.len())?;
+    Some(Chain { layers: layers.into(), created_at })
+}
+
+/// What tells chains from each other: the digests of blobs and contents.
+fn identity(chain: &Chain) -> Key {
+    let parts = chain.layers.iter().fold(KeyBuilder::new("chain"), |key, layer| {
+        key.part(layer.blob.digest.as_ref().as_bytes()).part(layer.diff_id.as_ref().as_bytes())
+    });
+    parts.finish()
 }
 
 /// The records that stand for an operation with its inputs.

@@ -94,6 +94,6 @@ impl RemoteCaches {
             }
             Ok(())
         };
-        drop(while_alive(&loaded.cache, sending).await);
+        drop(while_alive(&loaded.cache, &loaded.flow, sending).await);
     }
 }

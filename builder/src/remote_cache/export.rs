@@ -69,8 +69,8 @@ impl RemoteCaches {
             } else {
                 tokio::select! {
                     biased;
-                    written = writer.write_as(&noted, foreign) => written,
-                    () = death(&loaded.cache) => gone(),
+                    written = loaded.flow.watch(writer.write_as(&noted, foreign)) => written,
+                    () = death(&loaded.cache, &loaded.flow) => gone(),
                     () = until(end.map(|end| end + GRACE)) => Err(late(&loaded.cache)),
                 }
             };
@@ -158,7 +158,8 @@ impl<'a> Sender<'a> {
 
     /// Whether it is noted well enough that something is in use.
     pub(super) fn is_fresh(&self, seen: Option<i64>) -> bool {
-        let after = self.loaded.cache.refresh_after();
+        // Before a build that keeps what is younger could leave it out.
+        let after = self.loaded.cache.refresh_after().map(|after| after.min(self.target.keep / 2));
         let age = |seen: i64| Duration::from_secs(now().saturating_sub(seen).try_into().unwrap_or(0));
         after.is_none_or(|after| seen.is_some_and(|seen| age(seen) < after))
     }
@@ -226,7 +227,7 @@ impl<'a> Sender<'a> {
             }
         }
         let source = FileSource(store.blob_path(&blob.digest));
-        let pushed = cache.push(&descriptor, &source, &from).await;
+        let pushed = cache.push(&descriptor, &self.loaded.flow.source(&source), &from).await;
         pushed.map_err(|source| push_failure(cache, source))?;
         Ok(true)
     }
@@ -250,7 +251,11 @@ impl<'a> Sender<'a> {
         let digest = garboard_registry::digest_of(&bytes);
         let blob = SegmentBlob { media_type: TOC_TYPE.into(), digest, size: bytes.len() as u64 };
         let descriptor = Descriptor::new(TOC_TYPE, blob.digest.clone(), blob.size);
-        let pushed = self.loaded.cache.push(&descriptor, &BytesSource(bytes.into()), &[]).await;
+        let pushed = self
+            .loaded
+            .cache
+            .push(&descriptor, &self.loaded.flow.source(&BytesSource(bytes.into())), &[])
+            .await;
         pushed.map_err(|source| push_failure(&self.loaded.cache, source))?;
         Ok(Some(blob))
     }
@@ -331,7 +336,7 @@ impl Writer<'_> {
         if !segment.mounts.is_empty() {
             let _ = write!(text, ", {} cache mounts", segment.mounts.len());
         }
-        self.add(segment).await?;
+        self.add(segment, noted).await?;
         self.step.progress(&text, 1, 1, true);
         Ok(())
     }
@@ -386,14 +391,14 @@ impl Writer<'_> {
     }
 
     /// The segment with all that the cache has, and its blobs. If that is too big to be read again, what was not in use for
-    /// long is left out.
-    fn folded(&self, segment: &Segment) -> Option<(Vec<u8>, Vec<Descriptor>)> {
+    /// long is left out, but nothing that this build used.
+    fn folded(&self, segment: &Segment, used: &HashSet<Key>) -> Option<(Vec<u8>, Vec<Descriptor>)> {
         let Loaded { catalog, segments, replaced, .. } = self.loaded;
         let keep = i64::try_from(self.target.keep.as_secs()).unwrap_or(i64::MAX);
         (0..16).find_map(|halvings| {
             let mut all = segment.clone();
             let since = segment.created - (keep >> halvings);
-            catalog.fold_into(&mut all, since, |diff_id| !self.caches.is_distrusted(diff_id));
+            catalog.fold_into(&mut all, since, used, |diff_id| !self.caches.is_distrusted(diff_id));
             let read = segments.iter().map(|segment| segment.digest.digest().to_owned());
             all.replaces = read.chain(replaced.iter().cloned()).collect();
             all.replaces.truncate(MAX_REPLACED);
@@ -406,10 +411,11 @@ impl Writer<'_> {
     }
 
     /// Adds the segment. Where there are many, it takes all others in, and their place.
-    async fn add(&self, segment: Segment) -> Result<()> {
+    async fn add(&self, segment: Segment, noted: &Noted) -> Result<()> {
         let Loaded { cache, segments, .. } = self.loaded;
         let is_due = cache.fold_at().is_some_and(|least| segments.len() >= least);
-        let folded = is_due.then(|| self.folded(&segment)).flatten();
+        let used = noted.steps.iter().flat_map(|step| step.keys.iter().copied()).collect();
+        let folded = is_due.then(|| self.folded(&segment, &used)).flatten();
         let is_folded = folded.is_some();
         let (bytes, blobs) = if let Some(folded) = folded {
             folded
@@ -417,6 +423,10 @@ impl Writer<'_> {
             let bytes = segment.to_bytes().attempt(|| "failed to write a segment".into())?;
             (bytes, blobs_of(&segment))
         };
+        // Of what others wrote something may be gone, which a reader finds out.
+        let sent = segment.layers.iter().filter_map(|layer| layer.blob.as_ref());
+        let sent: Vec<Descriptor> = sent.map(descriptor).collect();
+        cache.ensure(&sent).await.map_err(|source| push_failure(cache, source))?;
         let added = cache.add(bytes, &blobs, segment.created).await;
         added.map_err(|source| push_failure(cache, source))?;
         if is_folded && let Err(error) = cache.remove(segments).await {
@@ -476,8 +486,11 @@ pub(super) fn push_failure(cache: &Backend, source: garboard_registry::Error) ->
 fn blobs_of(segment: &Segment) -> Vec<Descriptor> {
     let by_digest: BTreeMap<&str, &SegmentBlob> =
         segment.blobs().map(|blob| (blob.digest.as_ref(), blob)).collect();
-    let descriptor = |b: &SegmentBlob| Descriptor::new(b.media_type.clone(), b.digest.clone(), b.size);
     by_digest.into_values().map(descriptor).collect()
+}
+
+fn descriptor(blob: &SegmentBlob) -> Descriptor {
+    Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size)
 }
 
 /// `stored`: what the store says of the step.

@@ -28,7 +28,7 @@ const MAX_UNPACKED: u64 = 32 << 20;
 pub(super) async fn load(cache: Backend, store: Store, reporter: Option<Reporter>) -> Loaded {
     let step = reporter.map(|r| r.internal(&format!("importing cache from {}", cache.title())));
     let mut loaded = Loaded::nothing(cache);
-    let cache = loaded.cache.clone();
+    let (cache, flow) = (loaded.cache.clone(), loaded.flow.clone());
     let mut foreign = Vec::new();
     // In a box: what fetches is big.
     let reading = Box::pin(async {
@@ -43,7 +43,7 @@ pub(super) async fn load(cache: Backend, store: Store, reporter: Option<Reporter
             (_, other) => segments.and(other),
         }
     });
-    let reading = tokio::time::timeout(BUDGET, while_alive(&cache, reading));
+    let reading = tokio::time::timeout(BUDGET, while_alive(&cache, &flow, reading));
     let outcome = reading.await.unwrap_or_else(|_| Err(slowness(&cache)));
     let records = foreign.iter().map(ForeignCache::len).sum();
     loaded.foreign = foreign.into();

@@ -24,13 +24,14 @@ use garboard_cache::remote::buildkit::ForeignCache;
 use garboard_cache::remote::{Backend, Catalog, Reach, SegmentLayer, SegmentRecord, Settings, TocSource};
 use garboard_cache::{Key, LayerId, LayerInfo, Place, Record, Store, Vouchers};
 use garboard_layer::{ContentDigest, Toc};
-use garboard_registry::{Descriptor, RetryPolicy};
+use garboard_registry::{Descriptor, Flow, RetryPolicy};
 use oci_spec::image::Digest;
+use tokio::sync::Semaphore;
 
 pub(crate) use made::{Made, MadeStep};
 pub(crate) use mounts::Restored;
 
-use alive::while_alive;
+use alive::while_moving;
 use behind::Behind;
 
 use crate::error::{Attempt, Result};
@@ -39,7 +40,11 @@ use crate::reporter::Reporter;
 use crate::request::{BuildRequest, RemoteCache};
 
 /// Bytes of a table of contents, as it is sent.
-const MAX_TOC: u64 = 128 << 20;
+const MAX_TOC: u64 = 64 << 20;
+/// Tables of contents that are fetched and read at once.
+const TOCS_AT_ONCE: usize = 4;
+/// So long fetching one may take.
+const TOC_BUDGET: Duration = Duration::from_mins(1);
 
 /// What a cache was found to hold.
 type Loading = Shared<BoxFuture<'static, Arc<Loaded>>>;
@@ -56,6 +61,8 @@ pub(crate) struct Loaded {
     foreign: Arc<Vec<ForeignCache>>,
     /// Whether it was found not to answer.
     is_dead: AtomicBool,
+    /// What is sent to it.
+    flow: Flow,
 }
 
 /// The caches of a build.
@@ -80,6 +87,8 @@ struct Inner {
     mount_domain: Vec<String>,
     /// What was sent while steps ran.
     behind: Behind,
+    /// Turns for tables of contents, which are in memory while they are read.
+    tables: Semaphore,
     /// Layers, by diff ID, of which nothing is believed any more.
     distrusted: Mutex<HashSet<Digest>>,
     /// Caches of earlier builds that were found not to answer.
@@ -121,6 +130,7 @@ impl RemoteCaches {
             mounts_from,
             mount_domain,
             behind,
+            tables: Semaphore::new(TOCS_AT_ONCE),
             distrusted,
             silent,
             adopted,
@@ -261,6 +271,7 @@ impl RemoteCaches {
             return None;
         }
         let noted = self.inner.store.toc_source(&info.id).ok().flatten();
+        let _turn = self.inner.tables.acquire().await.ok()?;
         for loaded in self.sources().await {
             let here = noted.as_ref().filter(|source| loaded.has(source)).map(|source| source.blob.clone());
             let known = || loaded.catalog.layers(diff_id).find_map(|layer| layer.toc.clone());
@@ -311,7 +322,7 @@ impl RemoteCaches {
         if self.silent().contains(&place) {
             return Err(alive::silence(cache));
         }
-        let done = while_alive(cache, work).await;
+        let done = while_moving(cache, work).await;
         if done.as_ref().is_err_and(alive::is_death) {
             self.silent().insert(place);
         }
@@ -358,7 +369,7 @@ impl Loaded {
     fn nothing(cache: Backend) -> Self {
         let (catalog, is_dead) = (Catalog::default(), AtomicBool::new(false));
         let (segments, replaced, foreign) = (Vec::new(), Vec::new(), Arc::default());
-        Self { cache, catalog, segments, replaced, foreign, is_dead }
+        Self { cache, catalog, segments, replaced, foreign, is_dead, flow: Flow::default() }
     }
 
     fn is_dead(&self) -> bool {
@@ -369,7 +380,7 @@ impl Loaded {
         source.place == self.cache.place()
     }
 
-    /// Does something with the cache for as long as its registry answers; after that the cache counts as gone.
+    /// Does something with the cache for as long as it answers and bytes come; after that the cache counts as gone.
     async fn while_alive<T>(
         &self,
         work: impl Future<Output = std::result::Result<T, garboard_registry::Error>>,
@@ -377,7 +388,7 @@ impl Loaded {
         if self.is_dead() {
             return Err(alive::silence(&self.cache));
         }
-        let done = while_alive(&self.cache, work).await;
+        let done = while_moving(&self.cache, work).await;
         if done.as_ref().is_err_and(alive::is_death) {
             self.is_dead.store(true, Ordering::Relaxed);
         }
@@ -386,8 +397,12 @@ impl Loaded {
 
     async fn toc(&self, blob: &Descriptor) -> std::result::Result<Arc<Toc>, String> {
         // In a box: what fetches is big, and nests deep.
-        let bytes =
-            self.while_alive(Box::pin(self.cache.blob(blob, MAX_TOC))).await.map_err(|e| e.to_string())?;
+        let fetching = self.while_alive(Box::pin(self.cache.blob(blob, MAX_TOC)));
+        let Ok(fetched) = tokio::time::timeout(TOC_BUDGET, fetching).await else {
+            self.is_dead.store(true, Ordering::Relaxed);
+            return Err(alive::stalled(&self.cache, TOC_BUDGET).to_string());
+        };
+        let bytes = fetched.map_err(|e| e.to_string())?;
         let read = tokio::task::spawn_blocking(move || TocSource::read(&bytes).map_err(|e| e.to_string()));
         read.await.map_err(|e| e.to_string())?
     }

@@ -150,7 +150,9 @@ impl Sender<'_> {
         let (file, blob) = blocking(move || pack(&layers, &folder, &seen.toc)).await?;
         drop(held);
         let descriptor = Descriptor::new(MEDIA_TYPE, blob.digest.clone(), blob.size);
-        let pushed = self.loaded.cache.push(&descriptor, &FileSource(file.path().to_owned()), &[]).await;
+        let source = FileSource(file.path().to_owned());
+        let source = self.loaded.flow.source(&source);
+        let pushed = self.loaded.cache.push(&descriptor, &source, &[]).await;
         pushed.map_err(|source| super::export::push_failure(&self.loaded.cache, source))?;
         let (id, content) = (id.to_owned(), seen.content.to_string());
         Ok(Some(SegmentMount { id, content, blob, root: seen.root, seen_ms: now_ms() }))

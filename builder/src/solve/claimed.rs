@@ -22,7 +22,7 @@ impl Solver {
     pub(crate) async fn claimed_tree(self: &Arc<Self>, id: OpId) -> Option<Tree> {
         for claim in self.claims_of(id).await {
             let mut layers = Vec::with_capacity(claim.chain.layers.len());
-            for layer in &claim.chain.layers {
+            for layer in claim.chain.layers.iter() {
                 let noted = self.layers.remote.note_layer(claim.cache, layer).await;
                 let Ok(Some((id, vouchers))) = noted else { break };
                 let created = seconds(&layer.created_at).unwrap_or_default();

@@ -13,7 +13,9 @@ const TOC: &str = "toc";
 /// Namespace of small facts: the newest record when a layer got a table of contents that is only claimed.
 const CLAIMED: &str = "toc claimed";
 /// Bytes of a table of contents, unpacked.
-const MAX_TOC: u64 = 512 << 20;
+const MAX_TOC: u64 = 256 << 20;
+/// Keys of a record that are taken over: a step has one, and those that other builds found it under.
+const MAX_KEYS: usize = 16;
 /// Characters of what is kept of a step's inputs.
 const MAX_INPUTS: usize = 100_000;
 /// Milliseconds that a step is believed to have taken at most: a month.
@@ -85,7 +87,7 @@ impl Store {
             vouchers: Vouchers::one(name),
         };
         let mut keys = Vec::new();
-        for key in record.keys() {
+        for key in record.keys().take(MAX_KEYS) {
             if self.record(&key)?.is_none_or(|known| !known.vouchers.is_empty()) {
                 keys.push(key);
             }

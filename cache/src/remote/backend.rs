@@ -148,7 +148,7 @@ impl Backend {
     pub async fn answers(&self) -> bool {
         match self {
             Self::Registry(cache) => cache.client().answers(cache.reference()).await,
-            Self::Local(_) => true,
+            Self::Local(cache) => cache.answers().await,
             Self::S3(cache) => cache.answers().await,
             Self::Actions(cache) => cache.answers().await,
         }
@@ -224,6 +224,18 @@ impl Backend {
             Self::Local(cache) => cache.push(blob, source).await,
             Self::S3(cache) => cache.push(blob, source).await,
             Self::Actions(cache) => cache.push(blob, source).await,
+        }
+    }
+
+    /// Makes sure that blobs are still there which this build has sent, where others may have removed them since.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for one that isn't; what the cache answers.
+    pub async fn ensure(&self, blobs: &[Descriptor]) -> Result<(), Error> {
+        match self {
+            Self::Local(cache) => cache.ensure(blobs).await,
+            // A registry says so itself; elsewhere nothing is removed that soon.
+            Self::Registry(_) | Self::S3(_) | Self::Actions(_) => Ok(()),
         }
     }
 

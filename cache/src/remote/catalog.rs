@@ -1,6 +1,6 @@
 //! All segments of a remote cache, read together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use garboard_layer::ContentDigest;
 use oci_spec::image::Digest;
@@ -15,8 +15,18 @@ pub struct Catalog {
     /// With the times of the record: made, and last had by a build.
     pub(super) records: HashMap<Key, (i64, i64, usize, usize)>,
     layers: HashMap<Digest, Vec<(usize, usize)>>,
+    /// What records say that layers hold.
+    said: HashMap<Digest, Said>,
     /// With the time of the segment that says so.
     pub(super) made: HashMap<Key, (i64, ContentDigest)>,
+}
+
+/// What records say of one layer.
+#[derive(Debug, Default)]
+struct Said {
+    contents: HashSet<ContentDigest>,
+    /// One that also says what became of `/` tells nothing.
+    is_open: bool,
 }
 
 impl Catalog {
@@ -34,6 +44,12 @@ impl Catalog {
                     *known = found;
                 }
             }
+        }
+        for record in &segment.records {
+            let Some(layer) = segment.layers.get(record.layer) else { continue };
+            let said = self.said.entry(layer.diff_id.clone()).or_default();
+            said.is_open |= record.root.is_some();
+            said.contents.extend(record.content());
         }
         for (index, layer) in segment.layers.iter().enumerate() {
             self.layers.entry(layer.diff_id.clone()).or_default().push((number, index));
@@ -99,18 +115,7 @@ impl Catalog {
     /// Whether a layer may have this content, as far as records say: none does, or one says so. One that also says what
     /// became of `/` tells nothing.
     pub fn is_possible(&self, diff_id: &Digest, content: &ContentDigest) -> bool {
-        let places = self.layers.get(diff_id).map(Vec::as_slice).unwrap_or_default();
-        let records = places.iter().flat_map(|(segment, layer)| {
-            self.segments[*segment].records.iter().filter(move |record| record.layer == *layer)
-        });
-        let mut said = false;
-        for record in records {
-            if record.root.is_some() || record.content() == Some(*content) {
-                return true;
-            }
-            said = true;
-        }
-        !said
+        self.said.get(diff_id).is_none_or(|said| said.is_open || said.contents.contains(content))
     }
 
     /// What the definition with this key last led to.

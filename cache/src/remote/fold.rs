@@ -44,14 +44,20 @@ fn said(layer: &SegmentLayer) -> (Digest, Option<Digest>, Option<Digest>) {
 }
 
 impl Catalog {
-    /// Adds to a segment all that a build had since a time (seconds since 1970) and that counts: left out are records that
+    /// Adds to a segment all that a build had since a time (seconds since 1970), or that is used now, and that counts: left out are records that
     /// others took the place of, what the segment has itself, and layers (by diff ID) that aren't believed.
-    pub fn fold_into(&self, target: &mut Segment, since: i64, believed: impl Fn(&Digest) -> bool) {
+    pub fn fold_into(
+        &self,
+        target: &mut Segment,
+        since: i64,
+        used: &HashSet<Key>,
+        believed: impl Fn(&Digest) -> bool,
+    ) {
         let own: HashSet<Key> = target.records.iter().flat_map(SegmentRecord::keys).collect();
         // In order, so that what comes out doesn't depend on a table's.
         let mut wanted: BTreeMap<(usize, usize), Vec<&Key>> = BTreeMap::new();
         for (key, (_, seen, segment, record)) in &self.records {
-            if *seen >= since && !own.contains(key) {
+            if (*seen >= since || used.contains(key)) && !own.contains(key) {
                 wanted.entry((*segment, *record)).or_default().push(key);
             }
         }
@@ -103,7 +109,7 @@ mod tests {
         seen.records[0].seen = 11;
         catalog.add(seen);
         let mut folded = Segment::new(30);
-        catalog.fold_into(&mut folded, 10, |_| true);
+        catalog.fold_into(&mut folded, 10, &HashSet::new(), |_| true);
         let keys: Vec<Vec<Key>> = folded.records.iter().map(|record| record.keys().collect()).collect();
         assert_eq!(keys, [vec![key(1)], vec![key(2), key(3)], vec![key(5)]]);
         assert_eq!(folded.layers.len(), 1, "the same layer is there once");
@@ -125,8 +131,11 @@ mod tests {
             again.add(segment);
         }
         let mut rest = Segment::new(40);
-        again.fold_into(&mut rest, 15, |_| true);
+        again.fold_into(&mut rest, 15, &HashSet::new(), |_| true);
         assert_eq!(rest.records.len(), 1);
+        let mut used = Segment::new(40);
+        again.fold_into(&mut used, 100, &[key(1)].into(), |_| true);
+        assert_eq!(used.records.iter().flat_map(SegmentRecord::keys).collect::<Vec<_>>(), [key(1)]);
         let mounts: Vec<_> = rest.mounts.iter().map(|mount| (mount.id.as_str(), mount.seen_ms)).collect();
         assert_eq!(mounts, [("a", 20_001)]);
     }

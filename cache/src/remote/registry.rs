@@ -12,6 +12,9 @@ use super::name::{SegmentName, prefix, segments};
 
 const ARTIFACT: &str = "application/vnd.garboard.cache.v1";
 
+/// The annotation with the name of the cache.
+const CACHE: &str = "garboard.cache";
+
 /// A cache under a name like that of an image.
 #[derive(Clone, Debug)]
 pub struct RegistryCache {
@@ -92,13 +95,15 @@ impl RegistryCache {
         self.push(config, &BytesSource(segment.into()), &[]).await?;
         let tag = format!("{}{}", self.prefix(), SegmentName::of(config, created).text());
         let name = self.reference.with_tag(&tag)?;
-        self.client.push_manifest(&name, &manifest(config, blobs), media_type::OCI_MANIFEST).await?;
+        let manifest = manifest(config, blobs, self.reference.tag().unwrap_or("latest"));
+        self.client.push_manifest(&name, &manifest, media_type::OCI_MANIFEST).await?;
         Ok(())
     }
 }
 
-/// The manifest that keeps a segment and what it names.
-pub(super) fn manifest(config: &Descriptor, blobs: &[Descriptor]) -> Vec<u8> {
+/// The manifest that keeps a segment and what it names. It says which cache it is of: two with the same segment have
+/// different manifests, so that one can be removed without the other.
+pub(super) fn manifest(config: &Descriptor, blobs: &[Descriptor], cache: &str) -> Vec<u8> {
     // a manifest without layers is not taken everywhere
     let layers = if blobs.is_empty() { std::slice::from_ref(config) } else { blobs };
     let manifest = serde_json::json!({
@@ -107,6 +112,7 @@ pub(super) fn manifest(config: &Descriptor, blobs: &[Descriptor]) -> Vec<u8> {
         "artifactType": ARTIFACT,
         "config": config,
         "layers": layers,
+        "annotations": { CACHE: cache },
     });
     manifest.to_string().into_bytes()
 }

@@ -185,7 +185,11 @@ impl Transport {
             let key = (host.to_owned(), direction);
             Arc::clone(slots.entry(key).or_insert_with(|| Arc::new(Semaphore::new(count.max(1)))))
         };
-        slots.acquire_owned().await.expect("the semaphore is never closed")
+        let slot = slots.acquire_owned().await.expect("the semaphore is never closed");
+        if matches!(direction, Direction::Down) {
+            crate::flow::begin();
+        }
+        slot
     }
 }
 

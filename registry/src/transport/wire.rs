@@ -240,7 +240,10 @@ impl Wire {
     ) -> Result<Option<Bytes>, Error> {
         let after = self.limits.stall_timeout;
         match tokio::time::timeout(after, response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Ok(chunk)) => {
+                crate::flow::count(chunk.as_ref().map_or(0, Bytes::len));
+                Ok(chunk)
+            }
             Ok(Err(error)) => Err(failure::from_reqwest(action, host, error)),
             Err(_) => Err(Error::Stalled { action: action.into(), host: host.into(), after }),
         }

@@ -1,6 +1,7 @@
 //! A cache's document with the blobs that it speaks of, ready to be asked.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use garboard_registry::Descriptor;
 use oci_spec::image::Digest;
@@ -10,6 +11,8 @@ use super::{CREATED_AT, DIFF_ID};
 
 /// Layers of one result at most; an image can't have more than some 120.
 const MAX_DEPTH: usize = 1000;
+/// Results of one record at most: those of the last builds that made something else of the same.
+const MAX_RESULTS: usize = 16;
 
 /// A layer of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub struct ChainLayer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The layers.
-    pub layers: Vec<ChainLayer>,
+    pub layers: Arc<[ChainLayer]>,
     /// When it was made, RFC 3339.
     pub created_at: String,
 }
@@ -105,24 +108,39 @@ impl ForeignCache {
         found.flatten().copied().collect()
     }
 
-    /// The results of a record that are complete, the newest first.
-    pub fn results(&self, record: usize) -> Vec<Chain> {
+    /// The results of a record that are complete, the newest first, of those with one top layer only the newest. Not more
+    /// than some, of not more layers than are left.
+    pub fn results(&self, record: usize, left: &mut usize) -> Vec<Chain> {
         let Some(record) = self.config.records.get(record) else { return Vec::new() };
-        let by_top = record.results.iter().filter_map(|result| {
-            let layers = self.chain(result.layer)?;
-            Some(Chain { layers, created_at: result.created_at.clone() })
-        });
-        let by_list = record.chains.iter().filter_map(|chain| {
-            let layer = |number: &i64| self.layers.get(within(*number, self.layers.len())?)?.clone();
-            let layers: Option<Vec<ChainLayer>> =
-                chain.layers.iter().take(MAX_DEPTH + 1).map(layer).collect();
-            let layers = layers.filter(|layers| layers.len() <= MAX_DEPTH)?;
-            Some(Chain { layers, created_at: chain.created_at.clone() })
-        });
-        let mut all: Vec<Chain> = by_top.chain(by_list).collect();
+        let by_top = record.results.iter().map(|result| (&result.created_at, Found::Top(result.layer)));
+        let by_list = record.chains.iter().map(|chain| (&chain.created_at, Found::List(&chain.layers)));
+        let mut found: Vec<(&String, Found<'_>)> = by_top.chain(by_list).collect();
         // Times in one form and in UTC, as these are, are in the order of their text.
-        all.sort_by(|a, b| b.created_at.cmp(&a.created_at));
+        found.sort_by(|a, b| b.0.cmp(a.0));
+        let mut tops = HashSet::new();
+        found.retain(|(_, found)| tops.insert(found.top()));
+        let mut all = Vec::new();
+        for (created_at, found) in found.into_iter().take(4 * MAX_RESULTS) {
+            if all.len() == MAX_RESULTS || *left == 0 {
+                break;
+            }
+            let layers = match found {
+                Found::Top(top) => self.chain(top),
+                Found::List(list) => self.list(list),
+            };
+            let Some(layers) = layers else { continue };
+            *left = left.saturating_sub(layers.len().max(1));
+            all.push(Chain { layers: layers.into(), created_at: created_at.clone() });
+        }
         all
+    }
+
+    /// The layers with these numbers.
+    fn list(&self, numbers: &[i64]) -> Option<Vec<ChainLayer>> {
+        if numbers.len() > MAX_DEPTH {
+            return None;
+        }
+        numbers.iter().map(|number| self.layers.get(within(*number, self.layers.len())?)?.clone()).collect()
     }
 
     /// A layer with all below it.
@@ -145,6 +163,22 @@ impl ForeignCache {
     /// The documents' records, for a look at all of them.
     pub fn config(&self) -> &CacheConfig {
         &self.config
+    }
+}
+
+/// A result in a document.
+enum Found<'a> {
+    Top(i64),
+    List(&'a [i64]),
+}
+
+impl Found<'_> {
+    /// The number of the top layer, and whether all below it are listed.
+    fn top(&self) -> (Option<i64>, bool) {
+        match self {
+            Self::Top(top) => (Some(*top), false),
+            Self::List(list) => (list.last().copied(), true),
+        }
     }
 }
 
@@ -188,7 +222,7 @@ mod tests {
     }
 
     fn shown(cache: &ForeignCache, record: usize) -> Vec<String> {
-        let chains = cache.results(record).into_iter();
+        let chains = cache.results(record, &mut 1000).into_iter();
         chains.map(|c| c.layers.iter().map(|l| l.blob.digest.digest()[..2].to_owned()).collect()).collect()
     }
 
@@ -208,6 +242,25 @@ mod tests {
         assert!(cache.linked(&roots, 1, "", "run").is_empty());
         assert_eq!(shown(&cache, 1), ["010203", "0102"]);
         assert_eq!(shown(&cache, 2), ["0301"]);
+    }
+
+    #[test]
+    fn of_many_results_only_some_count() {
+        let results: Vec<String> =
+            (0..40).map(|n| format!(r#"{{"layer":{},"createdAt":"{n:02}"}}"#, n % 20)).collect();
+        let layers: Vec<String> = (0..20).map(|n| format!(r#"{{"blob":"%1","parent":{}}}"#, n - 1)).collect();
+        let text = format!(
+            r#"{{"layers":[{}],"records":[{{"digest":"a","layers":[{}]}}]}}"#,
+            layers.join(","),
+            results.join(",")
+        );
+        let cache = cache(&text, &[1]);
+        let mut left = 1000;
+        let found = cache.results(0, &mut left);
+        assert_eq!((found.len(), found[0].created_at.as_str(), found[0].layers.len()), (16, "39", 20));
+        assert_eq!(left, 1000 - (5..=20).sum::<usize>());
+        assert_eq!(cache.results(0, &mut 30).len(), 2);
+        assert!(cache.results(0, &mut 0).is_empty());
     }
 
     #[test]

@@ -109,7 +109,14 @@ impl Layout {
     /// Takes the lock, unless others have it.
     pub(super) fn lock(&self, operation: FlockOperation) -> io::Result<Option<Lock>> {
         let mode = Mode::from_raw_mode(0o644);
-        let lock = inside(&self.root, "index.json.lock", OFlags::RDWR | OFlags::CREATE, mode)?;
+        let (name, writing) = ("index.json.lock", OFlags::RDWR | OFlags::CREATE);
+        let lock = match inside(&self.root, name, writing, mode) {
+            // Another user's can be locked as well.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                inside(&self.root, name, OFlags::RDONLY, Mode::empty())?
+            }
+            opened => opened?,
+        };
         match rustix::fs::flock(&lock, operation) {
             Ok(()) => Ok(Some(Lock { _file: lock })),
             Err(Errno::AGAIN | Errno::INTR) => Ok(None),

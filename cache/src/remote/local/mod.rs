@@ -71,6 +71,15 @@ impl LocalCache {
         format!("{}:{}", self.folder.display(), self.tag)
     }
 
+    /// Whether the file system answers, whatever it says.
+    pub(super) async fn answers(&self) -> bool {
+        let look = |folder: &Path| {
+            let _ = std::fs::metadata(folder);
+            Ok(())
+        };
+        self.work("find", look).await.is_ok()
+    }
+
     pub(super) async fn segments(&self) -> Result<Vec<Descriptor>, Error> {
         let prefix = prefix(&self.tag);
         let names = self
@@ -105,6 +114,30 @@ impl LocalCache {
             Ok(())
         })
         .await
+    }
+
+    /// Looks whether blobs are still there; then they count as new.
+    pub(super) async fn ensure(&self, blobs: &[Descriptor]) -> Result<(), Error> {
+        let wanted = blobs.to_vec();
+        let shared = self.lock(FlockOperation::NonBlockingLockShared).await?;
+        let missing = self.work("write to", move |folder| {
+            let layout = Layout::make(folder)?;
+            for blob in wanted {
+                if !layout.touch(&blob.digest, blob.size)? {
+                    return Ok(Some(blob.digest));
+                }
+            }
+            Ok(None)
+        });
+        let missing = missing.await?;
+        drop(shared);
+        match missing {
+            Some(digest) => {
+                let message = "it was removed since it was written".to_owned();
+                Err(Error::NotFound { action: self.action(&format!("name `{digest}` in")), message })
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn blob_into<S: AsyncWrite + Send + Unpin>(
@@ -150,7 +183,8 @@ impl LocalCache {
         let shared = self.lock(FlockOperation::NonBlockingLockShared).await?;
         let there = self.work("write to", move |folder| Layout::make(folder)?.touch(&digest, size)).await?;
         drop(shared);
-        if there {
+        // A damaged one is replaced: nobody else would ever do that.
+        if there && self.is_intact(blob).await? {
             return Ok(Pushed::AlreadyThere);
         }
         let action = self.action(&format!("write `{}` to", blob.digest));
@@ -180,6 +214,17 @@ impl LocalCache {
         Ok(Pushed::Uploaded)
     }
 
+    /// Whether a blob that is there has the bytes that it should have.
+    async fn is_intact(&self, blob: &Descriptor) -> Result<bool, Error> {
+        match self.blob_into(blob, || Ok(tokio::io::sink())).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. } | Error::DigestMismatch { .. } | Error::SizeMismatch { .. }) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn add(
         &self,
         segment: Vec<u8>,
@@ -188,15 +233,21 @@ impl LocalCache {
         created: i64,
     ) -> Result<(), Error> {
         self.push(config, &garboard_registry::BytesSource(segment.into())).await?;
-        let manifest = manifest(config, blobs);
+        let manifest = manifest(config, blobs, &self.tag);
         let size = manifest.len() as u64;
         let descriptor = Descriptor::new(media_type::OCI_MANIFEST, digest_of(&manifest), size);
         self.push(&descriptor, &garboard_registry::BytesSource(manifest.into())).await?;
         let name = format!("{}{}", prefix(&self.tag), SegmentName::of(config, created).text());
+        let named = blobs.to_vec();
         let lock = self.lock(FlockOperation::NonBlockingLockExclusive).await?;
         self.work("write to", move |folder| {
             let layout = Layout::make(folder)?;
             let mut index = layout.index()?;
+            // Sweepers wait: what is named is there from now on, however long ago it was written.
+            for blob in &named {
+                // What can't be opened is none.
+                let _ = layout.touch(&blob.digest, blob.size);
+            }
             index.add(Entry::new(&descriptor, &name));
             layout.write_index(&index)?;
             drop(lock);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::layout::{Index, Layout, TEMPORARY, file_name};
 
 /// A blob that was written or found useful since isn't removed: the manifest that will name it may not be there yet.
-const GRACE: Duration = Duration::from_hours(1);
+const GRACE: Duration = Duration::from_hours(24);
 /// Bytes of a manifest; one that keeps all blobs of a large cache is larger than any image's.
 const MAX_MANIFEST: u64 = 32 << 20;
 /// Manifests in manifests in manifests.

@@ -80,6 +80,8 @@ fn bytes_that_are_others_are_refused() {
         let path = folder.path().join("blobs/sha256").join(blob.digest.digest());
         std::fs::write(&path, b"wrong").unwrap();
         assert!(matches!(cache.blob(&blob, 100).await, Err(Error::DigestMismatch { .. })));
+        put(&cache, b"right").await;
+        assert_eq!(cache.blob(&blob, 100).await.unwrap(), b"right");
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         assert!(matches!(cache.blob(&blob, 100).await, Err(Error::Folder { .. })));
@@ -118,9 +120,12 @@ fn what_nothing_names_is_removed_after_a_while() {
         let old = cache.segments().await.unwrap().remove(0).descriptor;
         cache.add(b"all".to_vec(), std::slice::from_ref(&kept), 2).await.unwrap();
         for blob in [&kept, &gone, &old] {
-            age(folder.path(), blob, 2);
+            age(folder.path(), blob, 25);
         }
+        cache.ensure(&[kept.clone(), gone.clone()][..1]).await.unwrap();
         cache.remove(std::slice::from_ref(&old)).await.unwrap();
+        let missing = cache.ensure(&[kept.clone(), gone.clone()]).await;
+        assert!(matches!(missing, Err(Error::NotFound { .. })), "{missing:?}");
         assert_eq!(cache.segments().await.unwrap().len(), 1);
         for (blob, is_there) in [(&kept, true), (&gone, false), (&new, true), (&old, false)] {
             assert_eq!(cache.blob(blob, 100).await.is_ok(), is_there, "{}", blob.digest);
