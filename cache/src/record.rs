@@ -126,6 +126,29 @@ impl Store {
         })
     }
 
+    /// Stores a record that somebody has to be believed for under those of `keys` that have none which counts for everybody:
+    /// what was made here is not replaced by what is claimed.
+    ///
+    /// # Errors
+    /// As [`Self::put_record`].
+    pub fn put_claimed_record(&self, keys: &[Key], record: &Record) -> Result<()> {
+        // Those whose layer is gone don't count, and are removed by this.
+        for key in keys {
+            self.record(key)?;
+        }
+        if let Some(layer) = &record.layer {
+            self.hold_layer(layer)?;
+        }
+        let _gc = self.gc_shared()?;
+        self.inner.db.write("store record", |tx| {
+            if let Some(layer) = &record.layer {
+                require_layer(tx, layer)?;
+            }
+            let free = without_own(tx, keys).doing("store record")?;
+            if free.is_empty() { Ok(()) } else { insert_record(tx, &free, record).doing("store record") }
+        })
+    }
+
     /// All keys of the record with this key.
     pub fn record_keys(&self, key: &Key) -> Result<Vec<Key>> {
         let sql = "SELECT other.key FROM record_keys k JOIN record_keys other ON other.record = k.record
@@ -200,6 +223,20 @@ pub(crate) fn put_fact(
     tx.prepare_cached(sql)?.execute((namespace, key, value, now)).map(drop)
 }
 
+/// Those of the keys that have no record which counts for everybody.
+fn without_own(tx: &Transaction<'_>, keys: &[Key]) -> rusqlite::Result<Vec<Key>> {
+    let sql =
+        "SELECT 1 FROM record_keys k JOIN records r ON r.id = k.record WHERE k.key = ?1 AND r.vouchers = ''";
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut free = Vec::with_capacity(keys.len());
+    for key in keys {
+        if !statement.exists([key.0.as_slice()])? {
+            free.push(*key);
+        }
+    }
+    Ok(free)
+}
+
 fn insert_record(tx: &Transaction<'_>, keys: &[Key], record: &Record) -> rusqlite::Result<()> {
     let sql = "INSERT INTO records(layer, content, created, description, inputs, duration_ms, vouchers)
         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -258,6 +295,21 @@ mod tests {
         store.put_record_with(&[a], &second, &[("hint", "x".into())]).unwrap();
         assert_eq!(store.get_meta("hint", "x").unwrap().as_deref(), Some(&a.0[..]));
         assert_eq!(store.record(&a).unwrap().as_ref(), Some(&second));
+    }
+
+    #[test]
+    fn a_claim_replaces_only_claims() {
+        let (_dir, store) = test_store();
+        let (a, b, c) = (Key([1; 32]), Key([2; 32]), Key([3; 32]));
+        let own = Record { description: "own".into(), ..Record::default() };
+        let claimed = |name: &str| Record { vouchers: Vouchers::one(name), ..Record::default() };
+        store.put_record(&[a], &own).unwrap();
+        store.put_claimed_record(&[a, b], &claimed("x")).unwrap();
+        store.put_claimed_record(&[a, b, c], &claimed("y")).unwrap();
+        assert_eq!(store.record(&a).unwrap(), Some(own));
+        for key in [b, c] {
+            assert_eq!(store.record(&key).unwrap(), Some(claimed("y")));
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl RemoteCaches {
             vouchers: vouchers.clone(),
             ..Record::default()
         };
-        self.inner.store.put_record(&[*key], &record)?;
+        self.inner.store.put_claimed_record(&[*key], &record)?;
         Ok(Some((id, vouchers)))
     }
 

@@ -86,13 +86,8 @@ impl Store {
             duration_ms: record.duration_ms.min(MAX_DURATION),
             vouchers: Vouchers::one(name),
         };
-        let mut keys = Vec::new();
-        for key in record.keys().take(MAX_KEYS) {
-            if self.record(&key)?.is_none_or(|known| !known.vouchers.is_empty()) {
-                keys.push(key);
-            }
-        }
-        self.put_record(&keys, &adopted)?;
+        let keys: Vec<_> = record.keys().take(MAX_KEYS).collect();
+        self.put_claimed_record(&keys, &adopted)?;
         Ok(Some(adopted))
     }
 
