@@ -28,6 +28,7 @@ mod diagnostic;
 mod document;
 mod error;
 mod eval;
+mod fence;
 mod functions;
 mod glob;
 mod matrix;
@@ -155,6 +156,7 @@ impl Definition {
             }
         }
         warnings.splice(0..0, self.warnings.iter().cloned());
-        Ok(Resolved { selection, working_dir: self.working_dir.clone(), warnings })
+        let (working_dir, environment) = (self.working_dir.clone(), self.environment.clone());
+        Ok(Resolved { selection, working_dir, warnings, environment })
     }
 }
