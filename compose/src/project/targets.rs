@@ -154,6 +154,8 @@ impl Maker<'_> {
         let text = |key: &str| build.text(key).filter(|text| !text.is_empty()).map(str::to_owned);
         let mut tags = build.texts("tags");
         tags.push(self.project.image_of(name, service));
+        let ulimits: Result<Vec<_>, _> =
+            build.map("ulimits").iter().map(|(name, node)| ulimit(name, node)).collect();
         let mut entitlements = build.texts("entitlements");
         if build.is_true("privileged") {
             entitlements.push("security.insecure".to_owned());
@@ -177,7 +179,7 @@ impl Maker<'_> {
             pull: options.pull || build.is_true("pull"),
             network: text("network"),
             shm_size: text("shm_size").and_then(|size| size.parse().ok()).filter(|size| *size > 0),
-            ulimits: build.map("ulimits").iter().map(|(name, node)| ulimit(name, node)).collect(),
+            ulimits: ulimits.map_err(|fail| fail.into_error(&self.project.texts))?,
             extra_hosts: joined_hosts(&build.texts("extra_hosts")),
             entitlements,
             attest: self.attest(build),
@@ -314,14 +316,22 @@ impl Maker<'_> {
     }
 }
 
-fn ulimit(name: &str, node: &Node) -> String {
-    let number = |node: Option<&Node>| match node.map(|node| &node.value) {
-        Some(Value::Int(value)) => *value,
-        _ => 0,
+/// A limit: one number for both, or each by its name. -1 is none.
+fn ulimit(name: &str, node: &Node) -> Result<String, Fail> {
+    let number = |node: &Node| match node.value {
+        Value::Int(value) if (-1..=i128::from(i64::MAX)).contains(&value) => Ok(value),
+        _ => {
+            let problem = format!("ulimit {name}: {} is no number from -1 to {}", node.display(), i64::MAX);
+            Err(Fail::value(problem, node.at))
+        }
     };
+    let part = |key: &str| node.get(key).map_or(Ok(0), number);
     match node.value {
-        Value::Int(value) if value > 0 => format!("{name}={value}"),
-        _ => format!("{name}={}:{}", number(node.get("soft")), number(node.get("hard"))),
+        Value::Map(_) => Ok(format!("{name}={}:{}", part("soft")?, part("hard")?)),
+        _ => match number(node)? {
+            0 => Ok(format!("{name}=0:0")),
+            value => Ok(format!("{name}={value}")),
+        },
     }
 }
 
