@@ -168,20 +168,20 @@ impl Maker<'_> {
             args: self.args(build),
             contexts: self.contexts(build.map("additional_contexts")),
             labels: self.labels(name, build),
-            tags,
-            platforms: build.texts("platforms"),
-            cache_from: build.texts("cache_from"),
-            cache_to: build.texts("cache_to"),
+            tags: once(tags),
+            platforms: once(build.texts("platforms")),
+            cache_from: once(build.texts("cache_from")),
+            cache_to: once(build.texts("cache_to")),
             secrets: self.secrets(build),
             ssh: self.ssh(build)?,
             no_cache: options.no_cache || build.is_true("no_cache"),
-            no_cache_filter: build.texts("no_cache_filter"),
+            no_cache_filter: once(build.texts("no_cache_filter")),
             pull: options.pull || build.is_true("pull"),
             network: text("network"),
             shm_size: text("shm_size").and_then(|size| size.parse().ok()).filter(|size| *size > 0),
             ulimits: ulimits.map_err(|fail| fail.into_error(&self.project.texts))?,
             extra_hosts: joined_hosts(&build.texts("extra_hosts")),
-            entitlements,
+            entitlements: once(entitlements),
             attest: self.attest(build),
             outputs: self.outputs(service, build),
             call: options.check.then(|| "lint".to_owned()),
@@ -197,10 +197,11 @@ impl Maker<'_> {
         }
     }
 
+    /// Named contexts; one whose variable is empty is none.
     fn contexts(&self, contexts: &Map) -> BTreeMap<String, NamedContext> {
-        contexts
-            .iter()
-            .map(|(name, node)| (name.clone(), self.context(node.as_text().unwrap_or_default())))
+        let said = contexts.iter().filter_map(|(name, node)| Some((name, node.as_text()?)));
+        said.filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name.clone(), self.context(text)))
             .collect()
     }
 
@@ -314,6 +315,13 @@ impl Maker<'_> {
         };
         vec![output]
     }
+}
+
+/// Each text once; empty ones, as unset variables leave them, go.
+fn once(mut texts: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    texts.retain(|text| !text.is_empty() && seen.insert(text.clone()));
+    texts
 }
 
 /// A limit: one number for both, or each by its name. -1 is none.
