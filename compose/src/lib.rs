@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bake;
+mod csv;
 pub mod dotenv;
 pub mod error;
 mod json;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::convert::convert;
-use super::csv;
 use super::types::Type;
 use super::value::Value;
+use crate::csv;
 
 /// More entries than this are refused.
 const MAX_ENTRIES: usize = 1000;

@@ -5,10 +5,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::composite::{Fields, Notation, flag};
 use super::config::is_local;
-use super::csv;
 use super::error::BakeError;
 use super::resolved::Resolved;
 use super::spec::TargetSpec;
+use crate::csv;
 use crate::source::{FileSource, lexical};
 use crate::target::DockerfileSource;
 

@@ -23,7 +23,6 @@ mod composite;
 mod config;
 mod constraint;
 mod convert;
-mod csv;
 mod diagnostic;
 mod document;
 mod error;

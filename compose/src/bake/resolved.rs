@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::composite::{Fields, Notation, flag};
 use super::config::{Selection, is_local};
-use super::csv;
 use super::error::BakeError;
 use super::fence::{agent, clean, layout_folder, secret_file};
 use super::print;
 use super::spec::TargetSpec;
+use crate::csv;
 use crate::source::FileSource;
 use crate::target::{DockerfileSource, NamedContext, Target};
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Format, Project};
+use crate::csv;
 use crate::dotenv::Variables;
 use crate::error::{Error, ErrorKind, Fail};
 use crate::json;
@@ -263,8 +264,12 @@ impl Maker<'_> {
             let id = it.text("target").filter(|target| !target.is_empty()).unwrap_or(source);
             let secret = self.project.rest.get("secrets")?.get(source)?;
             let said = |key: &str| secret.text(key).filter(|text| !text.is_empty());
-            let from_env = said("environment").map(|name| format!("id={id},type=env,env={name}"));
-            from_env.or_else(|| said("file").map(|file| format!("id={id},type=file,src={file}")))
+            let flag = |kind: &str, key: &str, value: &str| {
+                let fields = [format!("id={id}"), format!("type={kind}"), format!("{key}={value}")];
+                csv::line(fields.iter().map(String::as_str))
+            };
+            let from_env = said("environment").map(|name| flag("env", "env", name));
+            from_env.or_else(|| said("file").map(|file| flag("file", "src", file)))
         });
         secrets.collect()
     }
