@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bake;
+mod csv;
 pub mod dotenv;
 pub mod error;
 mod json;
@@ -27,7 +28,7 @@ pub use error::{Error, ErrorKind, Place};
 pub use node::{Map, Mark, Node, Value};
 pub use project::{BuildOptions, Format, Model, Options, Plan, Project};
 pub use source::{FileKind, FileSource, MAX_FILE_BYTES, MemorySource};
-pub use target::{DockerfileSource, NamedContext, Target};
+pub use target::{DockerfileSource, NamedContext, RESOURCES, Target};
 
 /// The documents of a YAML text, with aliases and merge keys replaced.
 ///

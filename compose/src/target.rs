@@ -5,6 +5,10 @@
 
 use std::collections::BTreeMap;
 
+/// The bounds on what steps may use that a target can have; each is a flag of `build`.
+pub const RESOURCES: [&str; 7] =
+    ["memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems"];
+
 /// One thing to build. Every field left at its default is as if the flag had not been given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
@@ -60,7 +64,7 @@ pub struct Target {
     pub outputs: Vec<String>,
     /// What is done in place of building (`--call`), such as `check`.
     pub call: Option<String>,
-    /// Bounds on what steps may use, by name (`memory`, `cpu-quota` …), in the notation of the flag of that name.
+    /// Bounds on what steps may use, by name (one of [`RESOURCES`]), in the notation of the flag of that name.
     pub resources: BTreeMap<String, String>,
     /// Policies, as given; building with any is refused by programs that know none.
     pub policies: Vec<String>,

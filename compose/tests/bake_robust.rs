@@ -206,3 +206,27 @@ fn large_files_are_read() {
     assert!(printed("docker-bake.hcl", &format!("a = {{{entries}}}\ntarget \"default\" {{}}")).is_ok());
     refuse("a large file", &"a = 1 # one\n".repeat(20_000));
 }
+
+#[test]
+fn diamonds_are_walked_once() {
+    let mut file = "target \"t0\" { policy = [\"p\"] }\ntarget \"l0\" {}\n".to_owned();
+    for index in 1..60 {
+        let below = index - 1;
+        writeln!(file, "target \"t{index}\" {{ inherits = [\"t{below}\", \"t{below}\"] }}").unwrap();
+        let contexts = format!("a = \"target:l{below}\", b = \"target:l{below}\"");
+        writeln!(file, "target \"l{index}\" {{ contexts = {{ {contexts} }} }}").unwrap();
+    }
+    file += "group \"default\" { targets = [\"t59\", \"l59\"] }\n";
+    assert!(printed("docker-bake.hcl", &file).is_ok());
+}
+
+#[test]
+fn long_chains_of_links_are_called_so() {
+    let mut file = "target \"t300\" {}\n".to_owned();
+    for index in 0..300 {
+        writeln!(file, "target \"t{index}\" {{ contexts = {{ a = \"target:t{}\" }} }}", index + 1).unwrap();
+    }
+    file += "group \"default\" { targets = [\"t0\"] }\n";
+    let error = printed("docker-bake.hcl", &file).unwrap_err();
+    assert!(error.contains("too many links from target to target"), "{error}");
+}

@@ -11,7 +11,7 @@ use garboard_builder::{
     BuildFailure, BuildOutcome, DockerfileSource, Export, ExportKind, ImageAttributes, Member, NamedContext,
     RunOptions,
 };
-use garboard_compose::{DockerfileSource as File, NamedContext as Context, Target};
+use garboard_compose::{DockerfileSource as File, NamedContext as Context, RESOURCES, Target};
 use tokio::sync::Notify;
 
 use super::{Setting, ask, build, result_files};
@@ -340,7 +340,9 @@ fn words(target: &Target, wanted: &Wanted) -> Result<Vec<String>, Failure> {
         Load::Docker => !docker.is_empty(),
         Load::All => true,
     };
-    target.resources.iter().for_each(|(name, value)| add(name, value));
+    for name in RESOURCES {
+        target.resources.get(name).into_iter().for_each(|value| add(name, value));
+    }
     let options = [
         ("target", target.target.clone()),
         ("network", target.network.clone()),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::convert::convert;
-use super::csv;
 use super::types::Type;
 use super::value::Value;
+use crate::csv;
 
 /// More entries than this are refused.
 const MAX_ENTRIES: usize = 1000;
@@ -76,7 +76,11 @@ fn of_object(notation: Notation, attributes: &BTreeMap<String, Value>) -> Result
                 Err(why) => return Err(format!("element {name:?}: {why}")),
             },
         };
-        fields.insert(name.clone(), text);
+        // as in texts; what follows `=` would be the value of another field there
+        if name.contains('=') {
+            return Err(format!("element {name:?}: a name with `=` in it"));
+        }
+        fields.insert(name.trim().to_lowercase(), text);
     }
     Ok(fields)
 }

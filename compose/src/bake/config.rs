@@ -106,8 +106,9 @@ impl Config {
         default.targets.sort();
         default.targets.dedup();
         let asked: Vec<_> = selection.targets.keys().cloned().collect();
+        let mut done = BTreeSet::new();
         for name in asked {
-            self.link(&name, &mut selection.targets, overrides, &mut Vec::new())?;
+            self.link(&name, &mut selection.targets, overrides, &mut Vec::new(), &mut done)?;
         }
         Ok(selection)
     }
@@ -192,21 +193,27 @@ impl Config {
         for set in overrides.iter().filter(|set| set.applies_to(name)) {
             set.apply(&mut target)?;
         }
+        // what was inherited is in it already; parents that two share would double at each step
+        target.inherits.clear();
         target.normalize();
         visited.insert(name.to_owned(), Some(target.clone()));
         Ok(target)
     }
 
-    /// Adds the targets that a target links to.
+    /// Adds the targets that a target links to, unless they are `done`.
     fn link(
         &self,
         name: &str,
         targets: &mut BTreeMap<String, TargetSpec>,
         overrides: &[Override],
         above: &mut Vec<String>,
+        done: &mut BTreeSet<String>,
     ) -> Result<(), BakeError> {
+        if done.contains(name) {
+            return Ok(());
+        }
         if above.len() > MAX_DEPTH {
-            return Err(BakeError::TooDeep(name.to_owned()));
+            return Err(BakeError::TooManyLinks(name.to_owned()));
         }
         above.push(name.to_owned());
         let contexts = targets.get(name).map(|target| target.contexts.clone()).unwrap_or_default();
@@ -223,10 +230,10 @@ impl Config {
                 target.linked_only = true;
                 targets.insert(linked.to_owned(), target);
             }
-            self.link(linked, targets, overrides, above)?;
+            self.link(linked, targets, overrides, above, done)?;
             check_platforms(name, linked, targets)?;
         }
-        above.pop();
+        done.extend(above.pop());
         Ok(())
     }
 }

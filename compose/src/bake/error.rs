@@ -93,9 +93,12 @@ pub enum BakeError {
         /// The platforms that there are.
         there: Vec<String>,
     },
-    /// Groups, inheriting or links go too deep.
+    /// Groups or inheriting go too deep.
     #[error("too many targets or groups are named through one another to get to {0}")]
     TooDeep(String),
+    /// Targets link to one another too many times in a row.
+    #[error("target {0} is reached through too many links from target to target")]
+    TooManyLinks(String),
     /// An override has no attribute.
     #[error("invalid override key {0}, expected target.name")]
     OverrideKey(String),

@@ -23,11 +23,11 @@ mod composite;
 mod config;
 mod constraint;
 mod convert;
-mod csv;
 mod diagnostic;
 mod document;
 mod error;
 mod eval;
+mod fence;
 mod functions;
 mod glob;
 mod matrix;
@@ -155,6 +155,7 @@ impl Definition {
             }
         }
         warnings.splice(0..0, self.warnings.iter().cloned());
-        Ok(Resolved { selection, working_dir: self.working_dir.clone(), warnings })
+        let (working_dir, environment) = (self.working_dir.clone(), self.environment.clone());
+        Ok(Resolved { selection, working_dir, warnings, environment })
     }
 }

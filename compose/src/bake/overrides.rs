@@ -5,6 +5,7 @@ use super::config::Config;
 use super::error::BakeError;
 use super::glob::Glob;
 use super::spec::TargetSpec;
+use crate::target::RESOURCES;
 
 /// Attributes that are set by name: `args.X`.
 const NAMED: [&str; 6] = ["args", "contexts", "labels", "extra-hosts", "resources", "secret"];
@@ -119,6 +120,11 @@ fn check_key(key: &str, attribute: &str, name: Option<&str>, append: bool) -> Re
     }
     if !named && !LISTS.contains(&attribute) && !SINGLE.contains(&attribute) {
         return Err(BakeError::UnknownKey(owned(attribute)));
+    }
+    if let ("resources", Some(name)) = (attribute, name)
+        && !RESOURCES.contains(&name)
+    {
+        return Err(BakeError::UnknownKey(format!("{attribute}.{name}")));
     }
     if append && !LISTS.contains(&attribute) {
         return Err(BakeError::Append(owned(attribute)));

@@ -6,6 +6,7 @@ use super::composite::{Fields, Notation};
 use super::config::Selection;
 use super::functions::write_text;
 use super::spec::{GroupSpec, TargetSpec};
+use crate::target::RESOURCES;
 
 /// Resources that are numbers.
 const NUMBERS: [&str; 3] = ["cpu-shares", "cpu-period", "cpu-quota"];
@@ -119,15 +120,11 @@ fn target(target: &TargetSpec) -> Out {
 }
 
 fn resources(resources: &BTreeMap<String, String>) -> Option<Out> {
-    let order =
-        ["memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems"];
-    let rest = resources.keys().map(String::as_str).filter(|name| !order.contains(name));
-    let names: Vec<_> = order.into_iter().chain(rest).collect();
     let value = |name: &&str, value: &String| {
         let number = NUMBERS.contains(name) && value.parse::<i64>().is_ok();
         if number { Out::Plain(value.clone()) } else { shown(value) }
     };
-    let pairs = names.iter().filter_map(|name| Some((escaped(name), value(name, resources.get(*name)?))));
+    let pairs = RESOURCES.iter().filter_map(|name| Some((escaped(name), value(name, resources.get(*name)?))));
     (!resources.is_empty()).then(|| Out::Object(pairs.collect()))
 }
 

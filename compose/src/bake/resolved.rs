@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use super::composite::{Fields, Notation, flag};
 use super::config::{Selection, is_local};
 use super::error::BakeError;
+use super::fence::{agent, clean, layout_folder, secret_file};
 use super::print;
 use super::spec::TargetSpec;
+use crate::csv;
 use crate::source::FileSource;
 use crate::target::{DockerfileSource, NamedContext, Target};
 
@@ -17,6 +19,7 @@ pub struct Resolved {
     pub(super) selection: Selection,
     pub(super) working_dir: PathBuf,
     pub(super) warnings: Vec<String>,
+    pub(super) environment: BTreeMap<String, String>,
 }
 
 impl Resolved {
@@ -107,8 +110,9 @@ impl Resolved {
     }
 
     fn target(&self, spec: &TargetSpec) -> Result<Target, BakeError> {
-        let flags =
-            |notation, entries: &[Fields]| entries.iter().map(|fields| flag(notation, fields)).collect();
+        let flags = |notation, entries: &[Fields]| {
+            entries.iter().map(|fields| flag(notation, &self.cleaned(fields))).collect()
+        };
         let context = spec.context.as_deref().unwrap_or(".");
         let dockerfile = match (&spec.dockerfile_inline, spec.dockerfile.as_deref().unwrap_or("Dockerfile")) {
             (Some(text), _) => DockerfileSource::Inline(text.clone()),
@@ -133,8 +137,8 @@ impl Resolved {
             platforms: spec.platforms.clone().unwrap_or_default(),
             cache_from: flags(Notation::Cache, &spec.cache_from),
             cache_to: flags(Notation::Cache, spec.cache_to.as_deref().unwrap_or_default()),
-            secrets: flags(Notation::Secret, &spec.secrets),
-            ssh: flags(Notation::Ssh, &spec.ssh),
+            secrets: self.secrets(spec),
+            ssh: self.agents(spec)?,
             no_cache: spec.no_cache.unwrap_or(false),
             no_cache_filter: spec.no_cache_filter.clone(),
             pull: spec.pull.unwrap_or(false),
@@ -153,18 +157,56 @@ impl Resolved {
         })
     }
 
+    /// Fields with their paths as they were held against the fence.
+    fn cleaned(&self, fields: &Fields) -> Fields {
+        let mut fields = fields.clone();
+        for name in ["src", "dest"] {
+            if let Some(path) = fields.get_mut(name) {
+                *path = clean(&self.working_dir, path);
+            }
+        }
+        fields
+    }
+
+    fn secrets(&self, spec: &TargetSpec) -> Vec<String> {
+        let secret = |fields: &Fields| {
+            let mut all = fields.clone();
+            if let Some(file) = secret_file(fields, &self.environment) {
+                all.insert("src".to_owned(), file.clone());
+            }
+            flag(Notation::Secret, &self.cleaned(&all))
+        };
+        spec.secrets.iter().map(secret).collect()
+    }
+
+    fn agents(&self, spec: &TargetSpec) -> Result<Vec<String>, BakeError> {
+        let entry = |fields: &Fields| {
+            let (id, paths) = agent(fields)?;
+            let mut paths = paths.iter().map(|path| clean(&self.working_dir, path));
+            let first = paths.next().map_or(id.clone(), |path| format!("{id}={path}"));
+            let all: Vec<_> = std::iter::once(first).chain(paths).collect();
+            Ok(csv::line(all.iter().map(String::as_str)))
+        };
+        spec.ssh.iter().map(entry).collect()
+    }
+
     fn place(&self, place: &str) -> NamedContext {
         if let Some(name) = place.strip_prefix("target:") {
             return NamedContext::Target(name.to_owned());
         }
         let local = place.strip_prefix("cwd://").unwrap_or(place);
+        if let Some(layout) = local.strip_prefix("oci-layout://") {
+            let folder = layout_folder(layout);
+            let named = &layout[folder.len()..];
+            return NamedContext::Place(format!("oci-layout://{}{named}", clean(&self.working_dir, folder)));
+        }
         if local == "-" || !is_local(local) {
             return NamedContext::Place(local.to_owned());
         }
         NamedContext::Place(self.absolute(Path::new(local)))
     }
 
-    fn dockerfile(&self, context: &str, path: &str) -> DockerfileSource {
+    pub(super) fn dockerfile(&self, context: &str, path: &str) -> DockerfileSource {
         if let Some(path) = path.strip_prefix("cwd://") {
             return DockerfileSource::Path(self.absolute(Path::new(path)));
         }
@@ -175,90 +217,18 @@ impl Resolved {
         if is_local(local) && is_local(path) && local != "-" {
             return DockerfileSource::Path(self.absolute(&Path::new(local).join(path)));
         }
-        DockerfileSource::Path(path.to_owned())
+        let path = if is_local(path) { clean_relative(path) } else { path.to_owned() };
+        DockerfileSource::Path(path)
     }
 
     fn absolute(&self, path: &Path) -> String {
         crate::source::lexical(&self.working_dir.join(path)).to_string_lossy().into_owned()
     }
-
-    /// What targets may only do when the user allows it: what isn't among `allowed`, in the notation of `--allow`.
-    ///
-    /// That are files outside of the working folder (links are followed), rights of steps, and SSH agents.
-    pub fn not_allowed(&self, allowed: &[String], source: &dyn FileSource) -> Vec<String> {
-        let fence = Fence { source, working_dir: real(source, &self.working_dir), base: &self.working_dir };
-        let mut needed: Vec<String> = Vec::new();
-        for target in self.selection.targets.values() {
-            needed.extend(target.entitlements.iter().cloned());
-            needed.extend(target.ssh.iter().map(|_| "ssh".to_owned()));
-            let context = target.context.iter().chain(target.contexts.values());
-            let local = context.filter(|place| is_local(place.strip_prefix("cwd://").unwrap_or(place)));
-            needed.extend(local.filter_map(|place| fence.outside("fs.read", place)));
-            let read = target.secrets.iter().chain(&target.cache_from);
-            needed.extend(read.filter_map(|fields| fence.outside("fs.read", fields.get("src")?)));
-            let written = target.outputs.iter().flatten().chain(target.cache_to.iter().flatten());
-            needed.extend(written.filter_map(|output| fence.outside("fs.write", output.get("dest")?)));
-        }
-        needed.sort();
-        needed.dedup();
-        needed.retain(|right| !allowed.iter().any(|allowed| fence.allows(allowed, right)));
-        needed
-    }
 }
 
-/// The folder that files may be in without being asked for.
-struct Fence<'a> {
-    source: &'a dyn FileSource,
-    /// The folder, without links.
-    working_dir: PathBuf,
-    /// The folder that paths are relative to.
-    base: &'a Path,
-}
-
-impl Fence<'_> {
-    fn real(&self, path: &str) -> PathBuf {
-        real(self.source, &self.base.join(path))
-    }
-
-    /// The right to a path that isn't in the working folder.
-    fn outside(&self, right: &str, path: &str) -> Option<String> {
-        let path = path.strip_prefix("cwd://").unwrap_or(path);
-        if path == "-" {
-            return None;
-        }
-        let real = self.real(path);
-        (!real.starts_with(&self.working_dir)).then(|| format!("{right}={}", real.display()))
-    }
-
-    fn allows(&self, allowed: &str, right: &str) -> bool {
-        let (kind, folder) = allowed.split_once('=').unwrap_or((allowed, ""));
-        match right.split_once('=') {
-            Some((needed, path)) if kind == needed || kind == "fs" => {
-                folder == "*" || folder.is_empty() || Path::new(path).starts_with(self.real(folder))
-            }
-            _ => allowed == right,
-        }
-    }
-}
-
-/// A path without links; what isn't there yet is below the last part that is.
-fn real(source: &dyn FileSource, path: &Path) -> PathBuf {
-    let mut missing = Vec::new();
-    let clean = crate::source::lexical(path);
-    let mut there = path;
-    loop {
-        if let Ok(real) = source.canonical(there) {
-            return missing.iter().rev().fold(real, |real, part| real.join(part));
-        }
-        match (there.parent(), there.file_name()) {
-            (Some(parent), Some(name)) => {
-                missing.push(name.to_owned());
-                there = parent;
-            }
-            // a path that ends in dots, or the root
-            _ => return clean,
-        }
-    }
+/// A path, which may be one of a context elsewhere, with its dots worked off.
+fn clean_relative(path: &str) -> String {
+    crate::source::lexical(Path::new(path)).to_string_lossy().into_owned()
 }
 
 /// Bytes of a size such as `64m`, `1.5GiB` or `1000`.

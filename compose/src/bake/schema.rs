@@ -14,6 +14,7 @@ use super::spec::{GroupSpec, TargetSpec};
 use super::syntax::{Block, Expr, NodeValue};
 use super::types::Type;
 use super::value::Value;
+use crate::target::RESOURCES;
 
 /// What the value of an attribute must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +195,19 @@ impl Reader<'_> {
         Ok(values.into_iter().map(|(name, value)| (name, text(value))).collect())
     }
 
+    /// Bounds of steps: what none of these is could pass for anything else on a command line.
+    fn resources(&self) -> Result<BTreeMap<String, Option<String>>, Fault> {
+        let bounds = self.map("resources")?;
+        let odd = bounds.keys().find(|name| !RESOURCES.contains(&name.as_str()));
+        match (odd, self.block.body.attribute("resources")) {
+            (Some(odd), Some(attribute)) => {
+                let why = format!("resources has no {odd:?}, only {}", RESOURCES.join(", "));
+                Err(unsuitable(&attribute.expr, &why))
+            }
+            _ => Ok(bounds),
+        }
+    }
+
     fn entries(&self, name: &str, notation: Notation) -> Result<Option<Vec<Fields>>, Fault> {
         let Some((value, expr)) = self.value(name)? else { return Ok(None) };
         composite::decode(notation, &value).map(Some).map_err(|why| unsuitable(expr, &why))
@@ -245,7 +259,7 @@ pub(crate) fn target(document: &Document, variant: &Variant) -> Result<TargetSpe
         no_cache_filter: reader.texts("no-cache-filter")?.unwrap_or_default(),
         shm_size: reader.text("shm-size")?,
         ulimits: reader.texts("ulimits")?.unwrap_or_default(),
-        resources: known(reader.map("resources")?),
+        resources: known(reader.resources()?),
         call: reader.text("call")?,
         entitlements: reader.texts("entitlements")?.unwrap_or_default(),
         extra_hosts: known(reader.map("extra-hosts")?),

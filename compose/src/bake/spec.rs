@@ -107,7 +107,13 @@ impl TargetSpec {
         once_by("type", &mut self.attest);
         once_by("id", &mut self.secrets);
         once_by("id", &mut self.ssh);
-        for entries in [Some(&mut self.cache_from), self.cache_to.as_mut(), self.outputs.as_mut()] {
+        let lists = [
+            Some(&mut self.cache_from),
+            self.cache_to.as_mut(),
+            self.outputs.as_mut(),
+            Some(&mut self.policy),
+        ];
+        for entries in lists {
             let Some(entries) = entries else { continue };
             let mut kept: Vec<Fields> = Vec::new();
             for entry in entries.drain(..) {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::constraint;
 use super::convert::convert;
-use super::csv;
 use super::diagnostic::{Fault, Place};
 use super::document::Document;
 use super::eval::Scope;
@@ -13,6 +12,7 @@ use super::number::Number;
 use super::syntax::{Attribute, Block};
 use super::types::Type;
 use super::value::Value;
+use crate::csv;
 
 /// What stands in for the defaults of variables.
 #[derive(Clone, Debug, Default)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Format, Project};
+use crate::csv;
 use crate::dotenv::Variables;
 use crate::error::{Error, ErrorKind, Fail};
 use crate::json;
@@ -154,6 +155,8 @@ impl Maker<'_> {
         let text = |key: &str| build.text(key).filter(|text| !text.is_empty()).map(str::to_owned);
         let mut tags = build.texts("tags");
         tags.push(self.project.image_of(name, service));
+        let ulimits: Result<Vec<_>, _> =
+            build.map("ulimits").iter().map(|(name, node)| ulimit(name, node)).collect();
         let mut entitlements = build.texts("entitlements");
         if build.is_true("privileged") {
             entitlements.push("security.insecure".to_owned());
@@ -166,20 +169,20 @@ impl Maker<'_> {
             args: self.args(build),
             contexts: self.contexts(build.map("additional_contexts")),
             labels: self.labels(name, build),
-            tags,
-            platforms: build.texts("platforms"),
-            cache_from: build.texts("cache_from"),
-            cache_to: build.texts("cache_to"),
+            tags: once(tags),
+            platforms: once(build.texts("platforms")),
+            cache_from: once(build.texts("cache_from")),
+            cache_to: once(build.texts("cache_to")),
             secrets: self.secrets(build),
             ssh: self.ssh(build)?,
             no_cache: options.no_cache || build.is_true("no_cache"),
-            no_cache_filter: build.texts("no_cache_filter"),
+            no_cache_filter: once(build.texts("no_cache_filter")),
             pull: options.pull || build.is_true("pull"),
             network: text("network"),
             shm_size: text("shm_size").and_then(|size| size.parse().ok()).filter(|size| *size > 0),
-            ulimits: build.map("ulimits").iter().map(|(name, node)| ulimit(name, node)).collect(),
+            ulimits: ulimits.map_err(|fail| fail.into_error(&self.project.texts))?,
             extra_hosts: joined_hosts(&build.texts("extra_hosts")),
-            entitlements,
+            entitlements: once(entitlements),
             attest: self.attest(build),
             outputs: self.outputs(service, build),
             call: options.check.then(|| "lint".to_owned()),
@@ -195,10 +198,11 @@ impl Maker<'_> {
         }
     }
 
+    /// Named contexts; one whose variable is empty is none.
     fn contexts(&self, contexts: &Map) -> BTreeMap<String, NamedContext> {
-        contexts
-            .iter()
-            .map(|(name, node)| (name.clone(), self.context(node.as_text().unwrap_or_default())))
+        let said = contexts.iter().filter_map(|(name, node)| Some((name, node.as_text()?)));
+        said.filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name.clone(), self.context(text)))
             .collect()
     }
 
@@ -260,8 +264,12 @@ impl Maker<'_> {
             let id = it.text("target").filter(|target| !target.is_empty()).unwrap_or(source);
             let secret = self.project.rest.get("secrets")?.get(source)?;
             let said = |key: &str| secret.text(key).filter(|text| !text.is_empty());
-            let from_env = said("environment").map(|name| format!("id={id},type=env,env={name}"));
-            from_env.or_else(|| said("file").map(|file| format!("id={id},type=file,src={file}")))
+            let flag = |kind: &str, key: &str, value: &str| {
+                let fields = [format!("id={id}"), format!("type={kind}"), format!("{key}={value}")];
+                csv::line(fields.iter().map(String::as_str))
+            };
+            let from_env = said("environment").map(|name| flag("env", "env", name));
+            from_env.or_else(|| said("file").map(|file| flag("file", "src", file)))
         });
         secrets.collect()
     }
@@ -314,14 +322,29 @@ impl Maker<'_> {
     }
 }
 
-fn ulimit(name: &str, node: &Node) -> String {
-    let number = |node: Option<&Node>| match node.map(|node| &node.value) {
-        Some(Value::Int(value)) => *value,
-        _ => 0,
+/// Each text once; empty ones, as unset variables leave them, go.
+fn once(mut texts: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    texts.retain(|text| !text.is_empty() && seen.insert(text.clone()));
+    texts
+}
+
+/// A limit: one number for both, or each by its name. -1 is none.
+fn ulimit(name: &str, node: &Node) -> Result<String, Fail> {
+    let number = |node: &Node| match node.value {
+        Value::Int(value) if (-1..=i128::from(i64::MAX)).contains(&value) => Ok(value),
+        _ => {
+            let problem = format!("ulimit {name}: {} is no number from -1 to {}", node.display(), i64::MAX);
+            Err(Fail::value(problem, node.at))
+        }
     };
+    let part = |key: &str| node.get(key).map_or(Ok(0), number);
     match node.value {
-        Value::Int(value) if value > 0 => format!("{name}={value}"),
-        _ => format!("{name}={}:{}", number(node.get("soft")), number(node.get("hard"))),
+        Value::Map(_) => Ok(format!("{name}={}:{}", part("soft")?, part("hard")?)),
+        _ => match number(node)? {
+            0 => Ok(format!("{name}=0:0")),
+            value => Ok(format!("{name}={value}")),
+        },
     }
 }
 

@@ -7,12 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Call, Function, Kind, Outcome, Trouble, fail, function, nullable, param, refuse};
-use crate::bake::csv;
 use crate::bake::diagnostic::Source;
 use crate::bake::number::Number;
 use crate::bake::syntax::{Node, NodeValue, read_json_value};
 use crate::bake::types::Type;
 use crate::bake::value::Value;
+use crate::csv;
 
 pub(super) static ALL: &[Function] = &[
     function("jsonencode", &[nullable("val")], None, |call| {
