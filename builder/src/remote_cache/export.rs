@@ -264,7 +264,7 @@ impl<'a> Sender<'a> {
 /// Writes to one cache.
 pub(super) struct Writer<'a> {
     caches: &'a RemoteCaches,
-    target: &'a RemoteCache,
+    pub(super) target: &'a RemoteCache,
     pub(super) loaded: &'a Loaded,
     pub(super) layers: &'a Layers,
     pub(super) sender: Sender<'a>,
