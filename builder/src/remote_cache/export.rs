@@ -40,6 +40,8 @@ const LONGEST: Duration = Duration::from_mins(30);
 const MAX_BLOBS: usize = 10_000;
 /// Segments that one says it replaces; more than are ever read.
 const MAX_REPLACED: usize = 2000;
+/// Seconds that a segment's clock may be ahead of ours for anything to be thrown away.
+const MAX_AHEAD: i64 = 86_400;
 /// For noting what was sent, after the time for sending it.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -264,7 +266,7 @@ impl<'a> Sender<'a> {
 /// Writes to one cache.
 pub(super) struct Writer<'a> {
     caches: &'a RemoteCaches,
-    target: &'a RemoteCache,
+    pub(super) target: &'a RemoteCache,
     pub(super) loaded: &'a Loaded,
     pub(super) layers: &'a Layers,
     pub(super) sender: Sender<'a>,
@@ -414,8 +416,10 @@ impl Writer<'_> {
     async fn add(&self, segment: Segment, noted: &Noted) -> Result<()> {
         let Loaded { cache, segments, .. } = self.loaded;
         let is_due = cache.fold_at().is_some_and(|least| segments.len() >= least);
+        // What is old can't be told by a clock that is far from others': whoever has the right one does it.
+        let is_certain = self.loaded.newest <= segment.created.saturating_add(MAX_AHEAD);
         let used = noted.steps.iter().flat_map(|step| step.keys.iter().copied()).collect();
-        let folded = is_due.then(|| self.folded(&segment, &used)).flatten();
+        let folded = (is_due && is_certain).then(|| self.folded(&segment, &used)).flatten();
         let is_folded = folded.is_some();
         let (bytes, blobs) = if let Some(folded) = folded {
             folded

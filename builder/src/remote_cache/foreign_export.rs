@@ -1,13 +1,14 @@
 //! Writing a cache in `BuildKit`'s format.
 //!
-//! There is one document for all, which replaces the one before it: whoever writes last has written all there is.
+//! There is one document for all, which replaces the one before it: whoever writes last has written all there is. One that
+//! lacks layers replaces nothing.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use futures_util::stream::{self, StreamExt as _};
 use garboard_cache::LayerId;
-use garboard_cache::remote::buildkit::{CREATED_AT, DIFF_ID};
+use garboard_cache::remote::buildkit::{CREATED_AT, DIFF_ID, ForeignCache};
 use garboard_registry::Descriptor;
 
 use super::export::{AT_ONCE, Writer, push_failure, until};
@@ -37,6 +38,17 @@ impl Writer<'_> {
             let _ = write!(text, "; {left} layers are left out");
         }
         let cache = &self.loaded.cache;
+        // The document takes the place of all that is there.
+        let before: usize = self.loaded.foreign.iter().map(ForeignCache::len).sum();
+        if left > 0 && before > 0 {
+            let problem = format!("{left} layers can't be sent, so what is there stays");
+            if !self.target.ignore_error {
+                let action = format!("write the cache `{}`", cache.title());
+                return Err(push_failure(cache, garboard_registry::Error::Protocol { action, problem }));
+            }
+            self.step.progress(&problem, 1, 1, true);
+            return Ok(());
+        }
         let put = cache.put_foreign(config.to_bytes(), &layers).await;
         put.map_err(|source| push_failure(cache, source))?;
         self.step.progress(&text, 1, 1, true);

@@ -13,6 +13,7 @@ use garboard_registry::{Descriptor, Error};
 use super::Loaded;
 use super::alive::{is_death, while_alive};
 use crate::reporter::Reporter;
+use crate::solve::now;
 
 /// How long a cache may take that answers.
 const BUDGET: Duration = Duration::from_secs(15);
@@ -99,7 +100,7 @@ impl Reading<'_> {
     /// Reads those of the segments that weren't read before. `NotFound`: at least one is gone.
     async fn read(&mut self, store: &Store, found: &[Found]) -> Result<(), Error> {
         let Self { loaded, left, done, replaced } = self;
-        let Loaded { cache, catalog, segments, .. } = &mut **loaded;
+        let Loaded { cache, catalog, segments, newest, .. } = &mut **loaded;
         // The newest first: there is a bound on all of them together, and later ones replace earlier ones.
         let new = found.iter().rev().filter(|found| done.insert(found.descriptor.digest.digest().to_owned()));
         let fetches: Vec<_> = new
@@ -116,7 +117,9 @@ impl Reading<'_> {
                     let limit = *left;
                     let read = tokio::task::spawn_blocking(move || Segment::read(&bytes, limit));
                     match read.await {
-                        Ok(Ok((segment, size))) => {
+                        Ok(Ok((mut segment, size))) => {
+                            *newest = segment.created.max(*newest);
+                            segment.clamp(now());
                             *left = left.saturating_sub(size);
                             lock(replaced).extend(segment.replaces.iter().cloned());
                             catalog.add(segment);

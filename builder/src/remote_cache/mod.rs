@@ -63,6 +63,8 @@ pub(crate) struct Loaded {
     is_dead: AtomicBool,
     /// What is sent to it.
     flow: Flow,
+    /// When the newest segment says that it was made, seconds since 1970.
+    newest: i64,
 }
 
 /// The caches of a build.
@@ -369,7 +371,7 @@ impl Loaded {
     fn nothing(cache: Backend) -> Self {
         let (catalog, is_dead) = (Catalog::default(), AtomicBool::new(false));
         let (segments, replaced, foreign) = (Vec::new(), Vec::new(), Arc::default());
-        Self { cache, catalog, segments, replaced, foreign, is_dead, flow: Flow::default() }
+        Self { cache, catalog, segments, replaced, foreign, is_dead, flow: Flow::default(), newest: 0 }
     }
 
     fn is_dead(&self) -> bool {

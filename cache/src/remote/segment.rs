@@ -179,6 +179,21 @@ pub(super) fn unpack(bytes: &[u8], limit: u64) -> std::io::Result<Vec<u8>> {
 }
 
 impl Segment {
+    /// Takes times after `now` (seconds since 1970) for it: a clock that was wrong once would be right for ever.
+    pub fn clamp(&mut self, now: i64) {
+        self.created = self.created.min(now);
+        for record in &mut self.records {
+            record.created = record.created.min(now);
+            record.seen = record.seen.min(now);
+        }
+        for layer in &mut self.layers {
+            layer.seen = layer.seen.min(now);
+        }
+        for mount in &mut self.mounts {
+            mount.seen_ms = mount.seen_ms.min(now.saturating_mul(1000).saturating_add(999));
+        }
+    }
+
     /// All blobs that it names; some more than once.
     pub fn blobs(&self) -> impl Iterator<Item = &SegmentBlob> {
         self.layers.iter().flat_map(SegmentLayer::blobs).chain(self.mounts.iter().map(|mount| &mount.blob))
@@ -217,6 +232,17 @@ mod tests {
         let timed = SegmentRecord { duration_ms: 7, ..record };
         let read: SegmentRecord = serde_json::from_str(&serde_json::to_string(&timed).unwrap()).unwrap();
         assert_eq!(read, timed);
+    }
+
+    #[test]
+    fn times_are_not_in_the_future() {
+        let diff_id = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        let layer = SegmentLayer { diff_id, toc: None, blob: None, seen: i64::MAX };
+        let mut segment = Segment { layers: vec![layer], ..Segment::new(200) };
+        segment.clamp(100);
+        assert_eq!((segment.created, segment.layers[0].seen), (100, 100));
+        segment.clamp(150);
+        assert_eq!((segment.created, segment.layers[0].seen), (100, 100));
     }
 
     #[test]
