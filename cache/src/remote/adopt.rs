@@ -11,7 +11,7 @@ use crate::{CacheError, LayerBlob, LayerId, Origin, Place, Record, Result, Store
 /// Namespace of small facts: where a layer's table of contents is to be had.
 const TOC: &str = "toc";
 /// Namespace of small facts: the newest record when a layer got a table of contents that is only claimed.
-const CLAIMED: &str = "toc claimed";
+pub(crate) const CLAIMED: &str = "toc claimed";
 /// Bytes of a table of contents, unpacked.
 const MAX_TOC: u64 = 512 << 20;
 /// Characters of what is kept of a step's inputs.
