@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use garboard_cache::Key;
 use garboard_registry::Platform;
 
 use crate::error::Result;
+use crate::solve::Name;
 use crate::source::BaseImage;
 use crate::tree::Tree;
 
@@ -16,7 +16,7 @@ pub(crate) trait Linked: Send + Sync {
     fn result(&self) -> BoxFuture<'static, Result<Tree>>;
 
     /// What names the tree before it is made.
-    fn definition(&self) -> BoxFuture<'static, Result<Key>>;
+    fn definition(&self) -> BoxFuture<'static, Result<Name>>;
 
     /// Whether it, or anything that it needs, must not come from the cache.
     fn must_run(&self) -> bool;

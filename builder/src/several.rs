@@ -12,7 +12,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
-use garboard_cache::Key;
 use garboard_registry::Platform;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -27,7 +26,7 @@ use crate::lost::Lost;
 use crate::outcome::{BuildFailure, BuildOutcome};
 use crate::reporter::{EventSink, Reporter};
 use crate::request::{BuildRequest, NamedContext};
-use crate::solve::Solver;
+use crate::solve::{Name, Solver};
 use crate::source::{BaseFiles, BaseImage, Contexts};
 use crate::tree::Tree;
 
@@ -233,7 +232,7 @@ impl Linked for TreeOf {
         self.solver.result(self.op)
     }
 
-    fn definition(&self) -> BoxFuture<'static, Result<Key>> {
+    fn definition(&self) -> BoxFuture<'static, Result<Name>> {
         self.solver.definition(self.op)
     }
 

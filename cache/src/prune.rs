@@ -13,6 +13,7 @@ use crate::error::{DbContext, IoContext};
 use crate::files::names_in;
 use crate::layer::layer_id;
 use crate::process::GcLock;
+use crate::remote::CLAIMED;
 use crate::remove::remove_tree;
 use crate::usage::{Census, Counted};
 use crate::{LayerId, Result, Store, UsageFilter, UsageItem, UsageKind, reserve};
@@ -267,7 +268,8 @@ impl Store {
     }
 
     /// Bounds what has no files: facts, and records of steps that made no layer. What is noted of a content that the
-    /// record of a layer has stays as long as that: without it the record would say something else.
+    /// record of a layer has stays as long as that: without it the record would say something else. So does that a layer's
+    /// table of contents is only claimed.
     fn remove_small_rows(&self, options: &PruneOptions) -> Result<()> {
         let keep = if options.is_everything() { 0 } else { MAX_SMALL_ROWS };
         let too_many: bool = self.inner.db.read("count rows", |db| {
@@ -281,10 +283,11 @@ impl Store {
         self.inner.db.write("remove old rows", |tx| {
             let facts = "DELETE FROM meta WHERE (namespace, key) IN
                 (SELECT namespace, key FROM meta ORDER BY updated DESC LIMIT -1 OFFSET ?1)
-                AND key NOT IN (SELECT lower(hex(content)) FROM records WHERE layer IS NOT NULL AND content IS NOT NULL)";
+                AND key NOT IN (SELECT lower(hex(content)) FROM records WHERE layer IS NOT NULL AND content IS NOT NULL)
+                AND NOT (namespace = ?2 AND key IN (SELECT id FROM layers WHERE has_toc))";
             let records = "DELETE FROM records WHERE id IN
                 (SELECT id FROM records WHERE layer IS NULL ORDER BY id DESC LIMIT -1 OFFSET ?1)";
-            tx.execute(facts, [keep])
+            tx.execute(facts, (keep, CLAIMED))
                 .and_then(|_| tx.execute(records, [keep]))
                 .map(drop)
                 .doing("remove old rows")
@@ -406,6 +409,17 @@ mod tests {
         drop(lease);
         store.prune(&everything()).unwrap();
         assert!(!noted());
+    }
+
+    #[test]
+    fn a_claim_stays_a_claim() {
+        let (_dir, store) = test_store();
+        let layer = folder_layer(&store, 10);
+        store.attach_claimed_toc(&layer, std::sync::Arc::default(), "h/a:b").unwrap();
+        let _lease = store.lease().unwrap();
+        assert!(store.layer(&layer).unwrap().is_some(), "held from now on");
+        store.prune(&everything()).unwrap();
+        assert_eq!(store.claimed_by(&layer).unwrap().as_deref(), Some("h/a:b"));
     }
 
     #[test]

@@ -27,12 +27,18 @@ impl Vouchers {
         self.0.extend(others.0.iter().cloned());
     }
 
-    /// As the database has them.
-    pub(crate) fn to_text(&self) -> String {
+    /// Whether all of them are among `others`.
+    pub fn is_within(&self, others: &Self) -> bool {
+        self.0.is_subset(&others.0)
+    }
+
+    /// As the database has them: one a line.
+    pub fn to_text(&self) -> String {
         self.names().collect::<Vec<_>>().join("\n")
     }
 
-    pub(crate) fn of_text(text: &str) -> Self {
+    /// Reads what [`Self::to_text`] made.
+    pub fn of_text(text: &str) -> Self {
         Self(text.lines().filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 }

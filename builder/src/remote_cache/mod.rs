@@ -260,9 +260,14 @@ impl RemoteCaches {
         None
     }
 
-    /// What a definition last led to, as far as any cache knows.
-    pub(crate) async fn made(&self, definition: &Key) -> Option<ContentDigest> {
-        self.sources().await.iter().find_map(|loaded| loaded.catalog.made(definition))
+    /// What a definition last led to, as far as any cache knows, and which one says so.
+    pub(crate) async fn made(&self, definition: &Key) -> Option<(ContentDigest, Vouchers)> {
+        let sources = self.sources().await;
+        let said = |loaded: &Arc<Loaded>| {
+            let content = loaded.catalog.made(definition)?;
+            Some((content, Vouchers::one(loaded.cache.title())))
+        };
+        sources.iter().find_map(said)
     }
 
     /// A layer's table of contents, if a cache has it; the store then has it too. It is only claimed: whether it is true

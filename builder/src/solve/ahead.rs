@@ -45,7 +45,7 @@ impl Solver {
         // What doesn't depend on the steps below may be in the cache all the same.
         if stands_alone(&node.op) && !node.no_cache && !self.must_run_inputs(id) {
             let key = self.definition_key(id, &crate::tree::Tree::default()).await?;
-            if self.lookup(&key).await?.is_some() {
+            if self.lookup(&key.key).await?.is_some() {
                 return Ok(());
             }
         }

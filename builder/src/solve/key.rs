@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use garboard_cache::Key;
+use garboard_cache::{Key, Vouchers};
 use garboard_layer::{ContentDigest, TreeView};
 
 use super::Solver;
@@ -12,18 +12,40 @@ use crate::graph::{CopyNode, Op, OpId, RunMount, RunMountKind};
 use crate::tree::{KeyBuilder, Tree};
 
 /// Namespace of small facts: the content that a definition last led to.
-const MADE: &str = "made";
+const MADE: &str = "made here";
+/// Namespace of small facts: the same where somebody has to be believed for it, with their names.
+const CLAIMED: &str = "made as claimed";
+
+/// A key by definition, with who has to be believed for what went into it.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    pub(crate) key: Key,
+    pub(crate) vouchers: Vouchers,
+}
+
+impl From<Key> for Name {
+    fn from(key: Key) -> Self {
+        Self { key, vouchers: Vouchers::default() }
+    }
+}
 
 impl Solver {
     /// The key that is known without any source: the operation, the content that it starts from (for `--link`: none), and
     /// the definitions of its sources. Contexts count by content, there is nothing else to name them by.
-    pub(super) async fn definition_key(self: &Arc<Self>, id: OpId, parent: &Tree) -> Result<Key> {
+    pub(super) async fn definition_key(self: &Arc<Self>, id: OpId, parent: &Tree) -> Result<Name> {
         let op = &self.graph.node(id).op;
-        Ok(self.with_sources(Self::start_key(op, parent), op).await?.finish())
+        let mut vouchers = Vouchers::default();
+        let key = self.with_sources(Self::start_key(op, parent), op, &mut vouchers).await?.finish();
+        Ok(Name { key, vouchers })
     }
 
     /// Adds what an operation reads of its sources, by their definitions.
-    async fn with_sources(self: &Arc<Self>, key: KeyBuilder, op: &Op) -> Result<KeyBuilder> {
+    async fn with_sources(
+        self: &Arc<Self>,
+        key: KeyBuilder,
+        op: &Op,
+        vouchers: &mut Vouchers,
+    ) -> Result<KeyBuilder> {
         match op {
             Op::Copy(copy) => {
                 let mut key = key;
@@ -34,14 +56,14 @@ impl Solver {
                         continue;
                     }
                     let selection = serde_json::to_vec(&(&from.sources, &copy.excludes)).unwrap_or_default();
-                    key = key.part(&self.current(from.op).await?.0).part(&selection);
+                    key = key.part(&self.current(from.op, vouchers).await?.0).part(&selection);
                 }
                 Ok(key)
             }
             Op::Run(run) => {
                 let mut key = key;
                 for (from, selector) in run.mounts.iter().filter_map(mount_source) {
-                    key = key.part(&self.current(from).await?.0).part(selector.as_bytes());
+                    key = key.part(&self.current(from, vouchers).await?.0).part(selector.as_bytes());
                 }
                 Ok(key)
             }
@@ -81,56 +103,94 @@ impl Solver {
 
     /// A source's definition, bound to what it last made: a source that was made anew with another result (`--no-cache`,
     /// or its record was lost) leads nobody to what was copied from the old one.
-    async fn current(self: &Arc<Self>, id: OpId) -> Result<Key> {
+    async fn current(self: &Arc<Self>, id: OpId, vouchers: &mut Vouchers) -> Result<Key> {
         let definition = self.definition(id).await?;
-        let mut made = self.last_made(&definition)?;
+        vouchers.add(&definition.vouchers);
+        let mut made = self.last_made(&definition.key)?;
         if made.is_none() {
-            made = self.layers.remote.made(&definition).await.map(|content| content.0.to_vec());
+            made = self.layers.remote.made(&definition.key).await;
         }
-        Ok(KeyBuilder::new("current").part(&definition.0).part(&made.unwrap_or_default()).finish())
+        let content = made.map(|(content, said_by)| {
+            vouchers.add(&said_by);
+            content.0.to_vec()
+        });
+        let key = KeyBuilder::new("current").part(&definition.key.0);
+        Ok(key.part(&content.unwrap_or_default()).finish())
     }
 
-    fn last_made(&self, definition: &Key) -> Result<Option<Vec<u8>>> {
-        let found = self.layers.store.get_meta(MADE, &definition.to_string());
-        found.attempt(|| "failed to look into the cache".into())
+    /// What a definition last led to, as far as this build believes it, and whom.
+    fn last_made(&self, definition: &Key) -> Result<Option<(ContentDigest, Vouchers)>> {
+        let look = |namespace| {
+            let found = self.layers.store.get_meta(namespace, &definition.to_string());
+            found.attempt(|| "failed to look into the cache".into())
+        };
+        let claimed = look(CLAIMED)?.and_then(|bytes| claim_of(&bytes));
+        if let Some(claimed) = claimed.filter(|(_, vouchers)| self.layers.remote.believes(vouchers)) {
+            return Ok(Some(claimed));
+        }
+        let own = look(MADE)?.and_then(|bytes| Some(ContentDigest(bytes.try_into().ok()?)));
+        Ok(own.map(|content| (content, Vouchers::default())))
     }
 
     /// Notes what a source made, for [`Self::current`].
     pub(super) async fn note_made(self: &Arc<Self>, id: OpId, tree: &Tree) -> Result<()> {
+        let what = || "failed to write to the cache".to_owned();
         let definition = self.definition(id).await?;
-        let content = tree.content().0;
-        self.made.definition(definition, ContentDigest(content));
-        if self.last_made(&definition)?.is_some_and(|known| known == content) {
+        let content = tree.content();
+        self.made.definition(definition.key, content);
+        let mut vouchers = tree.vouchers();
+        vouchers.add(&definition.vouchers);
+        let known = self.last_made(&definition.key)?;
+        if known.is_some_and(|(known, said_by)| known == content && said_by.is_within(&vouchers)) {
             return Ok(());
         }
-        let noted = self.layers.store.put_meta(MADE, &definition.to_string(), &content);
-        noted.attempt(|| "failed to write to the cache".into())
+        let (store, key) = (&self.layers.store, definition.key.to_string());
+        if !vouchers.is_empty() {
+            let claim = [&content.0, vouchers.to_text().as_bytes()].concat();
+            return store.put_meta(CLAIMED, &key, &claim).attempt(what);
+        }
+        store.put_meta(MADE, &key, &content.0).attempt(what)?;
+        // It is newer than what was claimed, for those too who believe that.
+        match store.get_meta(CLAIMED, &key).attempt(what)? {
+            Some(_) => store.remove_meta(CLAIMED, &key).attempt(what),
+            None => Ok(()),
+        }
     }
 
     /// What names an operation that has not run: its definition and those of all its inputs.
-    pub(crate) fn definition(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
+    pub(crate) fn definition(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Name>> {
         let this = self.clone();
         async move { this.definitions[id.0].get_or_init(|| this.define(id)).await.clone() }.boxed()
     }
 
-    fn define(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Key>> {
+    fn define(self: &Arc<Self>, id: OpId) -> BoxFuture<'static, Result<Name>> {
         let this = self.clone();
         async move {
             let node = this.graph.node(id);
             let op = &node.op;
             // What is elsewhere is named by what it is now, not by its address.
             match op {
-                Op::Http(http) => return this.remotes.http_key(http).await.map_err(|e| e.at(node.lines)),
-                Op::Git(git) => return this.remotes.git_key(git).await.map_err(|e| e.at(node.lines)),
+                Op::Http(http) => {
+                    let key = this.remotes.http_key(http).await;
+                    return key.map(Name::from).map_err(|e| e.at(node.lines));
+                }
+                Op::Git(git) => {
+                    let key = this.remotes.git_key(git).await;
+                    return key.map(Name::from).map_err(|e| e.at(node.lines));
+                }
                 Op::Linked(linked) => return linked.link.0.definition().await,
                 _ => {}
             }
             let mut key =
                 KeyBuilder::new("definition").part(&serde_json::to_vec(&op.definition()).unwrap_or_default());
+            let mut vouchers = Vouchers::default();
             if let Some(parent) = op.parent() {
-                key = key.part(&this.definition(parent).await?.0);
+                let parent = this.definition(parent).await?;
+                vouchers.add(&parent.vouchers);
+                key = key.part(&parent.key.0);
             }
-            Ok(this.with_sources(key, op).await?.finish())
+            let key = this.with_sources(key, op, &mut vouchers).await?.finish();
+            Ok(Name { key, vouchers })
         }
         .boxed()
     }
@@ -156,6 +216,12 @@ impl Solver {
         let op = crate::solve::copy_operation(copy, index)?;
         crate::copy::selection_digest(&op, view).map_err(|e| self.explain(copy.from[index].op, e))
     }
+}
+
+/// Reads a claim of what a definition led to: the content, and the names of those who vouch for it.
+fn claim_of(bytes: &[u8]) -> Option<(ContentDigest, Vouchers)> {
+    let (content, names) = bytes.split_first_chunk()?;
+    Some((ContentDigest(*content), Vouchers::of_text(std::str::from_utf8(names).ok()?)))
 }
 
 /// Whether the step's layer has nothing to do with what is below.

@@ -18,7 +18,7 @@ mod run;
 mod why;
 
 pub(crate) use copy::operation as copy_operation;
-pub(crate) use key::stands_alone;
+pub(crate) use key::{Name, stands_alone};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -90,7 +90,7 @@ pub(crate) struct Solver {
     pub(crate) wanted: Vec<Vec<Vec<u8>>>,
     results: Vec<OnceCell<Result<Tree>>>,
     contexts: Vec<OnceCell<Result<Arc<ContextTree>>>>,
-    definitions: Vec<OnceCell<Result<Key>>>,
+    definitions: Vec<OnceCell<Result<Name>>>,
     /// For each operation: whether it or anything it needs must not come from the cache.
     fresh: Vec<bool>,
     overlay: std::sync::OnceLock<bool>,
@@ -367,27 +367,29 @@ impl Solver {
         let fresh_inputs = self.must_run_inputs(id);
         if !node.no_cache
             && !fresh_inputs
-            && let Some(layer) = self.lookup(&first).await?
+            && let Some(mut layer) = self.lookup(&first.key).await?
         {
+            layer.vouchers.add(&first.vouchers);
             self.begin(id, node).cached();
-            self.note_step(node, &[first], &layer, &parent);
+            self.note_step(node, &[first.key], &layer, &parent);
             return Ok(parent.with(layer));
         }
         if !node.no_cache
             && !fresh_inputs
-            && let Some(layer) = self.claimed(id, node, &parent, &first).await?
+            && let Some(mut layer) = self.claimed(id, node, &parent, &first.key).await?
         {
+            layer.vouchers.add(&first.vouchers);
             self.begin(id, node).cached();
-            self.note_step(node, &[first], &layer, &parent);
+            self.note_step(node, &[first.key], &layer, &parent);
             return Ok(parent.with(layer));
         }
         self.start_ahead(id);
-        let second = self.content_key(id, &parent, &first).await?;
+        let second = self.content_key(id, &parent, &first.key).await?;
         // The sources have results now; that is what the definitions stand for from here on.
-        let first = self.definition_key(id, &parent).await?;
+        let Name { key: first, vouchers: named_by } = self.definition_key(id, &parent).await?;
         let keys = if second == first { vec![first] } else { vec![first, second] };
         if !node.no_cache
-            && let Some(layer) = self.found_by_content(&second, &keys).await?
+            && let Some(layer) = self.found_by_content(id, &parent, &keys, &named_by).await?
         {
             self.begin(id, node).cached();
             self.note_step(node, &keys, &layer, &parent);
@@ -396,7 +398,7 @@ impl Solver {
         // One process at a time makes the result of a key; the others wait and find it.
         let guard = self.layers.lock(format!("step-{second}")).await?;
         if !node.no_cache
-            && let Some(layer) = self.found_by_content(&second, &keys).await?
+            && let Some(layer) = self.found_by_content(id, &parent, &keys, &named_by).await?
         {
             self.begin(id, node).cached();
             self.note_step(node, &keys, &layer, &parent);
@@ -409,7 +411,7 @@ impl Solver {
         // A task of its own: when another step fails and nobody waits for this one any more, it still gets to its end.
         let (this, (sender, receiver)) = (self.clone(), oneshot::channel());
         self.steps.add(tokio::spawn(async move {
-            let made = this.make_step(id, parent, &keys).await;
+            let made = this.make_step(id, parent, &keys, &named_by).await;
             drop(guard);
             // Nobody waits after a stop.
             let _ = sender.send(made);
@@ -417,15 +419,25 @@ impl Solver {
         receiver.await.unwrap_or_else(|_| Err(Error::Internal("a step broke off".into()).into()))
     }
 
-    /// Makes a step's layer, for the holder of its lock.
-    async fn make_step(self: &Arc<Self>, id: OpId, parent: Tree, keys: &[Key]) -> Result<Tree> {
+    /// Makes a step's layer, for the holder of its lock. `named_by` has to be believed for its key by definition.
+    async fn make_step(
+        self: &Arc<Self>,
+        id: OpId,
+        parent: Tree,
+        keys: &[Key],
+        named_by: &Vouchers,
+    ) -> Result<Tree> {
         let node = self.graph.node(id);
         let step = Arc::new(self.begin(id, node));
         let begin = std::time::Instant::now();
         let made = self.make(node, &parent, &step).await;
         let took = begin.elapsed();
         let layer = match made {
-            Ok(layer) => TreeLayer { vouchers: self.vouchers(id, &parent)?, ..layer },
+            Ok(layer) => {
+                let mut vouchers = self.vouchers(id, &parent)?;
+                vouchers.add(named_by);
+                TreeLayer { vouchers, ..layer }
+            }
             Err(e) if e.is_canceled() => {
                 step.canceled();
                 return Err(e);
@@ -503,12 +515,31 @@ impl Solver {
         Ok(Some(TreeLayer { id, created, content, base: false, root, vouchers }))
     }
 
-    /// A record under the key by content; all keys then have it. The key by definition doesn't count here: where a source
-    /// was made anew, it says nothing about what that is now.
-    async fn found_by_content(&self, second: &Key, keys: &[Key]) -> Result<Option<TreeLayer>> {
-        let Some(record) = self.find(second).await? else { return Ok(None) };
+    /// A record under the key by content, the last of `keys`; all keys then have it. The key by definition doesn't count here:
+    /// where a source was made anew, it says nothing about what that is now.
+    ///
+    /// That the sources are what their definitions lead to rests on those who vouch for them (and on `named_by`), whoever
+    /// made the record.
+    async fn found_by_content(
+        &self,
+        id: OpId,
+        parent: &Tree,
+        keys: &[Key],
+        named_by: &Vouchers,
+    ) -> Result<Option<TreeLayer>> {
+        let Some(second) = keys.last() else { return Ok(None) };
+        let Some(mut record) = self.find(second).await? else { return Ok(None) };
         if keys.len() > 1 {
-            self.layers.store.put_record(keys, &record).attempt(|| "failed to write to the cache".into())?;
+            record.vouchers.add(&self.vouchers(id, parent)?);
+            record.vouchers.add(named_by);
+            let store = &self.layers.store;
+            let bound = if record.vouchers.is_empty() {
+                store.put_record(keys, &record)
+            } else {
+                // The record itself stays as it is, for those who come to it without believing any of them.
+                store.put_claimed_record(&keys[..keys.len() - 1], &record)
+            };
+            bound.attempt(|| "failed to write to the cache".into())?;
         }
         self.recorded(record)
     }

@@ -11,7 +11,7 @@ use crate::{CacheError, LayerBlob, LayerId, Origin, Place, Record, Result, Store
 /// Namespace of small facts: where a layer's table of contents is to be had.
 const TOC: &str = "toc";
 /// Namespace of small facts: the newest record when a layer got a table of contents that is only claimed.
-const CLAIMED: &str = "toc claimed";
+pub(crate) const CLAIMED: &str = "toc claimed";
 /// Bytes of a table of contents, unpacked.
 const MAX_TOC: u64 = 256 << 20;
 /// Keys of a record that are taken over: a step has one, and those that other builds found it under.

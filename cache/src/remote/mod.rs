@@ -13,6 +13,7 @@ mod s3;
 mod segment;
 
 pub use actions::{ActionsCache, ActionsCacheSettings};
+pub(crate) use adopt::CLAIMED;
 pub use adopt::{TocSource, pack_toc};
 pub use backend::{Backend, Found, LocalSettings, Reach, Settings};
 pub use catalog::Catalog;

@@ -75,3 +75,36 @@ fn what_was_made_of_it_in_other_stages_rests_on_it_too() {
     let (count, text) = build(&machines, "two", &[]);
     assert_eq!(count, 0, "{text}");
 }
+
+/// A step whose key doesn't tell what it makes: a cache may claim anything of it.
+const SECRET: &str = "RUN --mount=type=secret,id=s cat /run/secrets/s > /id\n";
+
+/// The file `/copy` of what a machine makes with the secret `secret`.
+fn copied(machines: &Machines, machine: &str, secret: &str, more: &[&str]) -> String {
+    machines.context.write("secret", secret);
+    let out = machines.context.work().join("../out.tar");
+    let output = format!("type=tar,dest={}", out.display());
+    let mut args = vec!["--secret", "id=s,src=secret", "--output", &output];
+    args.extend(more);
+    build(machines, machine, &args);
+    let file = std::process::Command::new("tar").arg("xOf").arg(&out).arg("copy").output().unwrap();
+    String::from_utf8(file.stdout).unwrap()
+}
+
+/// A result that was made here of what a cache claims of a source isn't the result of the source's definition for others.
+#[test]
+fn what_a_source_is_rests_on_its_voucher_whoever_made_the_result() {
+    let Some(machines) = Machines::new() else { return };
+    let copy = "FROM base\nCOPY --from=made /id /copy\n";
+    machines.context.write("secret", "evil");
+    machines.context.write("Dockerfile", &format!("FROM base\n{SECRET}"));
+    machines.build("one", &["--secret", "id=s,src=secret"]);
+    machines.context.write("Dockerfile", &format!("FROM base AS made\nRUN printf evil > /id\n{copy}"));
+    assert_eq!(copied(&machines, "two", "", &[]), "evil");
+    machines.context.write("Dockerfile", &format!("FROM base AS made\n{SECRET}{copy}"));
+    let from = cache(&machines, "cache");
+    assert_eq!(copied(&machines, "two", "evil", &["--cache-from", &from]), "evil");
+    assert_eq!(copied(&machines, "two", "good", &[]), "good");
+    // Who reads the cache has its word for it still, or what was made here since.
+    assert_eq!(copied(&machines, "two", "good", &[]), "good");
+}
