@@ -152,6 +152,15 @@ impl Maker<'_> {
     fn target(&self, name: &str, service: &Node, build: &Node) -> Result<Target, Error> {
         let options = self.options;
         let context = build.text("context").unwrap_or_default().to_owned();
+        for key in ["context", "dockerfile"] {
+            // paths are absolute already, but a folder that is called so has to be named otherwise, too
+            if let Some(node) = build.get(key).filter(|node| {
+                node.as_text().is_some_and(|text| Path::new(text).file_name().is_some_and(|name| name == "-"))
+            }) {
+                let problem = format!("service {name:?}: {key} from stdin not allowed");
+                return Err(Fail::value(problem, node.at).into_error(&self.project.texts));
+            }
+        }
         let text = |key: &str| build.text(key).filter(|text| !text.is_empty()).map(str::to_owned);
         let mut tags = build.texts("tags");
         tags.push(self.project.image_of(name, service));
