@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::template::{self, Undefined};
+use crate::template::{self, TemplateError, Undefined};
 
 /// Bytes of all values of a file together, at most.
 const MAX_BYTES: usize = 64 << 20;
@@ -16,7 +16,7 @@ pub type Variables = BTreeMap<String, String>;
 /// the values' variables. What is read is added to `found`, over what is there.
 ///
 /// # Errors
-/// The line and what is wrong with it.
+/// The line's number and what is wrong with it; nothing of the line, which may be a secret.
 pub fn parse(
     text: &str,
     before: &dyn Fn(&str) -> Option<String>,
@@ -106,14 +106,11 @@ impl Reader<'_> {
                 }
                 Ok((name, false))
             }
-            other => {
-                let line = self.rest.lines().next().unwrap_or_default();
-                Err(format!(
-                    "line {}: unexpected character {:?} in variable name {line:?}",
-                    self.line,
-                    other.map(String::from).unwrap_or_default()
-                ))
-            }
+            other => Err(format!(
+                "line {}: unexpected character {:?} in variable name",
+                self.line,
+                other.map(String::from).unwrap_or_default()
+            )),
         }
     }
 
@@ -127,10 +124,11 @@ impl Reader<'_> {
     /// The rest of the line, up to a comment behind a space.
     fn unquoted(&mut self) -> Result<String, String> {
         let (value, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
+        let line = self.line;
         self.rest = rest;
         self.line += 1;
         let value = value.split_once(" #").map_or(value, |(value, _)| value).trim_end();
-        self.expand(value)
+        self.expand(value, line)
     }
 
     /// Text in quotes, over several lines if it likes.
@@ -142,7 +140,7 @@ impl Reader<'_> {
             self.line += usize::from(c == '\n');
             if c == quote && !escaped {
                 self.rest = &self.rest[index + 1..];
-                return if quote == '"' { self.expand(&unescape(&value)) } else { Ok(value) };
+                return if quote == '"' { self.expand(&unescape(&value), first) } else { Ok(value) };
             }
             if c == '\\' && !escaped {
                 escaped = true;
@@ -154,15 +152,16 @@ impl Reader<'_> {
             escaped = false;
             value.push(c);
         }
-        let line = self.rest.split('\n').next().unwrap_or_default();
-        let last = self.line.max(first);
-        Err(format!("line {last}: unterminated quoted value {line}"))
+        Err(format!("line {}: unterminated quoted value", self.line.max(first)))
     }
 
-    fn expand(&self, value: &str) -> Result<String, String> {
+    fn expand(&self, value: &str, line: usize) -> Result<String, String> {
         let look = |name: &str| (self.before)(name).or_else(|| self.found.get(name).cloned());
         let mut ignored = |_: Undefined| {};
-        template::substitute(value, &look, &mut ignored).map_err(|error| error.to_string())
+        template::substitute(value, &look, &mut ignored).map_err(|error| match error {
+            TemplateError::Invalid(_) => format!("line {line}: invalid template"),
+            other => format!("line {line}: {other}"),
+        })
     }
 }
 
@@ -209,4 +208,21 @@ fn escape(after: &str) -> (Option<String>, usize) {
         _ => return (None, first.len_utf8()),
     };
     (Some(replaced.to_owned()), first.len_utf8())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_tell_no_values() {
+        for (text, wanted) in [
+            ("A=1\nB=\"hunter2", "line 2: unterminated quoted value"),
+            ("A+B=hunter2\n", "line 1: unexpected character \"+\" in variable name"),
+            ("A=1\nB=hunter${2\n", "line 2: invalid template"),
+        ] {
+            let error = parse(text, &|_| None, &mut Variables::new()).unwrap_err();
+            assert_eq!(error, wanted, "{text}");
+        }
+    }
 }

@@ -125,12 +125,25 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
         load: Load::Docker,
         env: setting.env.clone(),
     };
+    if let Some(file) = &args.metadata_file {
+        check_folder(Path::new(file))?;
+    }
     let built = several::build_all(&targets, &wanted, setting);
     if let (Some(file), Ok(done)) = (&args.metadata_file, &built) {
         let text = format!("{:#}\n", several::metadata(done));
         result_files::write(Path::new(file), text.as_bytes())?;
     }
     built.map(drop)
+}
+
+/// Makes sure that there is a folder for a file before anything is built.
+fn check_folder(file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let name = |path: &Path| printable(&path.to_string_lossy());
+    Err(Failure::message(format!("can't write `{}`: there is no folder `{}`", name(file), name(folder))))
 }
 
 /// Shows where an error is, and makes a failure of it.

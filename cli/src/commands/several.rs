@@ -130,11 +130,16 @@ fn plans<'t>(
 
 /// Answers questions about targets, one after the other.
 fn ask_all(plans: &[BuildPlan], setting: &Setting<'_>) -> Result<(), Failure> {
+    let question = |plan: &BuildPlan| match plan.call {
+        Call::Ask(ask) => Some(ask),
+        Call::Build => None,
+    };
+    let asks: Option<Vec<_>> = plans.iter().map(question).collect();
+    let asks = asks.ok_or_else(|| {
+        Failure::hinted("either all targets are built, or none", "`--call` sets the question for all")
+    })?;
     let mut result = Ok(());
-    for plan in plans {
-        let Call::Ask(ask) = plan.call else {
-            return Err(Failure::message("either all targets are built, or none"));
-        };
+    for (plan, ask) in std::iter::zip(plans, asks) {
         match ask::run(plan, ask, setting) {
             Ok(()) => {}
             Err(Failure::Reported) => result = Err(Failure::Reported),

@@ -168,6 +168,14 @@ pub enum BakeError {
         /// The file.
         path: String,
     },
+    /// Files would be read from standard input.
+    #[error("target {target}: {what} from stdin not allowed")]
+    Stdin {
+        /// The target.
+        target: String,
+        /// What would be read.
+        what: &'static str,
+    },
     /// A size can't be read.
     #[error("invalid size {0:?}")]
     Size(String),

@@ -114,6 +114,13 @@ impl Resolved {
             entries.iter().map(|fields| flag(notation, &self.cleaned(fields))).collect()
         };
         let context = spec.context.as_deref().unwrap_or(".");
+        let stdin = |what| Err(BakeError::Stdin { target: spec.name.clone(), what });
+        if spec.contexts.values().map(String::as_str).chain([context]).any(is_stdin) {
+            return stdin("context");
+        }
+        if spec.dockerfile_inline.is_none() && spec.dockerfile.as_deref().is_some_and(is_stdin) {
+            return stdin("dockerfile");
+        }
         let dockerfile = match (&spec.dockerfile_inline, spec.dockerfile.as_deref().unwrap_or("Dockerfile")) {
             (Some(text), _) => DockerfileSource::Inline(text.clone()),
             (None, path) => self.dockerfile(context, path),
@@ -200,7 +207,7 @@ impl Resolved {
             let named = &layout[folder.len()..];
             return NamedContext::Place(format!("oci-layout://{}{named}", clean(&self.working_dir, folder)));
         }
-        if local == "-" || !is_local(local) {
+        if !is_local(local) {
             return NamedContext::Place(local.to_owned());
         }
         NamedContext::Place(self.absolute(Path::new(local)))
@@ -214,7 +221,7 @@ impl Resolved {
             return DockerfileSource::Usual;
         }
         let local = context.strip_prefix("cwd://").unwrap_or(context);
-        if is_local(local) && is_local(path) && local != "-" {
+        if is_local(local) && is_local(path) {
             return DockerfileSource::Path(self.absolute(&Path::new(local).join(path)));
         }
         let path = if is_local(path) { clean_relative(path) } else { path.to_owned() };
@@ -224,6 +231,11 @@ impl Resolved {
     fn absolute(&self, path: &Path) -> String {
         crate::source::lexical(&self.working_dir.join(path)).to_string_lossy().into_owned()
     }
+}
+
+/// Whether a place is standard input, which one target would take from the others.
+fn is_stdin(place: &str) -> bool {
+    place.strip_prefix("cwd://").unwrap_or(place) == "-"
 }
 
 /// A path, which may be one of a context elsewhere, with its dots worked off.

@@ -152,6 +152,15 @@ impl Maker<'_> {
     fn target(&self, name: &str, service: &Node, build: &Node) -> Result<Target, Error> {
         let options = self.options;
         let context = build.text("context").unwrap_or_default().to_owned();
+        for key in ["context", "dockerfile"] {
+            // paths are absolute already, but a folder that is called so has to be named otherwise, too
+            if let Some(node) = build.get(key).filter(|node| {
+                node.as_text().is_some_and(|text| Path::new(text).file_name().is_some_and(|name| name == "-"))
+            }) {
+                let problem = format!("service {name:?}: {key} from stdin not allowed");
+                return Err(Fail::value(problem, node.at).into_error(&self.project.texts));
+            }
+        }
         let text = |key: &str| build.text(key).filter(|text| !text.is_empty()).map(str::to_owned);
         let mut tags = build.texts("tags");
         tags.push(self.project.image_of(name, service));
@@ -170,13 +179,13 @@ impl Maker<'_> {
             contexts: self.contexts(build.map("additional_contexts")),
             labels: self.labels(name, build),
             tags: once(tags),
-            platforms: once(build.texts("platforms")),
-            cache_from: once(build.texts("cache_from")),
-            cache_to: once(build.texts("cache_to")),
+            platforms: build.texts("platforms"),
+            cache_from: build.texts("cache_from"),
+            cache_to: build.texts("cache_to"),
             secrets: self.secrets(build),
             ssh: self.ssh(build)?,
             no_cache: options.no_cache || build.is_true("no_cache"),
-            no_cache_filter: once(build.texts("no_cache_filter")),
+            no_cache_filter: build.texts("no_cache_filter"),
             pull: options.pull || build.is_true("pull"),
             network: text("network"),
             shm_size: text("shm_size").and_then(|size| size.parse().ok()).filter(|size| *size > 0),
