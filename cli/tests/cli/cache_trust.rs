@@ -97,11 +97,11 @@ fn what_a_source_is_rests_on_its_voucher_whoever_made_the_result() {
     let Some(machines) = Machines::new() else { return };
     let copy = "FROM base\nCOPY --from=made /id /copy\n";
     machines.context.write("secret", "evil");
-    machines.context.write("Dockerfile", &format!("FROM base\n{SECRET}"));
+    machines.context.write("Dockerfile", format!("FROM base\n{SECRET}"));
     machines.build("one", &["--secret", "id=s,src=secret"]);
-    machines.context.write("Dockerfile", &format!("FROM base AS made\nRUN printf evil > /id\n{copy}"));
+    machines.context.write("Dockerfile", format!("FROM base AS made\nRUN printf evil > /id\n{copy}"));
     assert_eq!(copied(&machines, "two", "", &[]), "evil");
-    machines.context.write("Dockerfile", &format!("FROM base AS made\n{SECRET}{copy}"));
+    machines.context.write("Dockerfile", format!("FROM base AS made\n{SECRET}{copy}"));
     let from = cache(&machines, "cache");
     assert_eq!(copied(&machines, "two", "evil", &["--cache-from", &from]), "evil");
     assert_eq!(copied(&machines, "two", "good", &[]), "good");
