@@ -175,8 +175,9 @@ impl Layers {
     async fn unpack(&self, id: &LayerId, lower: &TreeView) -> Result<Arc<Toc>> {
         let _guard = self.lock(format!("unpack-{id}")).await?;
         let info = self.info(id)?;
-        if let (Some(_), Some(toc)) =
-            (&info.folder, self.store.toc(id).attempt(|| format!("failed to read layer {id}"))?)
+        let what = || format!("failed to read layer {id}");
+        if let (Some(_), Some(toc), None) =
+            (&info.folder, self.store.toc(id).attempt(what)?, self.store.claimed_by(id).attempt(what)?)
         {
             return Ok(toc);
         }

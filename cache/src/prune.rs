@@ -306,7 +306,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{
-        TestClock, folder_layer, layer_blob, open_at, put_image, resting_layer, test_store,
+        TestClock, folder_layer, layer_blob, open_at, put_image, remote_layer, resting_layer, test_store,
     };
     use crate::{CacheMountKey, CacheMountRequest, Key, Record, Sharing};
 
@@ -414,12 +414,39 @@ mod tests {
     #[test]
     fn a_claim_stays_a_claim() {
         let (_dir, store) = test_store();
-        let layer = folder_layer(&store, 10);
-        store.attach_claimed_toc(&layer, std::sync::Arc::default(), "h/a:b").unwrap();
+        let layer = remote_layer(&store);
+        let toc = std::sync::Arc::default();
+        assert!(store.attach_claimed_toc(&layer, toc, "h/a:b").unwrap());
         let _lease = store.lease().unwrap();
         assert!(store.layer(&layer).unwrap().is_some(), "held from now on");
         store.prune(&everything()).unwrap();
         assert_eq!(store.claimed_by(&layer).unwrap().as_deref(), Some("h/a:b"));
+    }
+
+    #[test]
+    fn claims_give_way_to_what_is_known_and_take_along_what_rests_on_them() {
+        let (_dir, store) = test_store();
+        let here = folder_layer(&store, 10);
+        assert!(!store.attach_claimed_toc(&here, std::sync::Arc::default(), "evil").unwrap());
+        assert_eq!(store.claimed_by(&here).unwrap(), None);
+
+        let layer = remote_layer(&store);
+        for name in ["one", "two"] {
+            assert!(store.attach_claimed_toc(&layer, std::sync::Arc::default(), name).unwrap());
+        }
+        assert_eq!(store.claimed_by(&layer).unwrap().as_deref(), Some("two"));
+        let key = |name: &str| crate::Key(*blake3::hash(name.as_bytes()).as_bytes());
+        for vouchers in [&[][..], &["one"], &["two", "x"], &["on"]] {
+            let mut all = crate::Vouchers::default();
+            for name in vouchers {
+                all.add(&crate::Vouchers::one(*name));
+            }
+            let record = crate::Record { vouchers: all, ..crate::Record::default() };
+            store.put_record(&[key(&vouchers.join(" "))], &record).unwrap();
+        }
+        assert_eq!(store.forget_claims(&layer).unwrap(), 2);
+        assert!(store.record(&key("")).unwrap().is_some() && store.record(&key("on")).unwrap().is_some());
+        assert_eq!(store.claimed_by(&layer).unwrap(), None);
     }
 
     #[test]

@@ -167,17 +167,11 @@ impl Store {
         })
     }
 
-    /// Number of the newest record.
-    pub(crate) fn newest_record(&self) -> Result<i64> {
-        let sql = "SELECT coalesce(max(id), 0) FROM records";
-        self.inner.db.read("look up records", |db| db.query_row(sql, [], |row| row.get(0)))
-    }
-
-    /// Removes all records that were made after the one with this number. Returns how many.
-    pub(crate) fn forget_after(&self, number: i64) -> Result<usize> {
-        self.inner.db.write("forget results", |tx| {
-            tx.execute("DELETE FROM records WHERE id > ?1", [number]).doing("forget results")
-        })
+    /// Removes all records that this remote cache vouches for. Returns how many.
+    pub(crate) fn forget_vouched(&self, name: &str) -> Result<usize> {
+        let sql = "DELETE FROM records
+            WHERE instr(char(10) || vouchers || char(10), char(10) || ?1 || char(10)) > 0";
+        self.inner.db.write("forget results", |tx| tx.execute(sql, [name]).doing("forget results"))
     }
 
     /// Removes all records of a layer, and what is noted of where its table of contents is. Returns how many records.

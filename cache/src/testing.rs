@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{LayerBlob, LayerId, NewLayer, OpenOptions, Store};
+use crate::{LayerBlob, LayerId, NewLayer, OpenOptions, Origin, Place, Store};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -44,6 +44,21 @@ pub(crate) fn folder_layer(store: &Store, size: usize) -> LayerId {
     let staging = store.staging().unwrap();
     std::fs::write(staging.fs().join("f"), vec![b'x'; size]).unwrap();
     staging.commit(NewLayer { keep_folder: true, ..NewLayer::default() }).unwrap()
+}
+
+/// A layer that only a registry has.
+pub(crate) fn remote_layer(store: &Store) -> LayerId {
+    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64)).parse().unwrap();
+    let blob = LayerBlob {
+        media_type: "application/vnd.oci.image.layer.v1.tar+gzip".into(),
+        digest: digest("2"),
+        size: 5,
+        annotations: std::collections::BTreeMap::new(),
+        urls: Vec::new(),
+        present: false,
+    };
+    let origin = Origin { place: Place::registry("r.example", "a/b"), digest: digest("2") };
+    store.add_remote_layer(&digest("1"), &blob, &origin).unwrap()
 }
 
 /// A layer with one file that another layer's folder lies under.

@@ -291,10 +291,12 @@ impl RemoteCaches {
                 }
                 let attached =
                     self.inner.store.attach_claimed_toc(&info.id, toc.clone(), &loaded.cache.title());
-                attached.map(|()| toc).map_err(|e| e.to_string())
+                attached.map(|is_claimed| is_claimed.then_some(toc)).map_err(|e| e.to_string())
             });
             match attached {
-                Ok(toc) => return Some(toc),
+                Ok(Some(toc)) => return Some(toc),
+                // The layer was unpacked meanwhile.
+                Ok(None) => return self.inner.store.toc(&info.id).ok().flatten(),
                 Err(reason) => tracing::warn!(layer = %info.id, reason, "no table of contents"),
             }
         }

@@ -494,11 +494,9 @@ impl Solver {
         }
         let Some((record, root)) = self.layers.remote.record(key).await else { return Ok(None) };
         if let (Some([mode, uid, gid]), Some(content)) = (root, &record.content) {
-            let (root, content) =
-                (RootFolder { mode: mode & 0o7777, uid, gid }.to_bytes(), content.to_string());
-            // What a step here made of a content is not for others to say.
-            if self.layers.store.get_meta(ROOT, &content).attempt(what)?.is_none() {
-                self.layers.store.put_meta(ROOT, &content, &root).attempt(what)?;
+            let root = RootFolder { mode: mode & 0o7777, uid, gid }.to_bytes();
+            for name in record.vouchers.names() {
+                self.layers.store.put_meta(&claimed_root(name), &content.to_string(), &root).attempt(what)?;
             }
         }
         Ok(Some(record))
@@ -509,8 +507,14 @@ impl Solver {
         let Record { layer: Some(id), content: Some(content), created, vouchers, .. } = record else {
             return Ok(None);
         };
-        let root = self.layers.store.get_meta(ROOT, &content.to_string());
-        let root = root.attempt(|| "failed to look into the cache".into())?;
+        let what = || "failed to look into the cache".to_owned();
+        // What a cache says of a content counts for what rests on its word, and where nothing is known of our own.
+        let mut root = self.layers.store.get_meta(ROOT, &content.to_string()).attempt(what)?;
+        for name in vouchers.names() {
+            if root.is_none() {
+                root = self.layers.store.get_meta(&claimed_root(name), &content.to_string()).attempt(what)?;
+            }
+        }
         let root = root.and_then(|bytes| RootFolder::from_bytes(&bytes));
         Ok(Some(TreeLayer { id, created, content, base: false, root, vouchers }))
     }
@@ -662,6 +666,11 @@ pub(crate) fn now() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::SystemTime::UNIX_EPOCH)
         .map_or(0, |d| d.as_secs() as i64)
+}
+
+/// Namespace of small facts: what a remote cache says that a step made of `/` itself.
+fn claimed_root(cache: &str) -> String {
+    format!("claimed {ROOT} {cache}")
 }
 
 /// A failure about a COPY.

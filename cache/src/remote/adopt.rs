@@ -104,20 +104,33 @@ impl Store {
     }
 
     /// Gives a layer a table of contents that the remote cache `name` claims. What is decided on it counts only until the layer is
-    /// unpacked and its true table is another: see [`Self::forget_claims`].
+    /// unpacked and its true table is another: see [`Self::forget_claims`]. `false`: its true one is known.
     ///
     /// # Errors
     /// As [`Self::attach_toc`].
-    pub fn attach_claimed_toc(&self, id: &LayerId, toc: Arc<Toc>, name: &str) -> Result<()> {
-        let newest = self.newest_record()?;
-        self.put_meta(CLAIMED, id.as_str(), &[&newest.to_le_bytes(), name.as_bytes()].concat())?;
-        self.attach_toc(id, toc)
+    pub fn attach_claimed_toc(&self, id: &LayerId, toc: Arc<Toc>, name: &str) -> Result<bool> {
+        let earlier = self.claim(id)?;
+        let is_known = self.layer(id)?.is_some_and(|info| info.folder.is_some() || info.has_toc);
+        if is_known && earlier.is_none() {
+            return Ok(false);
+        }
+        let mut claim = earlier.unwrap_or_default();
+        claim.retain(|known| known != name);
+        claim.insert(0, name.to_owned());
+        self.put_meta(CLAIMED, id.as_str(), claim.join("\n").as_bytes())?;
+        self.attach_toc(id, toc)?;
+        Ok(true)
     }
 
     /// The remote cache that claims what a layer's table of contents is; `None` where that is known.
     pub fn claimed_by(&self, id: &LayerId) -> Result<Option<String>> {
+        Ok(self.claim(id)?.map(|names| names.into_iter().next().unwrap_or_default()))
+    }
+
+    /// Who claims what a layer's table of contents is, and behind it those who claimed another before.
+    fn claim(&self, id: &LayerId) -> Result<Option<Vec<String>>> {
         let claimed = self.get_meta(CLAIMED, id.as_str())?;
-        Ok(claimed.map(|bytes| String::from_utf8_lossy(bytes.get(8..).unwrap_or_default()).into_owned()))
+        Ok(claimed.map(|bytes| String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()))
     }
 
     /// Notes that a layer's table of contents was found to be true.
@@ -128,13 +141,12 @@ impl Store {
         }
     }
 
-    /// Removes all records that were made since a layer got a table of contents that was only claimed. Returns how many:
-    /// most have nothing to do with it, but which have nobody knows.
+    /// Removes all records that rest on the word of whoever claimed a table of contents for the layer. Returns how many: most
+    /// have nothing to do with it, but which have nobody knows.
     pub fn forget_claims(&self, id: &LayerId) -> Result<usize> {
-        let Some(claimed) = self.get_meta(CLAIMED, id.as_str())? else { return Ok(0) };
+        let Some(names) = self.claim(id)? else { return Ok(0) };
         self.remove_meta(CLAIMED, id.as_str())?;
-        let number = claimed.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
-        self.forget_after(number)
+        names.iter().try_fold(0, |sum, name| Ok(sum + self.forget_vouched(name)?))
     }
 
     /// Forgets that there is a place to fetch the table from.
