@@ -14,7 +14,7 @@ const QUIET: Duration = Duration::from_millis(400);
 /// So long a cache is asked again that was found dead.
 const GLIMPSE: Duration = Duration::from_millis(150);
 /// So long answers to the simplest question may take.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_millis(1350);
 /// After so long it is asked a second time: one request may be lost.
 const AGAIN: Duration = Duration::from_millis(600);
 /// In this time…
