@@ -5,6 +5,9 @@ use std::fmt::Write;
 use super::scalar;
 use crate::node::{Node, Value, float_text};
 
+/// Characters that a reader looks through for the colon behind a key, less a few.
+const LONGEST_KEY: usize = 1000;
+
 /// A value as a tree to print: maps in the order given.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Out {
@@ -52,10 +55,28 @@ fn map(entries: &[(String, Out)], level: usize, text: &mut String) {
         if index > 0 || level == 0 || text.ends_with('\n') {
             indent(level, text);
         }
-        scalar_text(key, level, text);
-        text.push(':');
+        key_text(key, level, text);
         child(value, level + 1, text);
     }
+}
+
+/// A key with its colon. One of several lines is a word in quotes; a long one has to be marked as a key.
+fn key_text(key: &str, level: usize, text: &mut String) {
+    let mut word = String::new();
+    if key.contains('\n') {
+        double(key, &mut word);
+    } else {
+        scalar_text(key, level, &mut word);
+    }
+    if word.len() > LONGEST_KEY {
+        text.push_str("? ");
+        text.push_str(&word);
+        text.push('\n');
+        indent(level, text);
+    } else {
+        text.push_str(&word);
+    }
+    text.push(':');
 }
 
 fn list(items: &[Out], level: usize, text: &mut String) {
