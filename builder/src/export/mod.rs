@@ -2,6 +2,7 @@
 
 mod assemble;
 mod files;
+mod folder;
 mod layout;
 mod push;
 mod store;

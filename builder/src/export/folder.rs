@@ -1,0 +1,331 @@
+//! Plain files in a folder of the client.
+//!
+//! Each file is made under a name of its own and renamed: at any moment a path has the file it had or the one it gets, also
+//! where several builds write to one folder. Nothing is written through a link that leads out of the folder.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use garboard_layer::{Content, Entry, EntryKind, Mtime, Planned};
+use rustix::fs::{AtFlags, Mode, OFlags, RawMode, ResolveFlags, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
+
+use crate::error::{Attempt, Error, Result};
+
+const DIR: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+
+/// Writes entries below `dest`; folders get their modes and times when all is in them. `delete`: nothing else stays.
+pub(super) fn write(dest: &Path, planned: &[Planned], delete: bool) -> Result<()> {
+    std::fs::create_dir_all(dest).attempt(|| format!("failed to write {}", dest.display()))?;
+    let is_folder = |p: &Planned| matches!(p.entry.kind, EntryKind::Dir { .. });
+    if delete {
+        let kept: HashMap<&[u8], bool> =
+            planned.iter().map(|p| (p.entry.path.as_slice(), is_folder(p))).collect();
+        remove_others(dest, b"", &kept).attempt(|| format!("failed to clear {}", dest.display()))?;
+    }
+    let mut folder = Folder::open(dest)?;
+    planned.iter().try_for_each(|p| folder.place(p))?;
+    // The innermost first: a folder may not let us pass once it has its mode.
+    planned.iter().rev().filter(|p| is_folder(p)).try_for_each(|p| folder.finish(&p.entry))
+}
+
+/// Removes what is below `folder` and not among `kept`: paths below the destination, and whether a folder is wanted there.
+/// A folder in the place of something else goes, too. Links are not followed.
+fn remove_others(folder: &Path, path: &[u8], kept: &HashMap<&[u8], bool>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let path =
+            if path.is_empty() { name.as_bytes().to_vec() } else { [path, b"/", name.as_bytes()].concat() };
+        let is_folder = entry.file_type()?.is_dir();
+        match (kept.get(path.as_slice()), is_folder) {
+            (Some(true), true) => remove_others(&entry.path(), &path, kept)?,
+            (Some(false) | None, true) => std::fs::remove_dir_all(entry.path())?,
+            (Some(_), false) => {}
+            (None, false) => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+/// A folder that entries are placed in, parents before what is in them.
+struct Folder<'a> {
+    dest: &'a Path,
+    root: OwnedFd,
+    /// The folder of the entry before: entries that follow each other mostly share it.
+    parent: Option<(Vec<u8>, OwnedFd)>,
+    /// What nobody else's names have, and how many names were made for what is being written.
+    names: (u64, u64),
+}
+
+impl<'a> Folder<'a> {
+    fn open(dest: &'a Path) -> Result<Self> {
+        let root = rustix::fs::open(dest, OFlags::RDONLY | DIR, Mode::empty())
+            .map_err(io::Error::from)
+            .attempt(|| format!("failed to open {}", dest.display()))?;
+        // Every RandomState has other keys. Numbers of processes won't do: each container counts its own.
+        let names = (RandomState::new().hash_one(dest), 0);
+        Ok(Self { dest, root, parent: None, names })
+    }
+
+    /// Writes one entry. Devices and pipes mean nothing outside an image.
+    fn place(&mut self, planned: &Planned) -> Result<()> {
+        let entry = &planned.entry;
+        let done = match &entry.kind {
+            EntryKind::Dir { .. } => self.dir(&entry.path),
+            EntryKind::File { .. } => self.replace(&entry.path, |parent, name| file(parent, name, planned)),
+            EntryKind::Symlink { target } => self.replace(&entry.path, |parent, name| {
+                rustix::fs::symlinkat(OsStr::from_bytes(target), parent, name)?;
+                Ok(rustix::fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+            }),
+            EntryKind::Hardlink { target } => self.hardlink(&entry.path, target),
+            _ => Ok(()),
+        };
+        self.told(&entry.path, done)
+    }
+
+    /// Gives a folder its mode and time.
+    fn finish(&self, entry: &Entry) -> Result<()> {
+        let done = self.open_dir(&entry.path, OFlags::RDONLY).and_then(|fd| {
+            rustix::fs::fchmod(&fd, Mode::from_raw_mode(entry.mode as RawMode))?;
+            rustix::fs::futimens(&fd, &times(entry.mtime))
+        });
+        self.told(&entry.path, done.map_err(io::Error::from))
+    }
+
+    /// An error with what was to be written.
+    fn told(&self, path: &[u8], done: io::Result<()>) -> Result<()> {
+        let what = || format!("failed to write {}", join(self.dest, path).display());
+        match done {
+            Err(e) if e.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
+                let text = format!("{}: a link leads out of {}", what(), self.dest.display());
+                Err(Error::Request(text).into())
+            }
+            Err(e) if e.raw_os_error() == Some(Errno::ISDIR.raw_os_error()) => {
+                Err(Error::Request(format!("{}: there is a folder of this name", what())).into())
+            }
+            done => done.attempt(what),
+        }
+    }
+
+    /// Makes a folder. One that is there is taken over; what else is there, a link too, is replaced.
+    fn dir(&mut self, path: &[u8]) -> io::Result<()> {
+        let (parent, name) = self.parent(path)?;
+        match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+            Err(Errno::EXIST) if is_dir(parent, name) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            made => return Ok(made?),
+        }
+        match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+            // Somebody else was faster.
+            Err(Errno::EXIST) if is_dir(parent, name) => Ok(()),
+            made => Ok(made?),
+        }
+    }
+
+    fn hardlink(&mut self, path: &[u8], target: &[u8]) -> io::Result<()> {
+        let (dir, target) = split(target);
+        let dir = self.open_dir(dir, OFlags::PATH)?;
+        self.replace(path, |parent, name| {
+            Ok(rustix::fs::linkat(&dir, OsStr::from_bytes(target), parent, name, AtFlags::empty())?)
+        })
+    }
+
+    /// Makes something under a name that nobody has, and renames it to its own.
+    fn replace(
+        &mut self,
+        path: &[u8],
+        make: impl Fn(BorrowedFd<'_>, &OsStr) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.names.1 += 1;
+        let free = format!(".tmp.garboard-{:016x}-{}", self.names.0, self.names.1);
+        let (parent, name) = self.parent(path)?;
+        let done = make(parent, OsStr::new(&free))
+            .and_then(|()| Ok(rustix::fs::renameat(parent, &free, parent, name)?));
+        // It is still there after an error, and where both are names of one file.
+        let _ = rustix::fs::unlinkat(parent, &free, AtFlags::empty());
+        done
+    }
+
+    /// The folder that a path is in, and the path's last name.
+    fn parent<'s, 'p>(&'s mut self, path: &'p [u8]) -> io::Result<(BorrowedFd<'s>, &'p OsStr)> {
+        let (dir, name) = split(path);
+        if self.parent.as_ref().is_none_or(|(at, _)| at != dir) {
+            self.parent = Some((dir.to_vec(), self.open_dir(dir, OFlags::PATH)?));
+        }
+        let (_, fd) = self.parent.as_ref().expect("it was set above");
+        Ok((fd.as_fd(), OsStr::from_bytes(name)))
+    }
+
+    fn open_dir(&self, dir: &[u8], how: OFlags) -> rustix::io::Result<OwnedFd> {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&self.root, OsStr::from_bytes(dir), how | DIR, Mode::empty(), resolve)
+    }
+}
+
+/// Writes a file that isn't there.
+fn file(parent: BorrowedFd<'_>, name: &OsStr, planned: &Planned) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?);
+    match &planned.content {
+        Content::None => {}
+        Content::Bytes(bytes) => file.write_all(bytes)?,
+        Content::File(path) => drop(io::copy(&mut File::open(path)?, &mut file)?),
+        Content::Opener(source) => drop(io::copy(&mut source.open()?, &mut file)?),
+    }
+    let entry = &planned.entry;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode as RawMode))?;
+    for (name, value) in &entry.xattrs {
+        // What an ordinary user may not set, or the file system doesn't know, is left out, as BuildKit does.
+        let _ = rustix::fs::fsetxattr(&file, OsStr::from_bytes(name), value, XattrFlags::empty());
+    }
+    Ok(rustix::fs::futimens(&file, &times(entry.mtime))?)
+}
+
+fn times(mtime: Mtime) -> Timestamps {
+    let time = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn is_dir(parent: BorrowedFd<'_>, name: &OsStr) -> bool {
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
+}
+
+/// A path's folder and its last name.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|b| *b == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+fn join(root: &Path, path: &[u8]) -> PathBuf {
+    root.join(OsStr::from_bytes(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn entry(path: &str, kind: EntryKind, mode: u32) -> Entry {
+        let mtime = Mtime { secs: 1_700_000_000, nanos: 0 };
+        Entry { path: path.into(), kind, mode, uid: 0, gid: 0, mtime, xattrs: BTreeMap::default() }
+    }
+
+    fn dir(path: &str, mode: u32) -> Planned {
+        Planned::bare(entry(path, EntryKind::Dir { opaque: false }, mode))
+    }
+
+    fn text(path: &str, text: &str) -> Planned {
+        Planned::bytes(entry(path, EntryKind::Fifo, 0o640), text.as_bytes())
+    }
+
+    fn link(path: &str, target: &str) -> Planned {
+        Planned::bare(entry(path, EntryKind::Symlink { target: target.into() }, 0o777))
+    }
+
+    fn tree() -> Vec<Planned> {
+        let hard = EntryKind::Hardlink { target: "d/f".into() };
+        vec![dir("d", 0o555), text("d/f", "one"), link("d/l", "f"), Planned::bare(entry("e", hard, 0o640))]
+    }
+
+    fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    /// Removing what a test wrote takes a folder that can be written to.
+    fn open_up(dest: &Path) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dest.join("d"), mode).unwrap();
+    }
+
+    #[test]
+    fn everything_gets_its_place_and_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let dest = temp.path().join("new/out");
+        for _ in 0..2 {
+            write(&dest, &tree(), false).unwrap();
+            let meta = |path: &str| std::fs::symlink_metadata(dest.join(path)).unwrap();
+            assert_eq!((meta("d").mode() & 0o7777, meta("d").mtime()), (0o555, 1_700_000_000));
+            assert_eq!((meta("d/f").mode() & 0o7777, meta("d/f").mtime()), (0o640, 1_700_000_000));
+            assert_eq!((meta("e").ino(), meta("e").nlink()), (meta("d/f").ino(), 2));
+            assert_eq!(std::fs::read_link(dest.join("d/l")).unwrap(), Path::new("f"));
+            assert_eq!((names(&dest).len(), names(&dest.join("d")).len()), (2, 2), "no other names stay");
+            open_up(&dest);
+        }
+    }
+
+    #[test]
+    fn several_writers_do_not_disturb_each_other() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut planned = vec![dir("d", 0o755)];
+        planned.extend((0..200).map(|n| text(&format!("d/{n:03}"), "x")));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| write(temp.path(), &planned, false).unwrap());
+            }
+        });
+        assert_eq!((names(temp.path()).len(), names(&temp.path().join("d")).len()), (1, 200));
+    }
+
+    #[test]
+    fn links_lead_nowhere_else() {
+        let outside = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), temp.path().join("d")).unwrap();
+        let error = write(temp.path(), &[text("d/f", "x")], false).unwrap_err().to_string();
+        assert!(error.contains("a link leads out of"), "{error}");
+        // A folder that the image has takes the place of a link.
+        write(temp.path(), &tree(), false).unwrap();
+        assert!(names(outside.path()).is_empty());
+        open_up(temp.path());
+    }
+
+    #[test]
+    fn a_folder_is_not_replaced_by_a_file() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temp.path().join("f")).unwrap();
+        let error = write(temp.path(), &[text("f", "x")], false).unwrap_err().to_string();
+        assert!(error.contains("there is a folder of this name"), "{error}");
+        assert_eq!(names(temp.path()), ["f"]);
+    }
+
+    #[test]
+    fn only_what_is_kept_stays_and_links_are_not_followed() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("o"), "").unwrap();
+        let dest = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dest.path().join("d/old")).unwrap();
+        std::fs::write(dest.path().join("d/new"), "").unwrap();
+        std::os::unix::fs::symlink(outside.path(), dest.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), dest.path().join("kept")).unwrap();
+        std::fs::create_dir_all(dest.path().join("d/file/inner")).unwrap();
+        let kept: HashMap<&[u8], bool> =
+            [(&b"d"[..], true), (b"d/new", false), (b"d/file", false), (b"kept", true), (b"kept/o", false)]
+                .into();
+        remove_others(dest.path(), b"", &kept).unwrap();
+        let mut names: Vec<_> =
+            std::fs::read_dir(dest.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["d", "kept"]);
+        assert!(outside.path().join("o").exists() && !dest.path().join("d/old").exists());
+        assert!(!dest.path().join("d/file").exists() && dest.path().join("d/new").exists());
+    }
+}
