@@ -94,12 +94,11 @@ impl tokio::io::AsyncWrite for Named {
     }
 }
 
-#[tokio::test]
-async fn images_come_through_a_registry_that_fails_every_fifth_request() {
-    let rounds = 200;
+/// Pushes and pulls some images one after the other; how many requests that took, and how many of them failed.
+async fn rounds(seed: u64, rounds: usize) -> (usize, usize) {
     let registry = FakeRegistry::start().await;
     registry.state().auth = Auth::Bearer;
-    registry.chaos(SEED, 0.2);
+    registry.chaos(seed, 0.2);
     let mut requests = 0;
     for round in 0..rounds {
         let (image, reference) = (image(round), registry.reference(&format!("a:{round}")));
@@ -114,14 +113,21 @@ async fn images_come_through_a_registry_that_fails_every_fifth_request() {
         assert_eq!(pull(&client(), &reference, folder.path()).await, LAYERS);
         for layer in &image.layers {
             let pulled = std::fs::read(folder.path().join(digest_of(layer).digest())).unwrap();
-            assert!(pulled == layer[..], "round {round}");
+            assert!(pulled == layer[..], "seed {seed}, round {round}");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), LAYERS, "no partial file stays");
         requests += registry.take_log().len();
     }
     let state = registry.state();
     assert_eq!(state.sent_again, Vec::<String>::new(), "blobs that the registry had confirmed");
-    let faults = state.chaos.as_ref().map_or(0, |chaos| chaos.faults);
-    eprintln!("{rounds} pushes and pulls, {requests} requests, {faults} of them failed");
+    (requests, state.chaos.as_ref().map_or(0, |chaos| chaos.faults))
+}
+
+/// 200 images. Most of their time is waiting before another attempt, so several registries are used at once.
+#[tokio::test]
+async fn images_come_through_a_registry_that_fails_every_fifth_request() {
+    let all = join_all((0..8).map(|n| rounds(SEED + n, 25))).await;
+    let (requests, faults) = all.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    eprintln!("200 pushes and pulls, {requests} requests, {faults} of them failed");
     assert!(faults * 6 > requests, "{faults} of {requests}");
 }
