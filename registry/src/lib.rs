@@ -70,6 +70,7 @@ pub use platform::{Platform, PlatformError, select_platform};
 pub use push::{BlobSource, BytesSource, FileSource, GrowingFile, GrowingUpload, Pushed, Sources};
 pub use reference::{Reference, ReferenceError};
 pub use s3::{Bucket, S3Keys, S3Settings};
+pub use tags::Listing;
 pub use transport::RetryPolicy;
 pub use types::{Descriptor, ImageManifest, Index, Manifest, ManifestKind, media_type};
 pub use verify::digest_of;

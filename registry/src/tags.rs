@@ -24,24 +24,49 @@ struct Tags {
     tags: Option<Vec<String>>,
 }
 
+/// Names in order, maybe not to the last one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The names.
+    pub names: Vec<String>,
+    /// Whether there may be more after them.
+    pub more: bool,
+}
+
 impl Client {
-    /// The tags in the repository of `reference` that begin with `prefix`; none if there is no such repository. Registries
-    /// that list tags in order are only asked for those from `prefix` on.
+    /// The tags in the repository of `reference` that begin with `prefix`; none if there is no such repository.
     ///
     /// # Errors
     /// What the registry answers, or why it doesn't.
     pub async fn tags(&self, reference: &Reference, prefix: &str) -> Result<Vec<String>, Error> {
+        Ok(self.tags_after(reference, prefix, prefix, MAX_PAGES).await?.names)
+    }
+
+    /// Those of the tags that begin with `prefix` that come after `after`, on so many of the registry's pages at most.
+    /// Registries that don't list tags in order, or from one on, give earlier ones, too.
+    ///
+    /// # Errors
+    /// What the registry answers, or why it doesn't.
+    pub async fn tags_after(
+        &self,
+        reference: &Reference,
+        prefix: &str,
+        after: &str,
+        pages: usize,
+    ) -> Result<Listing, Error> {
         let action = format!("list the tags of `{}`", reference.name());
         let endpoint = self.inner.config.hosts.upstream(reference.domain());
         let mut address = url(&endpoint, reference.repository(), "tags/list")?;
         address.query_pairs_mut().append_pair("n", PAGE);
-        if !prefix.is_empty() {
-            address.query_pairs_mut().append_pair("last", prefix);
+        if !after.is_empty() {
+            address.query_pairs_mut().append_pair("last", after);
         }
-        let mut found = Vec::new();
+        let mut found = Listing::default();
+        let mut left = pages;
         // The last tag so far, while all came in order.
         let mut last = Some(String::new());
-        for _ in 0..MAX_PAGES {
+        while left > 0 {
+            left -= 1;
             let call = Call {
                 url: address.clone(),
                 endpoint: &endpoint,
@@ -57,8 +82,11 @@ impl Client {
                 Ok(answer) => answer,
                 Err(Error::NotFound { .. }) => return Ok(found),
                 // Some take nothing as the last tag that is none.
-                Err(Error::Status { status: 400..=499, .. }) if address.query().is_some() => {
+                Err(Error::Status { status: 400..=499, .. })
+                    if address.query().is_some() && left + 1 == pages =>
+                {
                     address.set_query(None);
+                    left += 1;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -71,15 +99,15 @@ impl Client {
             let is_next = |last: &String| tags.first().is_none_or(|first| first > last) && tags.is_sorted();
             last = last.filter(is_next).and_then(|_| tags.last().cloned());
             let is_past = last.as_deref().is_some_and(|last| last > prefix && !last.starts_with(prefix));
-            found.extend(tags.into_iter().filter(|tag| tag.starts_with(prefix)));
+            found.names.extend(tags.into_iter().filter(|tag| tag.starts_with(prefix)));
             let next = text(&response, &LINK).and_then(next_page).and_then(|next| address.join(next).ok());
             match next {
                 // only the path of this very registry: the request carries its authorization
                 Some(next) if next.origin() == address.origin() && !is_past => address = next,
-                _ => break,
+                _ => return Ok(found),
             }
         }
-        Ok(found)
+        Ok(Listing { more: true, ..found })
     }
 }
 

@@ -1,7 +1,9 @@
 //! Names of segments: each says all that is needed to fetch it and to check what comes.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use garboard_layer::ContentDigest;
-use garboard_registry::Descriptor;
+use garboard_registry::{Descriptor, Error, Listing};
 use oci_spec::image::Digest;
 
 use super::segment::{MAX_BYTES, MEDIA_TYPE};
@@ -10,6 +12,10 @@ use super::segment::{MAX_BYTES, MEDIA_TYPE};
 const MAX_CACHE: usize = 40;
 /// Segments that are read at most, the newest.
 const MAX_SEGMENTS: usize = 1000;
+/// Among so many of the newest is one that holds what all before it hold: see [`super::Backend::fold_at`].
+const ENOUGH: usize = 200;
+/// More pages of names are not read: a service that goes on for ever is broken.
+const MAX_PAGES: usize = 100;
 
 /// When a segment was made, its size and its digest. Later ones are greater, and so are their texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +69,35 @@ pub(super) fn prefix(cache: &str) -> String {
     format!("{}.{}.seg-", &cache[..MAX_CACHE - 17], &hash[..16])
 }
 
+/// Where names are.
+pub(super) trait Names {
+    /// Those that begin with `prefix` and come after `after`, on so many pages at most, the oldest first.
+    fn list(
+        &self,
+        prefix: &str,
+        after: &str,
+        pages: usize,
+    ) -> impl Future<Output = Result<Listing, Error>> + Send;
+}
+
+/// The names of a cache's segments. Where they don't fit on one page, the old ones are left out: not every registry lets
+/// segments be removed.
+pub(super) async fn newest(names: &impl Names, prefix: &str) -> Result<Vec<String>, Error> {
+    let first = names.list(prefix, prefix, 1).await?;
+    if !first.more {
+        return Ok(first.names);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    for days in [1, 8, 64] {
+        let after = format!("{prefix}{:08x}", now.saturating_sub(days * 24 * 60 * 60));
+        let found = names.list(prefix, &after, MAX_PAGES).await?;
+        if found.names.len() >= ENOUGH {
+            return Ok(found.names);
+        }
+    }
+    Ok(names.list(prefix, prefix, MAX_PAGES).await?.names)
+}
+
 /// The segments with these names, the oldest first; what is no segment's name is passed over.
 pub(super) fn segments<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Descriptor> {
     let mut names: Vec<SegmentName> = names.filter_map(SegmentName::parse).collect();
@@ -73,6 +108,8 @@ pub(super) fn segments<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Descript
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -86,6 +123,49 @@ mod tests {
             assert!(text.len() <= 128, "{text}");
         }
         assert_ne!(prefix(&format!("{}a", "x".repeat(60))), prefix(&format!("{}b", "x".repeat(60))));
+    }
+
+    /// Names, how many there are on a page, and what was asked: how many days back, and for how many pages.
+    struct Many(Vec<String>, usize, Mutex<Vec<(String, usize)>>);
+
+    impl Names for Many {
+        async fn list(&self, prefix: &str, after: &str, pages: usize) -> Result<Listing, Error> {
+            let age =
+                u64::from_str_radix(&after[prefix.len()..], 16).map(|time| (now() - time + 3600) / 86_400);
+            let age = age.map(|days| days.to_string()).unwrap_or_default();
+            self.2.lock().unwrap().push((age, pages));
+            let names: Vec<String> = self.0.iter().filter(|name| name.as_str() > after).cloned().collect();
+            let more = names.len() > self.1 * pages;
+            Ok(Listing { names: names.into_iter().take(self.1 * pages).collect(), more })
+        }
+    }
+
+    fn now() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    }
+
+    /// How many names are found of segments that are so many hours old, and what was asked.
+    async fn found(ages: &[u64], page: usize) -> (usize, Vec<(String, usize)>) {
+        let names = ages.iter().map(|hours| format!("p-{:08x}-1-x", now() - hours * 3600 + 1800));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        let many = Many(names, page, Mutex::default());
+        (newest(&many, "p-").await.unwrap().len(), many.2.into_inner().unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_newest_are_found_among_many() {
+        let ask = |age: &str, pages| (age.to_owned(), pages);
+        assert_eq!(found(&[1, 2, 3], 10).await, (3, vec![ask("", 1)]));
+        // one in an hour, for 125 days
+        let hours: Vec<u64> = (1..=3000).collect();
+        let windows = [ask("", 1), ask("1", 100), ask("8", 100), ask("64", 100)];
+        assert_eq!(found(&hours, 30).await, (64 * 24, windows.to_vec()));
+        assert_eq!(found(&hours[..200], 30).await.0, 200, "eight days have not enough, 64 have");
+        let quick: Vec<u64> = (0..3000).map(|n| 1 + n / 300).collect();
+        assert_eq!(found(&quick, 30).await, (3000, windows[..2].to_vec()));
+        let old: Vec<u64> = (0..100).map(|n| 24 * (100 + n)).collect();
+        assert_eq!(found(&old, 30).await.0, 100);
     }
 
     #[test]

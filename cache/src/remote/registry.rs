@@ -6,9 +6,11 @@
 
 use std::collections::HashSet;
 
-use garboard_registry::{BlobSource, BytesSource, Client, Descriptor, Error, Pushed, Reference, media_type};
+use garboard_registry::{
+    BlobSource, BytesSource, Client, Descriptor, Error, Listing, Pushed, Reference, media_type,
+};
 
-use super::name::{SegmentName, prefix, segments};
+use super::name::{Names, SegmentName, newest, prefix, segments};
 
 const ARTIFACT: &str = "application/vnd.garboard.cache.v1";
 
@@ -45,7 +47,7 @@ impl RegistryCache {
 
     pub(super) async fn segments(&self) -> Result<Vec<Descriptor>, Error> {
         let prefix = self.prefix();
-        let tags = self.client.tags(&self.reference, &prefix).await?;
+        let tags = newest(self, &prefix).await?;
         Ok(segments(tags.iter().map(|tag| &tag[prefix.len()..])))
     }
 
@@ -63,7 +65,7 @@ impl RegistryCache {
     pub(super) async fn remove(&self, segments: &[Descriptor]) -> Result<(), Error> {
         let prefix = self.prefix();
         let gone: HashSet<&str> = segments.iter().map(|segment| segment.digest.digest()).collect();
-        for tag in self.client.tags(&self.reference, &prefix).await? {
+        for tag in newest(self, &prefix).await? {
             if !tag.rsplit_once('-').is_some_and(|(_, hex)| gone.contains(hex)) {
                 continue;
             }
@@ -98,6 +100,12 @@ impl RegistryCache {
         let manifest = manifest(config, blobs, self.reference.tag().unwrap_or("latest"));
         self.client.push_manifest(&name, &manifest, media_type::OCI_MANIFEST).await?;
         Ok(())
+    }
+}
+
+impl Names for RegistryCache {
+    async fn list(&self, prefix: &str, after: &str, pages: usize) -> Result<Listing, Error> {
+        self.client.tags_after(&self.reference, prefix, after, pages).await
     }
 }
 

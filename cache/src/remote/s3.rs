@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use garboard_registry::{BlobSource, Bucket, BytesSource, Descriptor, Error, Pushed, S3Settings};
+use garboard_registry::{BlobSource, Bucket, BytesSource, Descriptor, Error, Listing, Pushed, S3Settings};
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
 use super::Reach;
-use super::name::{SegmentName, segments};
+use super::name::{Names, SegmentName, newest, segments};
 
 /// What addresses begin with.
 const SCHEME: &str = "s3:";
@@ -119,7 +119,7 @@ impl S3Cache {
         let mut found: HashMap<String, String> = HashMap::new();
         for name in &self.settings.names {
             let folder = self.folder(name);
-            let keys = self.bucket.list(&folder).await?;
+            let keys = newest(self, &folder).await?;
             found.extend(
                 keys.into_iter().filter_map(|key| Some((key.strip_prefix(&folder)?.to_owned(), key))),
             );
@@ -166,6 +166,12 @@ impl S3Cache {
             }
         }
         Ok(())
+    }
+}
+
+impl Names for S3Cache {
+    async fn list(&self, prefix: &str, after: &str, pages: usize) -> Result<Listing, Error> {
+        self.bucket.list(prefix, after, pages).await
     }
 }
 

@@ -37,6 +37,23 @@ fn a_new_machine_has_what_another_made() {
     assert_eq!(text, b"changedb");
 }
 
+/// Old names, of which there are more than a page, are not listed where there are enough newer ones; these are none of
+/// segments, so that nothing else has to be fetched.
+#[test]
+fn the_newest_segments_are_found_behind_many() {
+    let Some((server, machines)) = start("") else { return };
+    machines.build("one", &[]);
+    let folder = server.objects(".segments/")[0].parent().unwrap().to_owned();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    for (time, count) in [(1, 1100), (now - 3600, 250)] {
+        for n in 0..count {
+            std::fs::write(folder.join(format!("{time:08x}-{n}")), "").unwrap();
+        }
+    }
+    let text = machines.build("two", &[]);
+    assert_eq!(cached(&text).len(), 5, "{text}");
+}
+
 #[test]
 fn keys_may_be_the_environment_s_and_layers_come_later() {
     let Some(server) = S3Server::start() else { return };

@@ -22,12 +22,11 @@ use crate::credentials::{CloudCredentials, Keys};
 use crate::error::Error;
 use crate::push::{BlobSource, Pushed};
 use crate::ranged::{self, Source, read_part};
+use crate::tags::Listing;
 use crate::types::Descriptor;
 use address::Address;
 use send::{Ask, Held, Object};
 
-/// Objects on a page of a list, pages at most: what is listed is bounded.
-const MAX_PAGES: usize = 20;
 /// Bytes of a page.
 const MAX_PAGE: u64 = 4 << 20;
 /// A blob that is larger is sent in pieces of this many bytes; pieces that wait are in memory.
@@ -144,17 +143,20 @@ impl Bucket {
         self.wire().ask(Method::HEAD, &url, headers, None, &address.host, &action).await.is_ok()
     }
 
-    /// The keys of the objects that begin so, in order. More than some ten thousand aren't listed.
+    /// The keys of the objects that begin so and come after `after` (any, where that is empty), in order, on so many pages
+    /// of mostly a thousand at most.
     ///
     /// # Errors
     /// What the service answers.
-    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+    pub async fn list(&self, prefix: &str, after: &str, pages: usize) -> Result<Listing, Error> {
         let action = self.action("list", prefix);
-        let (mut keys, mut token) = (Vec::new(), None::<String>);
-        for _ in 0..MAX_PAGES {
+        let (mut names, mut token) = (Vec::new(), None::<String>);
+        for _ in 0..pages {
             let mut query = vec![("list-type", "2"), ("prefix", prefix)];
-            if let Some(token) = &token {
-                query.push(("continuation-token", token));
+            match &token {
+                Some(token) => query.push(("continuation-token", token)),
+                None if !after.is_empty() => query.push(("start-after", after)),
+                None => {}
             }
             let ask = Ask { query: &query, ..Ask::new(Method::GET, "", &action) };
             let answer = self.send(&ask, MAX_PAGE).await?;
@@ -163,13 +165,13 @@ impl Bucket {
                 action: action.clone(),
                 problem: "the answer is no list of objects".into(),
             })?;
-            keys.extend(page.keys);
+            names.extend(page.keys);
             token = page.next;
             if token.is_none() {
-                break;
+                return Ok(Listing { names, more: false });
             }
         }
-        Ok(keys)
+        Ok(Listing { names, more: true })
     }
 
     /// Streams an object into a sink that `new_sink` makes, checking size and digest.

@@ -19,4 +19,5 @@ mod push;
 mod referrers;
 mod s3;
 mod support;
+mod tags;
 mod tls;

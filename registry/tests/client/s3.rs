@@ -117,7 +117,7 @@ async fn what_is_wrong_is_told_without_keys() {
         "{text}"
     );
     server.fault("GET", "/b", 1, Fault::Status(200, vec![], "<html>"));
-    assert!(matches!(bucket.list("x").await, Err(Error::Protocol { .. })));
+    assert!(matches!(bucket.list("x", "", 1).await, Err(Error::Protocol { .. })));
 }
 
 #[tokio::test]

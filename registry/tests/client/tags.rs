@@ -1,0 +1,46 @@
+//! Lists of tags.
+use crate::support::{FakeRegistry, Fault, client};
+
+async fn registry() -> FakeRegistry {
+    let registry = FakeRegistry::start().await;
+    for tag in ["a", "s-1", "s-2", "s-3", "s-4", "s-5", "t"] {
+        registry.add_manifest("a", tag, tag.as_bytes());
+    }
+    registry.state().tags_at_once = 2;
+    registry
+}
+
+#[tokio::test]
+async fn a_list_begins_and_ends_where_it_shall() {
+    let registry = registry().await;
+    let reference = registry.reference("a");
+    for (after, pages, names, more) in [
+        ("s-", 9, &["s-1", "s-2", "s-3", "s-4", "s-5"][..], false),
+        ("s-", 2, &["s-1", "s-2", "s-3", "s-4"], true),
+        ("s-3", 1, &["s-4", "s-5"], true),
+        ("s-4", 1, &["s-5"], false),
+        ("s-5", 1, &[], false),
+        ("", 9, &["s-1", "s-2", "s-3", "s-4", "s-5"], false),
+    ] {
+        let found = client().tags_after(&reference, "s-", after, pages).await.unwrap();
+        assert_eq!(
+            (found.names.iter().map(String::as_str).collect::<Vec<_>>(), found.more),
+            (names.to_vec(), more),
+            "{after} {pages}"
+        );
+    }
+    let none = client().tags_after(&registry.reference("none"), "s-", "s-", 9).await.unwrap();
+    assert_eq!(none, garboard_registry::Listing::default());
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_no_last_tag_is_asked_for_all_of_them_once() {
+    let registry = registry().await;
+    let reference = registry.reference("a");
+    registry.state().tags_at_once = 100;
+    registry.fault("GET", "/v2/a/tags/list", 1, Fault::Status(400, vec![], ""));
+    let found = client().tags_after(&reference, "s-", "s-3", 1).await.unwrap();
+    assert_eq!((found.names.len(), found.more), (5, false));
+    registry.fault("GET", "/v2/a/tags/list", 2, Fault::Status(400, vec![], ""));
+    assert!(client().tags_after(&reference, "s-", "s-3", 1).await.is_err());
+}
