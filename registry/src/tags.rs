@@ -11,7 +11,7 @@ use crate::reference::Reference;
 use crate::transport::{Call, Payload};
 
 /// Tags asked for at once.
-const PAGE: &str = "1000";
+const PAGE: usize = 1000;
 /// More pages are not read: a registry that goes on for ever is broken.
 const MAX_PAGES: usize = 100;
 /// Bytes of a page.
@@ -57,7 +57,7 @@ impl Client {
         let action = format!("list the tags of `{}`", reference.name());
         let endpoint = self.inner.config.hosts.upstream(reference.domain());
         let mut address = url(&endpoint, reference.repository(), "tags/list")?;
-        address.query_pairs_mut().append_pair("n", PAGE);
+        address.query_pairs_mut().append_pair("n", &PAGE.to_string());
         if !after.is_empty() {
             address.query_pairs_mut().append_pair("last", after);
         }
@@ -99,12 +99,29 @@ impl Client {
             let is_next = |last: &String| tags.first().is_none_or(|first| first > last) && tags.is_sorted();
             last = last.filter(is_next).and_then(|_| tags.last().cloned());
             let is_past = last.as_deref().is_some_and(|last| last > prefix && !last.starts_with(prefix));
+            let is_full = tags.len() == PAGE;
             found.names.extend(tags.into_iter().filter(|tag| tag.starts_with(prefix)));
-            let next = text(&response, &LINK).and_then(next_page).and_then(|next| address.join(next).ok());
-            match next {
-                // only the path of this very registry: the request carries its authorization
-                Some(next) if next.origin() == address.origin() && !is_past => address = next,
-                _ => return Ok(found),
+            if is_past {
+                return Ok(found);
+            }
+            match text(&response, &LINK).and_then(next_page).and_then(|next| address.join(next).ok()) {
+                // Of this very registry, as the request carries its authorization: one behind a proxy that ends TLS may
+                // call itself otherwise.
+                Some(next) => {
+                    address.set_path(next.path());
+                    address.set_query(next.query());
+                }
+                // The link is not for all registries, that a page isn't longer than it should be is.
+                None => match &last {
+                    Some(last) if is_full => {
+                        address
+                            .query_pairs_mut()
+                            .clear()
+                            .append_pair("n", &PAGE.to_string())
+                            .append_pair("last", last);
+                    }
+                    _ => return Ok(found),
+                },
             }
         }
         Ok(Listing { more: true, ..found })

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -20,39 +20,87 @@ use crate::error::{Attempt, Error, Result};
 
 const DIR: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
+/// How often a name is made again that somebody else removed: a build that writes to the same folder and keeps nothing else.
+const ATTEMPTS: usize = 5;
+
 /// Writes entries below `dest`; folders get their modes and times when all is in them. `delete`: nothing else stays.
 pub(super) fn write(dest: &Path, planned: &[Planned], delete: bool) -> Result<()> {
     std::fs::create_dir_all(dest).attempt(|| format!("failed to write {}", dest.display()))?;
     let is_folder = |p: &Planned| matches!(p.entry.kind, EntryKind::Dir { .. });
-    if delete {
-        let kept: HashMap<&[u8], bool> =
-            planned.iter().map(|p| (p.entry.path.as_slice(), is_folder(p))).collect();
-        remove_others(dest, b"", &kept).attempt(|| format!("failed to clear {}", dest.display()))?;
-    }
     let mut folder = Folder::open(dest)?;
+    if delete {
+        let kept = planned.iter().filter(|p| is_placed(&p.entry));
+        let kept = kept.map(|p| (p.entry.path.as_slice(), is_folder(p))).collect();
+        remove_others(&folder.root, b"", &kept).attempt(|| format!("failed to clear {}", dest.display()))?;
+    }
     planned.iter().try_for_each(|p| folder.place(p))?;
     // The innermost first: a folder may not let us pass once it has its mode.
     planned.iter().rev().filter(|p| is_folder(p)).try_for_each(|p| folder.finish(&p.entry))
 }
 
+/// Devices and pipes mean nothing outside an image.
+fn is_placed(entry: &Entry) -> bool {
+    use EntryKind::{Dir, File, Hardlink, Symlink};
+    matches!(entry.kind, Dir { .. } | File { .. } | Hardlink { .. } | Symlink { .. })
+}
+
 /// Removes what is below `folder` and not among `kept`: paths below the destination, and whether a folder is wanted there.
-/// A folder in the place of something else goes, too. Links are not followed.
-fn remove_others(folder: &Path, path: &[u8], kept: &HashMap<&[u8], bool>) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
+/// A folder in the place of something else goes, too. Links are not followed; what is gone already is fine.
+fn remove_others(folder: &OwnedFd, path: &[u8], kept: &HashMap<&[u8], bool>) -> io::Result<()> {
+    let gone_is_fine = |done: io::Result<()>| match done {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    for entry in rustix::fs::Dir::read_from(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
         let path =
             if path.is_empty() { name.as_bytes().to_vec() } else { [path, b"/", name.as_bytes()].concat() };
-        let is_folder = entry.file_type()?.is_dir();
+        let is_folder = is_dir(folder.as_fd(), name);
         match (kept.get(path.as_slice()), is_folder) {
-            (Some(true), true) => remove_others(&entry.path(), &path, kept)?,
-            (Some(false) | None, true) => std::fs::remove_dir_all(entry.path())?,
+            (Some(true), true) => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | DIR;
+                let inner = open_up(folder.as_fd(), name)
+                    .and_then(|()| Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?));
+                gone_is_fine(inner.and_then(|inner| remove_others(&inner, &path, kept)))?;
+            }
+            (Some(false) | None, true) => {
+                gone_is_fine(std::fs::remove_dir_all(kernel_path(folder.as_fd()).join(name)))?;
+            }
             (Some(_), false) => {}
-            (None, false) => std::fs::remove_file(entry.path())?,
+            (None, false) => {
+                gone_is_fine(rustix::fs::unlinkat(folder, name, AtFlags::empty()).map_err(io::Error::from))?;
+            }
         }
     }
     Ok(())
 }
+
+/// Why something was not written.
+enum Refused {
+    /// A link on the way leads out of the destination.
+    LeadsOut,
+    /// A folder has the name of a file.
+    Folder,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Errno> for Refused {
+    fn from(error: Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+type Placed<T = ()> = std::result::Result<T, Refused>;
 
 /// A folder that entries are placed in, parents before what is in them.
 struct Folder<'a> {
@@ -74,10 +122,10 @@ impl<'a> Folder<'a> {
         Ok(Self { dest, root, parent: None, names })
     }
 
-    /// Writes one entry. Devices and pipes mean nothing outside an image.
+    /// Writes one entry.
     fn place(&mut self, planned: &Planned) -> Result<()> {
         let entry = &planned.entry;
-        let done = match &entry.kind {
+        let placed = match &entry.kind {
             EntryKind::Dir { .. } => self.dir(&entry.path),
             EntryKind::File { .. } => self.replace(&entry.path, |parent, name| file(parent, name, planned)),
             EntryKind::Symlink { target } => self.replace(&entry.path, |parent, name| {
@@ -85,40 +133,44 @@ impl<'a> Folder<'a> {
                 Ok(rustix::fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)?)
             }),
             EntryKind::Hardlink { target } => self.hardlink(&entry.path, target),
-            _ => Ok(()),
+            _ => self.clear(&entry.path),
         };
-        self.told(&entry.path, done)
+        self.told(&entry.path, placed)
     }
 
     /// Gives a folder its mode and time.
     fn finish(&self, entry: &Entry) -> Result<()> {
-        let done = self.open_dir(&entry.path, OFlags::RDONLY).and_then(|fd| {
-            rustix::fs::fchmod(&fd, Mode::from_raw_mode(entry.mode as RawMode))?;
-            rustix::fs::futimens(&fd, &times(entry.mtime))
+        let finished = self.open_dir(&entry.path).and_then(|fd| {
+            set_mode(fd.as_fd(), entry.mode)?;
+            let path = kernel_path(fd.as_fd());
+            Ok(rustix::fs::utimensat(rustix::fs::CWD, &path, &times(entry.mtime), AtFlags::empty())?)
         });
-        self.told(&entry.path, done.map_err(io::Error::from))
+        self.told(&entry.path, finished)
     }
 
     /// An error with what was to be written.
-    fn told(&self, path: &[u8], done: io::Result<()>) -> Result<()> {
-        let what = || format!("failed to write {}", join(self.dest, path).display());
-        match done {
-            Err(e) if e.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
+    fn told(&self, path: &[u8], placed: Placed) -> Result<()> {
+        let what = || format!("failed to write {}", self.dest.join(OsStr::from_bytes(path)).display());
+        match placed {
+            Ok(()) => Ok(()),
+            Err(Refused::LeadsOut) => {
                 let text = format!("{}: a link leads out of {}", what(), self.dest.display());
                 Err(Error::Request(text).into())
             }
-            Err(e) if e.raw_os_error() == Some(Errno::ISDIR.raw_os_error()) => {
+            Err(Refused::Folder) => {
                 Err(Error::Request(format!("{}: there is a folder of this name", what())).into())
             }
-            done => done.attempt(what),
+            Err(Refused::Io(error)) => Err(error).attempt(what),
         }
     }
 
     /// Makes a folder. One that is there is taken over; what else is there, a link too, is replaced.
-    fn dir(&mut self, path: &[u8]) -> io::Result<()> {
+    fn dir(&mut self, path: &[u8]) -> Placed {
         let (parent, name) = self.parent(path)?;
         match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-            Err(Errno::EXIST) if is_dir(parent, name) => return Ok(()),
+            Err(Errno::EXIST) if is_dir(parent, name) => {
+                return Ok(open_up(parent, name)?);
+            }
             Err(Errno::EXIST) => {}
             made => return Ok(made?),
         }
@@ -133,45 +185,82 @@ impl<'a> Folder<'a> {
         }
     }
 
-    fn hardlink(&mut self, path: &[u8], target: &[u8]) -> io::Result<()> {
+    /// Removes a file where the image has what isn't placed.
+    fn clear(&mut self, path: &[u8]) -> Placed {
+        let (parent, name) = self.parent(path)?;
+        match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR) => Err(Refused::Folder),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Placed {
         let (dir, target) = split(target);
-        let dir = self.open_dir(dir, OFlags::PATH)?;
+        let dir = self.open_dir(dir)?;
         self.replace(path, |parent, name| {
             Ok(rustix::fs::linkat(&dir, OsStr::from_bytes(target), parent, name, AtFlags::empty())?)
         })
     }
 
     /// Makes something under a name that nobody has, and renames it to its own.
-    fn replace(
-        &mut self,
-        path: &[u8],
-        make: impl Fn(BorrowedFd<'_>, &OsStr) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn replace(&mut self, path: &[u8], make: impl Fn(BorrowedFd<'_>, &OsStr) -> io::Result<()>) -> Placed {
         self.names.1 += 1;
         let free = format!(".tmp.garboard-{:016x}-{}", self.names.0, self.names.1);
         let (parent, name) = self.parent(path)?;
-        let done = make(parent, OsStr::new(&free))
-            .and_then(|()| Ok(rustix::fs::renameat(parent, &free, parent, name)?));
-        // It is still there after an error, and where both are names of one file.
-        let _ = rustix::fs::unlinkat(parent, &free, AtFlags::empty());
-        done
+        let mut attempts = ATTEMPTS;
+        loop {
+            let made = make(parent, OsStr::new(&free)).map_err(Refused::from);
+            let renamed = made.and_then(|()| match rustix::fs::renameat(parent, &free, parent, name) {
+                Err(Errno::ISDIR) => Err(Refused::Folder),
+                renamed => Ok(renamed?),
+            });
+            // It is still there after an error, and where both are names of one file.
+            let _ = rustix::fs::unlinkat(parent, &free, AtFlags::empty());
+            attempts -= 1;
+            match renamed {
+                Err(Refused::Io(e)) if e.kind() == io::ErrorKind::NotFound && attempts > 0 => {}
+                renamed => return renamed,
+            }
+        }
     }
 
     /// The folder that a path is in, and the path's last name.
-    fn parent<'s, 'p>(&'s mut self, path: &'p [u8]) -> io::Result<(BorrowedFd<'s>, &'p OsStr)> {
+    fn parent<'s, 'p>(&'s mut self, path: &'p [u8]) -> Placed<(BorrowedFd<'s>, &'p OsStr)> {
         let (dir, name) = split(path);
         if self.parent.as_ref().is_none_or(|(at, _)| at != dir) {
-            self.parent = Some((dir.to_vec(), self.open_dir(dir, OFlags::PATH)?));
+            self.parent = Some((dir.to_vec(), self.open_dir(dir)?));
         }
         let (_, fd) = self.parent.as_ref().expect("it was set above");
         Ok((fd.as_fd(), OsStr::from_bytes(name)))
     }
 
-    fn open_dir(&self, dir: &[u8], how: OFlags) -> rustix::io::Result<OwnedFd> {
+    fn open_dir(&self, dir: &[u8]) -> Placed<OwnedFd> {
         let dir = if dir.is_empty() { b"." } else { dir };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(&self.root, OsStr::from_bytes(dir), how | DIR, Mode::empty(), resolve)
+        let (flags, inside) = (OFlags::PATH | DIR, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS);
+        match rustix::fs::openat2(&self.root, OsStr::from_bytes(dir), flags, Mode::empty(), inside) {
+            Err(Errno::XDEV) => Err(Refused::LeadsOut),
+            opened => Ok(opened?),
+        }
     }
+}
+
+/// Sets the mode of something that may only have been opened as a path.
+fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(mode as RawMode);
+    Ok(rustix::fs::chmodat(rustix::fs::CWD, kernel_path(fd), mode, AtFlags::empty())?)
+}
+
+/// Lets a folder's owner do anything in it: its mode may be that of the image, which forbids it.
+fn open_up(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    let fd = rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | DIR, Mode::empty())?;
+    let mode = rustix::fs::fstat(&fd)?.st_mode & 0o7777;
+    if mode & 0o700 == 0o700 { Ok(()) } else { set_mode(fd.as_fd(), mode | 0o700) }
+}
+
+/// A path that leads to what was opened, wherever that is by now.
+fn kernel_path(fd: BorrowedFd<'_>) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
 /// Writes a file that isn't there.
@@ -211,10 +300,6 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn join(root: &Path, path: &[u8]) -> PathBuf {
-    root.join(OsStr::from_bytes(path))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -251,9 +336,13 @@ mod tests {
     }
 
     /// Removing what a test wrote takes a folder that can be written to.
-    fn open_up(dest: &Path) {
+    fn make_removable(dest: &Path) {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dest.join("d"), mode).unwrap();
+    }
+
+    fn file_mode(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
     }
 
     #[test]
@@ -268,7 +357,24 @@ mod tests {
             assert_eq!((meta("e").ino(), meta("e").nlink()), (meta("d/f").ino(), 2));
             assert_eq!(std::fs::read_link(dest.join("d/l")).unwrap(), Path::new("f"));
             assert_eq!((names(&dest).len(), names(&dest.join("d")).len()), (2, 2), "no other names stay");
-            open_up(&dest);
+        }
+        // What its owner may not even enter.
+        for mode in [0o311, 0] {
+            write(&dest, &[dir("d", mode)], false).unwrap();
+            assert_eq!(file_mode(&dest.join("d")), mode);
+        }
+        write(&dest, &tree(), true).unwrap();
+        make_removable(&dest);
+    }
+
+    #[test]
+    fn what_is_not_written_is_not_there() {
+        let temp = tempfile::tempdir().unwrap();
+        let pipe = Planned::bare(entry("pipe", EntryKind::Fifo, 0o644));
+        for delete in [false, true] {
+            std::fs::write(temp.path().join("pipe"), "old").unwrap();
+            write(temp.path(), &[text("f", "x"), pipe.clone()], delete).unwrap();
+            assert_eq!(names(temp.path()), ["f"]);
         }
     }
 
@@ -277,12 +383,14 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let mut planned = vec![dir("d", 0o755)];
         planned.extend((0..200).map(|n| text(&format!("d/{n:03}"), "x")));
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| write(temp.path(), &planned, false).unwrap());
-            }
-        });
-        assert_eq!((names(temp.path()).len(), names(&temp.path().join("d")).len()), (1, 200));
+        for delete in [false, true] {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| write(temp.path(), &planned, delete).unwrap());
+                }
+            });
+            assert_eq!((names(temp.path()).len(), names(&temp.path().join("d")).len()), (1, 200));
+        }
     }
 
     #[test]
@@ -295,7 +403,7 @@ mod tests {
         // A folder that the image has takes the place of a link.
         write(temp.path(), &tree(), false).unwrap();
         assert!(names(outside.path()).is_empty());
-        open_up(temp.path());
+        make_removable(temp.path());
     }
 
     #[test]
@@ -320,7 +428,8 @@ mod tests {
         let kept: HashMap<&[u8], bool> =
             [(&b"d"[..], true), (b"d/new", false), (b"d/file", false), (b"kept", true), (b"kept/o", false)]
                 .into();
-        remove_others(dest.path(), b"", &kept).unwrap();
+        let folder = Folder::open(dest.path()).unwrap();
+        remove_others(&folder.root, b"", &kept).unwrap();
         let mut names: Vec<_> =
             std::fs::read_dir(dest.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();

@@ -12,10 +12,10 @@ use super::segment::{MAX_BYTES, MEDIA_TYPE};
 const MAX_CACHE: usize = 40;
 /// Segments that are read at most, the newest.
 const MAX_SEGMENTS: usize = 1000;
-/// Among so many of the newest is one that holds what all before it hold: see [`super::Backend::fold_at`].
-const ENOUGH: usize = 200;
 /// More pages of names are not read: a service that goes on for ever is broken.
 const MAX_PAGES: usize = 100;
+/// Days that are asked for before all are.
+const LONGEST: u64 = 1000;
 
 /// When a segment was made, its size and its digest. Later ones are greater, and so are their texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,22 +80,40 @@ pub(super) trait Names {
     ) -> impl Future<Output = Result<Listing, Error>> + Send;
 }
 
-/// The names of a cache's segments. Where they don't fit on one page, the old ones are left out: not every registry lets
-/// segments be removed.
+/// The names of a cache's segments, at least of as many of the newest as are ever read. Not every registry lets segments be
+/// removed, so there can be many; where they don't fit on one page, some days are asked for in place of all.
 pub(super) async fn newest(names: &impl Names, prefix: &str) -> Result<Vec<String>, Error> {
     let first = names.list(prefix, prefix, 1).await?;
     if !first.more {
         return Ok(first.names);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    for days in [1, 8, 64] {
+    let is_read = |name: &String| {
+        let name = name.strip_prefix(prefix).and_then(SegmentName::parse);
+        // One from the future is of a clock that is wrong, and there are none behind it.
+        name.is_some_and(|name| name.created <= now)
+    };
+    let (mut found, mut days) = (Vec::new(), 1);
+    while days <= LONGEST {
         let after = format!("{prefix}{:08x}", now.saturating_sub(days * 24 * 60 * 60));
-        let found = names.list(prefix, &after, MAX_PAGES).await?;
-        if found.names.len() >= ENOUGH {
-            return Ok(found.names);
+        let window = names.list(prefix, &after, MAX_PAGES).await?;
+        let count = window.names.iter().filter(|name| is_read(name)).count();
+        // Some registries give all tags, whatever is asked for.
+        let all = !window.more && window.names.iter().any(|name| *name < after);
+        if all || count >= MAX_SEGMENTS {
+            return Ok(window.names);
         }
+        found = window.names;
+        // As many days as it takes if there were always as many in one, and some more.
+        let wanted = days * 5 * MAX_SEGMENTS as u64 / (4 * count.max(1) as u64);
+        days = wanted.clamp(2 * days, 32 * days);
     }
-    Ok(names.list(prefix, prefix, MAX_PAGES).await?.names)
+    let all = names.list(prefix, prefix, MAX_PAGES).await?;
+    // Only the oldest, where there is no end.
+    found.extend(all.names);
+    found.sort();
+    found.dedup();
+    Ok(found)
 }
 
 /// The segments with these names, the oldest first; what is no segment's name is passed over.
@@ -145,27 +163,35 @@ mod tests {
     }
 
     /// How many names are found of segments that are so many hours old, and what was asked.
-    async fn found(ages: &[u64], page: usize) -> (usize, Vec<(String, usize)>) {
-        let names = ages.iter().map(|hours| format!("p-{:08x}-1-x", now() - hours * 3600 + 1800));
+    async fn found(ages: impl Iterator<Item = u64>, page: usize) -> (Vec<String>, Vec<(String, usize)>) {
+        let hex = "0f".repeat(32);
+        let names = ages.map(|hours| format!("p-{:08x}-1-{hex}", now() - hours * 3600 + 1800));
         let mut names: Vec<String> = names.collect();
         names.sort();
-        let many = Many(names, page, Mutex::default());
-        (newest(&many, "p-").await.unwrap().len(), many.2.into_inner().unwrap())
+        let many = Many(names.clone(), page, Mutex::default());
+        let found = newest(&many, "p-").await.unwrap();
+        assert_eq!(found.last(), names.last(), "the newest is always found");
+        (found, many.2.into_inner().unwrap())
     }
 
     #[tokio::test]
     async fn the_newest_are_found_among_many() {
         let ask = |age: &str, pages| (age.to_owned(), pages);
-        assert_eq!(found(&[1, 2, 3], 10).await, (3, vec![ask("", 1)]));
-        // one in an hour, for 125 days
-        let hours: Vec<u64> = (1..=3000).collect();
-        let windows = [ask("", 1), ask("1", 100), ask("8", 100), ask("64", 100)];
-        assert_eq!(found(&hours, 30).await, (64 * 24, windows.to_vec()));
-        assert_eq!(found(&hours[..200], 30).await.0, 200, "eight days have not enough, 64 have");
-        let quick: Vec<u64> = (0..3000).map(|n| 1 + n / 300).collect();
-        assert_eq!(found(&quick, 30).await, (3000, windows[..2].to_vec()));
-        let old: Vec<u64> = (0..100).map(|n| 24 * (100 + n)).collect();
-        assert_eq!(found(&old, 30).await.0, 100);
+        let (names, asked) = found(1..=3, 10).await;
+        assert_eq!((names.len(), asked), (3, vec![ask("", 1)]));
+        // 24 a day, for a year
+        let (names, asked) = found(1..=365 * 24, 30).await;
+        assert_eq!(asked, [ask("", 1), ask("1", 100), ask("32", 100), ask("64", 100)]);
+        assert_eq!(names.len(), 64 * 24);
+        // 240 a day
+        let (names, asked) = found((1..=20_000).map(|n| 1 + n / 10), 30).await;
+        assert_eq!(asked, [ask("", 1), ask("1", 100), ask("5", 100)]);
+        assert!((1000..2000).contains(&names.len()), "{}", names.len());
+        let (names, asked) = found((0..100).map(|n| 24 * (100 + n)), 30).await;
+        assert_eq!((names.len(), asked.last().unwrap()), (100, &ask("", 100)));
+        // more old ones than can be listed, and few new ones
+        let (names, _) = found((1..=40).chain((0..5000).map(|n| 40_000 + n)), 30).await;
+        assert_eq!(names.len(), 40 + 3000);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! registry keeps them. Its tag says all that is needed to fetch it: when it was made, its size and its digest. So the
 //! list of tags is the index, and there is nothing that two builds could overwrite each other.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use garboard_registry::{
     BlobSource, BytesSource, Client, Descriptor, Error, Listing, Pushed, Reference, media_type,
@@ -22,12 +23,14 @@ const CACHE: &str = "garboard.cache";
 pub struct RegistryCache {
     client: Client,
     reference: Reference,
+    /// The tags of segments that were listed, by the segments' digests.
+    listed: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl RegistryCache {
     /// The cache of this name; without a tag: `latest`.
     pub fn new(client: Client, reference: Reference) -> Self {
-        Self { client, reference }
+        Self { client, reference, listed: Arc::default() }
     }
 
     /// Its name.
@@ -48,6 +51,8 @@ impl RegistryCache {
     pub(super) async fn segments(&self) -> Result<Vec<Descriptor>, Error> {
         let prefix = self.prefix();
         let tags = newest(self, &prefix).await?;
+        let by_digest = tags.iter().filter_map(|tag| Some((tag.rsplit_once('-')?.1.to_owned(), tag.clone())));
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).extend(by_digest);
         Ok(segments(tags.iter().map(|tag| &tag[prefix.len()..])))
     }
 
@@ -63,12 +68,10 @@ impl RegistryCache {
     /// Removes segments where the registry allows it. Where it doesn't they stay, and are passed over: see
     /// [`super::Segment::replaces`].
     pub(super) async fn remove(&self, segments: &[Descriptor]) -> Result<(), Error> {
-        let prefix = self.prefix();
-        let gone: HashSet<&str> = segments.iter().map(|segment| segment.digest.digest()).collect();
-        for tag in newest(self, &prefix).await? {
-            if !tag.rsplit_once('-').is_some_and(|(_, hex)| gone.contains(hex)) {
-                continue;
-            }
+        for segment in segments {
+            let hex = segment.digest.digest();
+            let tag = self.listed.lock().unwrap_or_else(PoisonError::into_inner).get(hex).cloned();
+            let Some(tag) = tag else { continue };
             let name = self.reference.with_tag(&tag)?;
             // Somebody else may be cleaning, too.
             let Some(manifest) = self.client.head_manifest(&name).await? else { continue };

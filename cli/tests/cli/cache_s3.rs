@@ -37,8 +37,7 @@ fn a_new_machine_has_what_another_made() {
     assert_eq!(text, b"changedb");
 }
 
-/// Old names, of which there are more than a page, are not listed where there are enough newer ones; these are none of
-/// segments, so that nothing else has to be fetched.
+/// There are more than a page of other names, which are none of segments, so that nothing else is fetched.
 #[test]
 fn the_newest_segments_are_found_behind_many() {
     let Some((server, machines)) = start("") else { return };

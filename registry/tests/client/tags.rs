@@ -1,4 +1,6 @@
 //! Lists of tags.
+use garboard_testkit::Response;
+
 use crate::support::{FakeRegistry, Fault, client};
 
 async fn registry() -> FakeRegistry {
@@ -43,4 +45,32 @@ async fn a_registry_that_takes_no_last_tag_is_asked_for_all_of_them_once() {
     assert_eq!((found.names.len(), found.more), (5, false));
     registry.fault("GET", "/v2/a/tags/list", 2, Fault::Status(400, vec![], ""));
     assert!(client().tags_after(&reference, "s-", "s-3", 1).await.is_err());
+}
+
+/// Behind a proxy that ends TLS a registry takes itself for another; some send no links.
+#[tokio::test]
+async fn the_next_page_is_found_without_a_link_that_leads_here() {
+    for link in [
+        Some("</v2/a/tags/list?last=s-0999>; rel=\"next\""),
+        Some("<https://h/v2/a/tags/list?last=s-0999>; rel=next"),
+        None,
+    ] {
+        let registry = FakeRegistry::start().await;
+        registry.state().handler = Some(Box::new(move |request| {
+            if !request.path.ends_with("/tags/list") {
+                return None;
+            }
+            let (range, link) =
+                if request.line().contains("last=s-0999") { (1000..1003, None) } else { (0..1000, link) };
+            let tags: Vec<String> = range.map(|n| format!("\"s-{n:04}\"")).collect();
+            let response = Response::new(200).body(format!(r#"{{"tags":[{}]}}"#, tags.join(",")));
+            Some(match link {
+                Some(link) => response.header("Link", link),
+                None => response,
+            })
+        }));
+        let found = client().tags_after(&registry.reference("a"), "s-", "s-", 9).await.unwrap();
+        assert_eq!((found.names.len(), found.more), (1003, false), "{link:?}");
+        assert!(client().tags_after(&registry.reference("a"), "s-", "s-", 1).await.unwrap().more);
+    }
 }
