@@ -31,6 +31,8 @@ pub struct Listing {
     pub names: Vec<String>,
     /// Whether there may be more after them.
     pub more: bool,
+    /// Whether they begin with the first there is, wherever they should: some registries can't do otherwise.
+    pub from_first: bool,
 }
 
 impl Client {
@@ -86,6 +88,7 @@ impl Client {
                     if address.query().is_some() && left + 1 == pages =>
                 {
                     address.set_query(None);
+                    found.from_first = true;
                     left += 1;
                     continue;
                 }
@@ -96,6 +99,7 @@ impl Client {
                 problem: "the answer is no list of tags".into(),
             })?;
             let tags = page.tags.unwrap_or_default();
+            found.from_first |= tags.iter().any(|tag| tag.as_str() <= after);
             let is_next = |last: &String| tags.first().is_none_or(|first| first > last) && tags.is_sorted();
             last = last.filter(is_next).and_then(|_| tags.last().cloned());
             let is_past = last.as_deref().is_some_and(|last| last > prefix && !last.starts_with(prefix));

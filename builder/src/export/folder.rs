@@ -31,7 +31,9 @@ pub(super) fn write(dest: &Path, planned: &[Planned], delete: bool) -> Result<()
     if delete {
         let kept = planned.iter().filter(|p| is_placed(&p.entry));
         let kept = kept.map(|p| (p.entry.path.as_slice(), is_folder(p))).collect();
-        remove_others(&folder.root, b"", &kept).attempt(|| format!("failed to clear {}", dest.display()))?;
+        let listed = rustix::fs::openat(&folder.root, ".", OFlags::RDONLY | DIR, Mode::empty());
+        let cleared = listed.map_err(io::Error::from).and_then(|root| remove_others(&root, b"", &kept));
+        cleared.attempt(|| format!("failed to clear {}", dest.display()))?;
     }
     planned.iter().try_for_each(|p| folder.place(p))?;
     // The innermost first: a folder may not let us pass once it has its mode.
@@ -60,20 +62,17 @@ fn remove_others(folder: &OwnedFd, path: &[u8], kept: &HashMap<&[u8], bool>) -> 
         let path =
             if path.is_empty() { name.as_bytes().to_vec() } else { [path, b"/", name.as_bytes()].concat() };
         let is_folder = is_dir(folder.as_fd(), name);
-        match (kept.get(path.as_slice()), is_folder) {
-            (Some(true), true) => {
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | DIR;
-                let inner = open_up(folder.as_fd(), name)
-                    .and_then(|()| Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?));
-                gone_is_fine(inner.and_then(|inner| remove_others(&inner, &path, kept)))?;
-            }
-            (Some(false) | None, true) => {
-                gone_is_fine(std::fs::remove_dir_all(kernel_path(folder.as_fd()).join(name)))?;
-            }
-            (Some(_), false) => {}
-            (None, false) => {
-                gone_is_fine(rustix::fs::unlinkat(folder, name, AtFlags::empty()).map_err(io::Error::from))?;
-            }
+        let is_wanted = kept.get(path.as_slice()).copied();
+        if is_folder {
+            gone_is_fine(open_listed(folder, name).and_then(|inner| remove_others(&inner, &path, kept)))?;
+        }
+        // Whether a folder is wanted says nothing of what isn't one: that is replaced later.
+        let (goes, flags) = match (is_wanted, is_folder) {
+            (wanted, true) => (wanted != Some(true), AtFlags::REMOVEDIR),
+            (wanted, false) => (wanted.is_none(), AtFlags::empty()),
+        };
+        if goes {
+            gone_is_fine(rustix::fs::unlinkat(folder, name, flags).map_err(io::Error::from))?;
         }
     }
     Ok(())
@@ -114,7 +113,7 @@ struct Folder<'a> {
 
 impl<'a> Folder<'a> {
     fn open(dest: &'a Path) -> Result<Self> {
-        let root = rustix::fs::open(dest, OFlags::RDONLY | DIR, Mode::empty())
+        let root = rustix::fs::open(dest, OFlags::PATH | DIR, Mode::empty())
             .map_err(io::Error::from)
             .attempt(|| format!("failed to open {}", dest.display()))?;
         // Every RandomState has other keys. Numbers of processes won't do: each container counts its own.
@@ -220,6 +219,11 @@ impl<'a> Folder<'a> {
             attempts -= 1;
             match renamed {
                 Err(Refused::Io(e)) if e.kind() == io::ErrorKind::NotFound && attempts > 0 => {}
+                // Another build is done with the folder, and gave it its mode.
+                Err(Refused::Io(e)) if e.kind() == io::ErrorKind::PermissionDenied && attempts > 0 => {
+                    let_in(parent).map_err(|_| e)?;
+                    let _ = rustix::fs::unlinkat(parent, &free, AtFlags::empty());
+                }
                 renamed => return renamed,
             }
         }
@@ -251,11 +255,21 @@ fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::chmodat(rustix::fs::CWD, kernel_path(fd), mode, AtFlags::empty())?)
 }
 
-/// Lets a folder's owner do anything in it: its mode may be that of the image, which forbids it.
+/// Opens a folder whose entries are wanted.
+fn open_listed(parent: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    open_up(parent.as_fd(), name)?;
+    Ok(rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | DIR, Mode::empty())?)
+}
+
 fn open_up(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let fd = rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | DIR, Mode::empty())?;
-    let mode = rustix::fs::fstat(&fd)?.st_mode & 0o7777;
-    if mode & 0o700 == 0o700 { Ok(()) } else { set_mode(fd.as_fd(), mode | 0o700) }
+    let_in(fd.as_fd())
+}
+
+/// Lets a folder's owner do anything in it: its mode may be that of the image, which forbids it.
+fn let_in(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mode = rustix::fs::fstat(fd)?.st_mode & 0o7777;
+    if mode & 0o700 == 0o700 { Ok(()) } else { set_mode(fd, mode | 0o700) }
 }
 
 /// A path that leads to what was opened, wherever that is by now.
@@ -274,11 +288,12 @@ fn file(parent: BorrowedFd<'_>, name: &OsStr, planned: &Planned) -> io::Result<(
         Content::Opener(source) => drop(io::copy(&mut source.open()?, &mut file)?),
     }
     let entry = &planned.entry;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode as RawMode))?;
     for (name, value) in &entry.xattrs {
         // What an ordinary user may not set, or the file system doesn't know, is left out, as BuildKit does.
         let _ = rustix::fs::fsetxattr(&file, OsStr::from_bytes(name), value, XattrFlags::empty());
     }
+    // Not before: what can't be written to takes no attributes.
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode as RawMode))?;
     Ok(rustix::fs::futimens(&file, &times(entry.mtime))?)
 }
 
@@ -364,7 +379,8 @@ mod tests {
             assert_eq!(file_mode(&dest.join("d")), mode);
         }
         write(&dest, &tree(), true).unwrap();
-        make_removable(&dest);
+        write(&dest, &[text("d", "x")], true).unwrap();
+        assert_eq!((names(&dest).len(), file_mode(&dest.join("d"))), (1, 0o640));
     }
 
     #[test]
@@ -381,7 +397,7 @@ mod tests {
     #[test]
     fn several_writers_do_not_disturb_each_other() {
         let temp = tempfile::tempdir().unwrap();
-        let mut planned = vec![dir("d", 0o755)];
+        let mut planned = vec![dir("d", 0o555)];
         planned.extend((0..200).map(|n| text(&format!("d/{n:03}"), "x")));
         for delete in [false, true] {
             std::thread::scope(|scope| {
@@ -391,6 +407,7 @@ mod tests {
             });
             assert_eq!((names(temp.path()).len(), names(&temp.path().join("d")).len()), (1, 200));
         }
+        make_removable(temp.path());
     }
 
     #[test]
@@ -428,8 +445,8 @@ mod tests {
         let kept: HashMap<&[u8], bool> =
             [(&b"d"[..], true), (b"d/new", false), (b"d/file", false), (b"kept", true), (b"kept/o", false)]
                 .into();
-        let folder = Folder::open(dest.path()).unwrap();
-        remove_others(&folder.root, b"", &kept).unwrap();
+        let folder = File::open(dest.path()).unwrap().into();
+        remove_others(&folder, b"", &kept).unwrap();
         let mut names: Vec<_> =
             std::fs::read_dir(dest.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();

@@ -93,20 +93,23 @@ pub(super) async fn newest(names: &impl Names, prefix: &str) -> Result<Vec<Strin
         // One from the future is of a clock that is wrong, and there are none behind it.
         name.is_some_and(|name| name.created <= now)
     };
-    let (mut found, mut days) = (Vec::new(), 1);
-    while days <= LONGEST {
+    // The longest time of which all was listed and was not enough, and the shortest of which it was too much.
+    let (mut found, mut least, mut most, mut days) = (Vec::new(), 0, None, 1);
+    while days <= LONGEST && days > least && Some(days) != most {
         let after = format!("{prefix}{:08x}", now.saturating_sub(days * 24 * 60 * 60));
         let window = names.list(prefix, &after, MAX_PAGES).await?;
         let count = window.names.iter().filter(|name| is_read(name)).count();
-        // Some registries give all tags, whatever is asked for.
-        let all = !window.more && window.names.iter().any(|name| *name < after);
-        if all || count >= MAX_SEGMENTS {
+        if window.from_first || count >= MAX_SEGMENTS && !window.more {
             return Ok(window.names);
         }
-        found = window.names;
+        if window.more {
+            most = Some(days);
+        } else {
+            (found, least) = (window.names, days);
+        }
         // As many days as it takes if there were always as many in one, and some more.
         let wanted = days * 5 * MAX_SEGMENTS as u64 / (4 * count.max(1) as u64);
-        days = wanted.clamp(2 * days, 32 * days);
+        days = most.map_or_else(|| wanted.clamp(2 * days, 32 * days), |most| least.midpoint(most));
     }
     let all = names.list(prefix, prefix, MAX_PAGES).await?;
     // Only the oldest, where there is no end.
@@ -120,6 +123,7 @@ pub(super) async fn newest(names: &impl Names, prefix: &str) -> Result<Vec<Strin
 pub(super) fn segments<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Descriptor> {
     let mut names: Vec<SegmentName> = names.filter_map(SegmentName::parse).collect();
     names.sort();
+    names.dedup();
     let newest = names.len().saturating_sub(MAX_SEGMENTS);
     names.into_iter().skip(newest).filter_map(|name| name.descriptor()).collect()
 }
@@ -154,7 +158,8 @@ mod tests {
             self.2.lock().unwrap().push((age, pages));
             let names: Vec<String> = self.0.iter().filter(|name| name.as_str() > after).cloned().collect();
             let more = names.len() > self.1 * pages;
-            Ok(Listing { names: names.into_iter().take(self.1 * pages).collect(), more })
+            let names = names.into_iter().take(self.1 * pages).collect();
+            Ok(Listing { names, more, from_first: false })
         }
     }
 
@@ -189,6 +194,10 @@ mod tests {
         assert!((1000..2000).contains(&names.len()), "{}", names.len());
         let (names, asked) = found((0..100).map(|n| 24 * (100 + n)), 30).await;
         assert_eq!((names.len(), asked.last().unwrap()), (100, &ask("", 100)));
+        // as many, but for today
+        let (names, asked) = found((1..=20_000).map(|n| 25 + n / 10), 30).await;
+        assert_eq!(asked, [ask("", 1), ask("1", 100), ask("32", 100), ask("16", 100), ask("8", 100)]);
+        assert!((1000..2000).contains(&names.len()), "{}", names.len());
         // more old ones than can be listed, and few new ones
         let (names, _) = found((1..=40).chain((0..5000).map(|n| 40_000 + n)), 30).await;
         assert_eq!(names.len(), 40 + 3000);

@@ -168,10 +168,10 @@ impl Bucket {
             names.extend(page.keys);
             token = page.next;
             if token.is_none() {
-                return Ok(Listing { names, more: false });
+                return Ok(Listing { names, ..Listing::default() });
             }
         }
-        Ok(Listing { names, more: true })
+        Ok(Listing { names, more: true, from_first: false })
     }
 
     /// Streams an object into a sink that `new_sink` makes, checking size and digest.

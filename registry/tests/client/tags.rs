@@ -31,7 +31,14 @@ async fn a_list_begins_and_ends_where_it_shall() {
             "{after} {pages}"
         );
     }
-    let none = client().tags_after(&registry.reference("none"), "s-", "s-", 9).await.unwrap();
+    registry.state().handler = Some(Box::new(|request| {
+        let tags = Response::new(200).body(r#"{"tags":["a","s-1","s-2"]}"#);
+        request.path.ends_with("/tags/list").then_some(tags)
+    }));
+    let all = client().tags_after(&reference, "s-", "s-1", 9).await.unwrap();
+    assert!(all.from_first && all.names.len() == 2, "whatever it is asked for");
+    let other = FakeRegistry::start().await;
+    let none = client().tags_after(&other.reference("none"), "s-", "s-", 9).await.unwrap();
     assert_eq!(none, garboard_registry::Listing::default());
 }
 
@@ -42,7 +49,7 @@ async fn a_registry_that_takes_no_last_tag_is_asked_for_all_of_them_once() {
     registry.state().tags_at_once = 100;
     registry.fault("GET", "/v2/a/tags/list", 1, Fault::Status(400, vec![], ""));
     let found = client().tags_after(&reference, "s-", "s-3", 1).await.unwrap();
-    assert_eq!((found.names.len(), found.more), (5, false));
+    assert_eq!((found.names.len(), found.more, found.from_first), (5, false, true));
     registry.fault("GET", "/v2/a/tags/list", 2, Fault::Status(400, vec![], ""));
     assert!(client().tags_after(&reference, "s-", "s-3", 1).await.is_err());
 }
