@@ -229,9 +229,10 @@ impl Failure {
             Error::NoDockerfile { near, .. } if near.is_empty() => {
                 Some("name the Dockerfile with `-f`, or give its folder as the build context".into())
             }
-            Error::NoDockerfile { near, .. } => {
-                Some(format!("there is {}; name it with `-f`", near.join(", ")))
-            }
+            Error::NoDockerfile { near, .. } => Some(format!(
+                "there is {}; name it with `-f`, or as `dockerfile:` of a service or target",
+                near.join(", ")
+            )),
             Error::NoContext { .. } => {
                 Some("the last argument is the folder with the files to build from".into())
             }

@@ -35,8 +35,6 @@ mod transfer;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::Cli;
 use env::Env;
 use exit::Exit;
@@ -46,7 +44,7 @@ fn main() -> ExitCode {
     engine::dispatch();
     raise_file_limit();
     let env = Env::of_process();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error).into(),
     };

@@ -7,7 +7,7 @@ use garboard_cache::LayerId;
 use garboard_registry::{Descriptor, ImageManifest, Index, Platform};
 
 use super::Built;
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Error, Failure, Result};
 use crate::graph::OpId;
 use crate::image::{History, ImageConfig};
 use crate::layers::{BlobFormat, Layers, type_in};
@@ -95,9 +95,10 @@ pub(crate) async fn assemble(
             .iter()
             .any(|a| a.levels.iter().all(|l| is_index_level(*l)) && !a.levels.is_empty())
     {
-        return Err(
-            Error::Request("index annotations not supported for single platform export".into()).into()
-        );
+        let text = "index annotations not supported for single platform export".to_owned();
+        let hint =
+            "an image for one platform has no index, as attestations are not supported: leave `index:` out";
+        return Err(Failure::from(Error::Request(text)).with_hint(Some(hint.into())));
     }
     let images = try_join_all(built.iter().map(|b| assemble_image(layers, attributes, b))).await?;
     let (images, created): (Vec<AssembledImage>, Vec<Option<String>>) = images.into_iter().unzip();

@@ -157,8 +157,10 @@ async fn segment(cache: &Backend, store: &Store, found: &Found) -> Result<(Descr
 
 /// What is told of a cache that was read.
 fn found(segments: usize, records: usize) -> String {
-    if records == 0 {
-        return format!("{segments} segments");
+    match (segments, records) {
+        (0, 0) => return "no cache is there yet".to_owned(),
+        (_, 0) => return format!("{segments} segments"),
+        _ => {}
     }
     let records = format!("{records} records in BuildKit's format");
     if segments == 0 { records } else { format!("{segments} segments, {records}") }

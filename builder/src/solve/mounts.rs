@@ -146,7 +146,11 @@ impl Solver {
             Some(SecretSource::File(path)) => Some(read_secret(&secret.id, path)?),
             None if secret.required => {
                 let message = format!("secret {}: not found", secret.id);
-                let hint = Some(format!("give it with `--secret id={},src=FILE` (or `env=NAME`)", secret.id));
+                let hint = format!(
+                    "give it with `--secret id={},src=FILE` (or `env=NAME`), or as one of a service's or target's secrets",
+                    secret.id
+                );
+                let hint = Some(hint);
                 return Err(Error::Mount { message, hint }.into());
             }
             None => None,

@@ -35,6 +35,18 @@ pub(crate) enum Question {
     Describe,
 }
 
+impl Question {
+    /// As `--call` names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Outline => "outline",
+            Self::Targets => "targets",
+            Self::Describe => "subrequests.describe",
+        }
+    }
+}
+
 impl Call {
     /// Reads `--call`; `check`: `--check` was given as well.
     pub(crate) fn read(text: Option<&str>, check: bool) -> Result<Self, ArgsError> {

@@ -15,6 +15,7 @@ mod request;
 mod resources;
 mod secret;
 mod ssh;
+mod switches;
 pub(crate) mod usage_filter;
 mod values;
 

@@ -27,7 +27,14 @@ pub(crate) fn run(args: &BakeArgs, setting: &Setting<'_>) -> Result<(), Failure>
         let message = format!("`--builder {}` is not supported", printable(builder));
         return Err(Failure::hinted(message, "leave it out: there are no builder instances"));
     }
+    // The first target may be the address of a definition.
+    if let Some(address) =
+        args.targets.first().filter(|name| name.contains("://") || name.starts_with("git@"))
+    {
+        return Err(fail(&BakeError::Remote(address.clone()), setting));
+    }
     let request = request(args, setting)?;
+    Resolved::check_rights(&args.allowed).map_err(|error| fail(&error, setting))?;
     let definition = read(&Files, &request).map_err(|error| fail(&error, setting))?;
     if let Some(listing) = listing {
         return list(&definition, listing, setting);
@@ -123,6 +130,8 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
         quiet: false,
         debug: args.debug,
         load: Load::Docker,
+        question: targets.iter().any(|target| target.call.is_some()),
+        definition: Some(resolved.json()),
         env: setting.env.clone(),
     };
     if let Some(file) = &args.metadata_file {

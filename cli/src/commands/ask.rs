@@ -14,6 +14,24 @@ use crate::{engine, interrupt};
 
 /// Answers on standard output.
 pub(super) fn run(plan: &BuildPlan, ask: Ask, setting: &Setting<'_>) -> Result<(), Failure> {
+    let (answer, failure) = answer_to(plan, ask, setting)?;
+    if ask.json {
+        setting.printer.line(&answer.json)?;
+    } else {
+        setting.printer.data(&answer.text)?;
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// The answer, and what is wrong all the same.
+///
+/// # Errors
+/// Where there is none.
+pub(super) fn answer_to(
+    plan: &BuildPlan,
+    ask: Ask,
+    setting: &Setting<'_>,
+) -> Result<(Answer, Option<Failure>), Failure> {
     let (answer, error) = match ask.question {
         Question::Describe => (answer::describe(), None),
         question => {
@@ -29,16 +47,9 @@ pub(super) fn run(plan: &BuildPlan, ask: Ask, setting: &Setting<'_>) -> Result<(
     if let Some(path) = &plan.metadata_file {
         result_files::write(path, format!("{:#}\n", result_files::answer(&answer)).as_bytes())?;
     }
-    if ask.json {
-        setting.printer.line(&answer.json)?;
-    } else {
-        setting.printer.data(&answer.text)?;
-    }
-    match error {
-        Some(failure) => Err(failure),
-        None if answer.failed && !ask.ignore_status => Err(Failure::Reported),
-        None => Ok(()),
-    }
+    let found = answer.failed && !ask.ignore_status;
+    let failure = error.or_else(|| found.then_some(Failure::Reported));
+    Ok((answer, failure))
 }
 
 /// Asks the engine; the error is one that is part of the answer.

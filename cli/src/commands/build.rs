@@ -96,7 +96,10 @@ pub(super) fn hand_over(
     settings: &crate::settings::Settings,
     setting: &Setting<'_>,
 ) -> Result<(), Failure> {
-    let Some(daemon) = Daemon::running(setting.env) else { return Ok(()) };
+    let Some(daemon) = Daemon::running(setting.env) else {
+        setting.printer.note("neither Docker nor podman is running: the image is in the local store only");
+        return Ok(());
+    };
     let store = engine::store(settings)?;
     let _lease = store.lease()?;
     let images =

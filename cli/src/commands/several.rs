@@ -15,10 +15,12 @@ use garboard_compose::{DockerfileSource as File, NamedContext as Context, RESOUR
 use tokio::sync::Notify;
 
 use super::{Setting, ask, build, result_files};
-use crate::args::{BuildPlan, Call, Cli, Command, Surroundings};
+use crate::answer::Answer;
+use crate::args::{Ask, BuildPlan, Call, Cli, Command, Surroundings};
 use crate::env::Env;
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::text::printable;
 use crate::{docker, engine, interrupt, report};
 
 /// Targets that are worked on at once if nothing else is said. More would only hold files open.
@@ -39,6 +41,10 @@ pub(crate) struct Wanted {
     pub(crate) debug: bool,
     /// Which images a running Docker or podman gets as well.
     pub(crate) load: Load,
+    /// Nothing is built, questions are answered: for all targets that make sense.
+    pub(crate) question: bool,
+    /// What answers as JSON are put into: groups and targets, as they are printed.
+    pub(crate) definition: Option<String>,
     /// The environment that secrets, agents and build arguments are looked up in.
     pub(crate) env: Env,
 }
@@ -78,7 +84,8 @@ pub(crate) fn build_all(
         return if has_failed { Err(Failure::Reported) } else { Ok(Vec::new()) };
     };
     if plans.iter().any(|plan| matches!(plan.call, Call::Ask(_))) {
-        return ask_all(&plans, setting).map(|()| Vec::new());
+        ask_all(&targets, &plans, wanted, setting)?;
+        return if has_failed { Err(Failure::Reported) } else { Ok(Vec::new()) };
     }
     if first.progress != crate::progress::Mode::RawJson {
         let mut warnings: Vec<&String> = plans.iter().flat_map(|plan| &plan.warnings).collect();
@@ -106,7 +113,7 @@ fn plans<'t>(
     for target in targets {
         match plan(target, wanted) {
             Ok(plan) => read.push((target, plan)),
-            Err(failure) if wanted.keep_going => {
+            Err(failure) if wanted.keep_going || wanted.question => {
                 setting.printer.error(&report::failure(&failure, setting.printer.palette()));
                 left_out.insert(&target.name);
             }
@@ -128,8 +135,14 @@ fn plans<'t>(
     }
 }
 
-/// Answers questions about targets, one after the other.
-fn ask_all(plans: &[BuildPlan], setting: &Setting<'_>) -> Result<(), Failure> {
+/// Answers questions about targets, one after the other. What can't be answered for one is told, and doesn't keep the others
+/// from theirs.
+fn ask_all(
+    targets: &[&Target],
+    plans: &[BuildPlan],
+    wanted: &Wanted,
+    setting: &Setting<'_>,
+) -> Result<(), Failure> {
     let question = |plan: &BuildPlan| match plan.call {
         Call::Ask(ask) => Some(ask),
         Call::Build => None,
@@ -138,15 +151,77 @@ fn ask_all(plans: &[BuildPlan], setting: &Setting<'_>) -> Result<(), Failure> {
     let asks = asks.ok_or_else(|| {
         Failure::hinted("either all targets are built, or none", "`--call` sets the question for all")
     })?;
-    let mut result = Ok(());
-    for (plan, ask) in std::iter::zip(plans, asks) {
-        match ask::run(plan, ask, setting) {
-            Ok(()) => {}
-            Err(Failure::Reported) => result = Err(Failure::Reported),
-            Err(other) => return Err(other),
+    let mut document = Document::new(wanted.definition.as_deref());
+    let (mut result, mut first) = (Ok(()), true);
+    for ((target, plan), ask) in std::iter::zip(targets, plans).zip(asks) {
+        let answered = ask::answer_to(plan, ask, setting);
+        let failure = match answered {
+            Ok((answer, failure)) => {
+                if ask.json {
+                    document.add(&target.name, ask, &answer);
+                } else {
+                    let name = if plans.len() > 1 {
+                        format!("{}\n\n", printable(&target.name))
+                    } else {
+                        String::new()
+                    };
+                    let space = if first { "" } else { "\n" };
+                    setting.printer.data(format!("{space}{name}{}", answer.text))?;
+                    first = false;
+                }
+                failure
+            }
+            Err(failure) => Some(failure),
+        };
+        match failure {
+            None => {}
+            Some(Failure::Reported) => result = Err(Failure::Reported),
+            Some(Failure::Build(failure)) if failure.interrupted => return Err(Failure::Build(failure)),
+            Some(failure) => {
+                let failure = match failure {
+                    Failure::Build(failure) => Failure::Build(Box::new(BuildFailure {
+                        message: named(target, plans.len(), &failure.message),
+                        ..*failure
+                    })),
+                    other => other,
+                };
+                setting.printer.error(&report::failure(&failure, setting.printer.palette()));
+                result = Err(Failure::Reported);
+            }
         }
     }
+    if let Some(text) = document.text() {
+        setting.printer.line(text)?;
+    }
     result
+}
+
+/// Answers of several targets in one JSON document, in the form of buildx: what each target is, and what was asked.
+struct Document {
+    all: serde_json::Value,
+    answered: bool,
+}
+
+impl Document {
+    fn new(definition: Option<&str>) -> Self {
+        let mut all: serde_json::Value = definition
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_else(|| serde_json::json!({}));
+        if let Some(targets) = all.get_mut("target").and_then(serde_json::Value::as_object_mut) {
+            targets.values_mut().for_each(|target| *target = serde_json::json!({ "build": target.take() }));
+        }
+        Self { all, answered: false }
+    }
+
+    fn add(&mut self, target: &str, ask: Ask, answer: &Answer) {
+        let value = serde_json::from_str(&answer.json).unwrap_or_default();
+        self.all["target"][target][ask.question.name()] = value;
+        self.answered = true;
+    }
+
+    fn text(&self) -> Option<String> {
+        self.answered.then(|| format!("{:#}", self.all))
+    }
 }
 
 async fn run(

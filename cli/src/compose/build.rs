@@ -53,6 +53,8 @@ pub(super) fn run(compose: &Compose<'_>, args: BuildArgs) -> Result<(), Failure>
         progress: progress.map(|mode| if mode == "json" { "rawjson".to_owned() } else { mode }),
         debug: false,
         load: if args.load { Load::All } else { Load::None },
+        question: args.check,
+        definition: None,
         // Secrets and agents are taken from the project's variables.
         env: setting.env.with(&project.environment),
     };

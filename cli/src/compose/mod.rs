@@ -27,6 +27,7 @@ pub(crate) fn run(args: ComposeArgs, setting: &Setting<'_>) -> Result<(), Failur
     let ComposeArgs { project, command } = args;
     let printer = printer(&project, setting)?;
     let setting = &Setting { printer: &printer, ..*setting };
+    check_progress(&project, setting)?;
     let compose = Compose { setting, options: options(&project, setting.env)?, project: &project };
     match command {
         ComposeCommand::Config(args) => config::run(&compose, &args),
@@ -36,6 +37,18 @@ pub(crate) fn run(args: ComposeArgs, setting: &Setting<'_>) -> Result<(), Failur
         ComposeCommand::Images(args) => transfer::images(&compose, &args),
         ComposeCommand::Version(args) => config::version(&compose, &args),
         ComposeCommand::Containers(words) => Err(containers(&words)),
+    }
+}
+
+/// Refuses a progress that there is not, whatever the command shows of it.
+fn check_progress(args: &args::ProjectArgs, setting: &Setting<'_>) -> Result<(), Failure> {
+    let from_env = || setting.env.filled(env::COMPOSE_PROGRESS);
+    match args.progress.as_deref().or_else(from_env) {
+        None | Some("" | "auto" | "tty" | "plain" | "json" | "rawjson" | "quiet" | "none") => Ok(()),
+        Some(other) => {
+            let message = format!("unsupported --progress value {:?}", printable(other));
+            Err(Failure::hinted(message, "auto, tty, plain, json or quiet"))
+        }
     }
 }
 

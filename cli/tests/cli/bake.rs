@@ -74,6 +74,53 @@ fn print_and_list() {
     ");
 }
 
+/// An empty folder is the one that the program runs in, not all there are.
+#[test]
+fn rights_that_are_none() {
+    let context = TestContext::new();
+    context.write("docker-bake.hcl", "target \"default\" {\n  secret = [\"id=x,src=/etc/hostname\"]\n}\n");
+    for (right, message) in [
+        ("frob", "unknown entitlement key \"frob\""),
+        ("fs.reed=/x", "did you mean `fs.read`?"),
+        ("fs.read=", "isn't allowed: fs.read=/etc/hostname"),
+        ("fs", "isn't allowed: fs.read=/etc/hostname"),
+        ("fs.write=/", "isn't allowed: fs.read=/etc/hostname"),
+        ("fs.read=/usr", "isn't allowed: fs.read=/etc/hostname"),
+    ] {
+        let said = context.run(&["bake", "--allow", right]);
+        assert!(said.contains("exit code: 1") && said.contains(message), "{said}");
+    }
+    for right in ["fs=*", "fs.read=/etc"] {
+        let said = context.run(&["bake", "--allow", right]);
+        assert!(!said.contains("isn't allowed"), "{said}");
+    }
+}
+
+#[test]
+fn answers_of_several_targets() {
+    let context = TestContext::new();
+    context.write(
+        "docker-bake.hcl",
+        "group \"default\" { targets = [\"a\", \"b\"] }
+target \"a\" { dockerfile-inline = \"RUM x\" }
+target \"b\" { dockerfile-inline = \"FROM scratch AS one\\nARG Q=1\\n\" }
+",
+    );
+    let output = context.output(&["bake", "--call=outline,format=json"], b"");
+    let answers: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!output.status.success(), "one has no answer");
+    assert_eq!(answers["group"]["default"]["targets"], serde_json::json!(["a", "b"]));
+    assert_eq!(answers["target"]["b"]["outline"]["args"][0]["name"], "Q");
+    assert_eq!(answers["target"]["b"]["build"]["context"], ".");
+    assert_eq!(answers["target"]["a"].get("outline"), None);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("target a: dockerfile parse error"));
+    let said = context.run(&["bake", "--check", "--keep-going=false"]);
+    assert!(
+        said.contains("target a: dockerfile parse error") && said.contains("\nb\n\nCheck complete"),
+        "{said}"
+    );
+}
+
 #[test]
 fn mistakes() {
     insta::assert_snapshot!(project().run(&["bake", "ap", "--print"]), @"

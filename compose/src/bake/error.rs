@@ -66,6 +66,17 @@ pub enum BakeError {
         /// One that is there and was probably meant.
         near: Option<String>,
     },
+    /// What `--allow` allows is no right.
+    #[error("unknown entitlement key {right:?}")]
+    UnknownRight {
+        /// What was given.
+        right: String,
+        /// One that there is and was probably meant.
+        near: Option<String>,
+    },
+    /// A bake file that is not on this machine.
+    #[error("can't read `{0}`: bake files on other machines are not supported")]
+    Remote(String),
     /// A target is its own context.
     #[error("target {0} cannot link to itself")]
     SelfLink(String),
@@ -210,6 +221,11 @@ impl BakeError {
     /// What may help.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::UnknownTarget { name, near: Some(near) } if near == name => {
+                Some(format!("`{name}` is a group, in a circle or where only a target can be"))
+            }
+            Self::UnknownRight { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
+            Self::Remote(_) => Some("get the file first, and name it with `-f`".to_owned()),
             Self::UnknownTarget { near: Some(near), .. } => Some(format!("there is a target `{near}`")),
             Self::Compose(error) => error.hint.clone(),
             Self::NoFile => {

@@ -6,11 +6,15 @@ use std::path::{Component, Path, PathBuf};
 use super::composite::{Fields, Notation, flag};
 use super::config::is_local;
 use super::error::BakeError;
+use super::nearest::nearest;
 use super::resolved::Resolved;
 use super::spec::TargetSpec;
 use crate::csv;
 use crate::source::{FileSource, lexical};
 use crate::target::DockerfileSource;
+
+/// What `--allow` may begin with.
+const RIGHTS: [&str; 7] = ["network.host", "security.insecure", "device", "ssh", "fs", "fs.read", "fs.write"];
 
 impl Resolved {
     /// What targets may only do when the user allows it: what isn't among `allowed`, in the notation of `--allow`.
@@ -32,6 +36,21 @@ impl Resolved {
         needed.dedup();
         needed.retain(|right| !allowed.iter().any(|allowed| fence.allows(allowed, right)));
         needed
+    }
+
+    /// Refuses rights that there are not.
+    ///
+    /// # Errors
+    /// [`BakeError::UnknownRight`] for the first.
+    pub fn check_rights(allowed: &[String]) -> Result<(), BakeError> {
+        for right in allowed {
+            let kind = right.split_once('=').map_or(right.as_str(), |(kind, _)| kind);
+            if !RIGHTS.contains(&kind) {
+                let near = nearest(kind, RIGHTS.iter().copied()).map(str::to_owned);
+                return Err(BakeError::UnknownRight { right: kind.to_owned(), near });
+            }
+        }
+        Ok(())
     }
 
     /// The files that a target reads.
@@ -144,7 +163,7 @@ impl Fence<'_> {
         let (kind, folder) = allowed.split_once('=').unwrap_or((allowed, ""));
         match right.split_once('=') {
             Some((needed, path)) if kind == needed || kind == "fs" => {
-                folder == "*" || folder.is_empty() || Path::new(path).starts_with(self.real(folder))
+                folder == "*" || Path::new(path).starts_with(self.real(folder))
             }
             _ => allowed == right,
         }

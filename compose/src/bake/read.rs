@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::compose_input;
 use super::config::Config;
+use super::config::is_local;
 use super::diagnostic::Source;
 use super::document::Document;
 use super::error::BakeError;
@@ -161,6 +162,7 @@ fn file(source: &dyn FileSource, request: &Request, name: &str) -> Result<Read, 
         _ => source.read(&request.working_dir.join(Path::new(name))),
     };
     let bytes = bytes.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if !is_local(name) => BakeError::Remote(path()),
         io::ErrorKind::NotFound => BakeError::Missing { path: path() },
         io::ErrorKind::FileTooLarge => BakeError::TooLarge { path: path() },
         _ => BakeError::Read { path: path(), source: error },
