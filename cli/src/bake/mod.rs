@@ -17,6 +17,9 @@ use crate::env;
 use crate::failure::Failure;
 use crate::text::printable;
 
+/// The right to outputs that remove files.
+const DELETE: &str = "buildx.local.delete";
+
 /// Runs the command.
 pub(crate) fn run(args: &BakeArgs, setting: &Setting<'_>) -> Result<(), Failure> {
     let listing = args.list.as_deref().map(Listing::parse).transpose().map_err(Failure::message)?;
@@ -28,9 +31,10 @@ pub(crate) fn run(args: &BakeArgs, setting: &Setting<'_>) -> Result<(), Failure>
         return Err(Failure::hinted(message, "leave it out: there are no builder instances"));
     }
     // The first target may be the address of a definition.
-    if let Some(address) =
-        args.targets.first().filter(|name| name.contains("://") || name.starts_with("git@"))
-    {
+    let is_address = |name: &&String| {
+        name.contains("://") || ["git@", "github.com/"].iter().any(|start| name.starts_with(start))
+    };
+    if let Some(address) = args.targets.first().filter(is_address) {
         return Err(fail(&BakeError::Remote(address.clone()), setting));
     }
     let request = request(args, setting)?;
@@ -120,7 +124,12 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
         return Err(Failure::hinted(message, format!("to allow it, add {}", flags.join(" "))));
     }
     let mut targets = resolved.targets().map_err(|error| fail(&error, setting))?;
+    let deletes = args.allowed.iter().any(|right| right == DELETE);
     for target in &mut targets {
+        // Outputs ask for it, not the file.
+        if deletes && !target.entitlements.iter().any(|right| right == DELETE) {
+            target.entitlements.push(DELETE.to_owned());
+        }
         target.call.take_if(|call| call.is_empty() || call == "build");
     }
     let wanted = Wanted {

@@ -84,22 +84,19 @@ async fn build(
         setting.printer.note(explain::report(&Explanation::of_last_build(&store)?).trim_end());
     }
     let outcome = result?;
-    if plan.load {
-        hand_over(&outcome, &settings, setting)?;
+    if plan.load && !hand_over(&outcome, &settings, setting)? {
+        tell_not_loaded(&plan, setting);
     }
     finish(&plan, &outcome, &ended, platforms, setting)
 }
 
-/// Gives the image to Docker or podman where one is running, which is what `--load` is for there.
+/// Gives the image to Docker or podman where one is running, which is what `--load` is for there; says whether one is.
 pub(super) fn hand_over(
     outcome: &BuildOutcome,
     settings: &crate::settings::Settings,
     setting: &Setting<'_>,
-) -> Result<(), Failure> {
-    let Some(daemon) = Daemon::running(setting.env) else {
-        setting.printer.note("neither Docker nor podman is running: the image is in the local store only");
-        return Ok(());
-    };
+) -> Result<bool, Failure> {
+    let Some(daemon) = Daemon::running(setting.env) else { return Ok(false) };
     let store = engine::store(settings)?;
     let _lease = store.lease()?;
     let images =
@@ -108,7 +105,14 @@ pub(super) fn hand_over(
         let said = daemon.load(&store, &images)?;
         setting.printer.note(said.trim_end());
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Says that nobody is there to load images.
+pub(super) fn tell_not_loaded(plan: &BuildPlan, setting: &Setting<'_>) {
+    if matches!(plan.progress, Mode::Plain | Mode::Tty) {
+        setting.printer.note("not loaded: neither Docker nor podman is running");
+    }
 }
 
 /// The display that was asked for.

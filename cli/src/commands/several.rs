@@ -84,7 +84,7 @@ pub(crate) fn build_all(
         return if has_failed { Err(Failure::Reported) } else { Ok(Vec::new()) };
     };
     if plans.iter().any(|plan| matches!(plan.call, Call::Ask(_))) {
-        ask_all(&targets, &plans, wanted, setting)?;
+        ask_all(&targets, &plans, given, wanted, setting)?;
         return if has_failed { Err(Failure::Reported) } else { Ok(Vec::new()) };
     }
     if first.progress != crate::progress::Mode::RawJson {
@@ -120,6 +120,10 @@ fn plans<'t>(
             Err(failure) => return Err(failure),
         }
     }
+    if wanted.question {
+        // What a target is built from isn't needed for that.
+        return Ok(read.into_iter().unzip());
+    }
     loop {
         let before = read.len();
         read.retain(|(target, _)| {
@@ -135,11 +139,12 @@ fn plans<'t>(
     }
 }
 
-/// Answers questions about targets, one after the other. What can't be answered for one is told, and doesn't keep the others
+/// Answers questions about targets, of which `given` were asked for, one after the other. What can't be answered for one is told, and doesn't keep the others
 /// from theirs.
 fn ask_all(
     targets: &[&Target],
     plans: &[BuildPlan],
+    given: usize,
     wanted: &Wanted,
     setting: &Setting<'_>,
 ) -> Result<(), Failure> {
@@ -160,11 +165,8 @@ fn ask_all(
                 if ask.json {
                     document.add(&target.name, ask, &answer);
                 } else {
-                    let name = if plans.len() > 1 {
-                        format!("{}\n\n", printable(&target.name))
-                    } else {
-                        String::new()
-                    };
+                    let name =
+                        if given > 1 { format!("{}\n\n", printable(&target.name)) } else { String::new() };
                     let space = if first { "" } else { "\n" };
                     setting.printer.data(format!("{space}{name}{}", answer.text))?;
                     first = false;
@@ -180,7 +182,7 @@ fn ask_all(
             Some(failure) => {
                 let failure = match failure {
                     Failure::Build(failure) => Failure::Build(Box::new(BuildFailure {
-                        message: named(target, plans.len(), &failure.message),
+                        message: named(target, given, &failure.message),
                         ..*failure
                     })),
                     other => other,
@@ -254,16 +256,22 @@ async fn run(
     build::tell(plan, settings, setting);
     let ended = ended.map_err(|failure| Failure::Build(Box::new(failure)))?;
     let mut failed = report_failures(targets, &ended, setting);
-    let mut done = Vec::new();
+    let (mut done, mut is_kept_here) = (Vec::new(), false);
     for ((target, plan), outcome) in std::iter::zip(targets, plans).zip(ended) {
         let Ok(outcome) = outcome else { continue };
-        if plan.load
-            && let Err(failure) = build::hand_over(&outcome, settings, setting)
-        {
-            setting.printer.error(&report::failure(&failure, setting.printer.palette()));
-            failed = failed.or(Some(Failure::Reported));
+        if plan.load {
+            match build::hand_over(&outcome, settings, setting) {
+                Ok(handed_over) => is_kept_here |= !handed_over,
+                Err(failure) => {
+                    setting.printer.error(&report::failure(&failure, setting.printer.palette()));
+                    failed = failed.or(Some(Failure::Reported));
+                }
+            }
         }
         done.push(Done { name: target.name.clone(), platforms: plan.request.platforms.len(), outcome });
+    }
+    if is_kept_here {
+        build::tell_not_loaded(plan, setting);
     }
     failed.map_or(Ok(done), Err)
 }

@@ -149,39 +149,39 @@ pub(crate) struct ConfigArgs {
     pub(super) lock_image_digests: bool,
 
     /// Print the names of services
-    #[arg(long = "services", group = "what")]
+    #[arg(long = "services")]
     pub(super) services_only: bool,
 
     /// Print the names of images
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) images: bool,
 
     /// Print the names of profiles
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) profiles: bool,
 
     /// Print the names of volumes
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) volumes: bool,
 
     /// Print the names of networks
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) networks: bool,
 
     /// Print the names of models
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) models: bool,
 
     /// Print digests of what the containers of these services are made from; `*` for all
-    #[arg(long, value_name = "SERVICES", group = "what")]
+    #[arg(long, value_name = "SERVICES")]
     pub(super) hash: Option<String>,
 
     /// Print the variables that the files name
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) variables: bool,
 
     /// Print the variables that there are
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) environment: bool,
 }
 

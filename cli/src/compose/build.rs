@@ -33,6 +33,7 @@ pub(super) fn run(compose: &Compose<'_>, args: BuildArgs) -> Result<(), Failure>
         proxies: docker::proxy_args(setting.env).into_iter().collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    super::check_progress(args.progress.as_deref())?;
     let plan = project.plan(&options, &Files).map_err(|error| compose.fail(&error))?;
     if plan.wanted.is_empty() {
         setting.printer.warn("No services to build");
@@ -46,6 +47,7 @@ pub(super) fn run(compose: &Compose<'_>, args: BuildArgs) -> Result<(), Failure>
     }
     let from_env = || setting.env.filled(env::COMPOSE_PROGRESS).map(str::to_owned);
     let progress = args.progress.or_else(|| compose.project.progress.clone()).or_else(from_env);
+    let progress = progress.filter(|mode| !mode.is_empty());
     let wanted = Wanted {
         parallel: compose.parallel()?,
         keep_going: args.keep_going,

@@ -27,7 +27,8 @@ pub(crate) fn run(args: ComposeArgs, setting: &Setting<'_>) -> Result<(), Failur
     let ComposeArgs { project, command } = args;
     let printer = printer(&project, setting)?;
     let setting = &Setting { printer: &printer, ..*setting };
-    check_progress(&project, setting)?;
+    let from_env = setting.env.filled(env::COMPOSE_PROGRESS);
+    check_progress(project.progress.as_deref().or(from_env))?;
     let compose = Compose { setting, options: options(&project, setting.env)?, project: &project };
     match command {
         ComposeCommand::Config(args) => config::run(&compose, &args),
@@ -41,9 +42,8 @@ pub(crate) fn run(args: ComposeArgs, setting: &Setting<'_>) -> Result<(), Failur
 }
 
 /// Refuses a progress that there is not, whatever the command shows of it.
-fn check_progress(args: &args::ProjectArgs, setting: &Setting<'_>) -> Result<(), Failure> {
-    let from_env = || setting.env.filled(env::COMPOSE_PROGRESS);
-    match args.progress.as_deref().or_else(from_env) {
+fn check_progress(mode: Option<&str>) -> Result<(), Failure> {
+    match mode {
         None | Some("" | "auto" | "tty" | "plain" | "json" | "rawjson" | "quiet" | "none") => Ok(()),
         Some(other) => {
             let message = format!("unsupported --progress value {:?}", printable(other));

@@ -86,6 +86,7 @@ fn rights_that_are_none() {
         ("fs", "isn't allowed: fs.read=/etc/hostname"),
         ("fs.write=/", "isn't allowed: fs.read=/etc/hostname"),
         ("fs.read=/usr", "isn't allowed: fs.read=/etc/hostname"),
+        ("buildx.local.delete", "isn't allowed: fs.read=/etc/hostname"),
     ] {
         let said = context.run(&["bake", "--allow", right]);
         assert!(said.contains("exit code: 1") && said.contains(message), "{said}");

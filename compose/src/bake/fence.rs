@@ -14,7 +14,20 @@ use crate::source::{FileSource, lexical};
 use crate::target::DockerfileSource;
 
 /// What `--allow` may begin with.
-const RIGHTS: [&str; 7] = ["network.host", "security.insecure", "device", "ssh", "fs", "fs.read", "fs.write"];
+const RIGHTS: [&str; 11] = [
+    "network.host",
+    "security.insecure",
+    "buildx.local.delete",
+    "device",
+    "ssh",
+    "fs",
+    "fs.read",
+    "fs.write",
+    // Asked for by nothing here: that images are pushed and loaded is in the targets.
+    "image",
+    "image.push",
+    "image.load",
+];
 
 impl Resolved {
     /// What targets may only do when the user allows it: what isn't among `allowed`, in the notation of `--allow`.
@@ -162,7 +175,7 @@ impl Fence<'_> {
     fn allows(&self, allowed: &str, right: &str) -> bool {
         let (kind, folder) = allowed.split_once('=').unwrap_or((allowed, ""));
         match right.split_once('=') {
-            Some((needed, path)) if kind == needed || kind == "fs" => {
+            Some((needed, path)) if kind == needed || kind == "fs" && needed.starts_with("fs.") => {
                 folder == "*" || Path::new(path).starts_with(self.real(folder))
             }
             _ => allowed == right,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compose_input;
@@ -159,10 +159,12 @@ fn file(source: &dyn FileSource, request: &Request, name: &str) -> Result<Read, 
     let path = || name.to_owned();
     let bytes = match name {
         "-" => source.standard_input(),
-        _ => source.read(&request.working_dir.join(Path::new(name))),
+        _ => source.read(&request.working_dir.join(name.strip_prefix("cwd://").unwrap_or(name))),
     };
     let bytes = bytes.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound if !is_local(name) => BakeError::Remote(path()),
+        io::ErrorKind::NotFound if !is_local(name.strip_prefix("cwd://").unwrap_or(name)) => {
+            BakeError::Remote(path())
+        }
         io::ErrorKind::NotFound => BakeError::Missing { path: path() },
         io::ErrorKind::FileTooLarge => BakeError::TooLarge { path: path() },
         _ => BakeError::Read { path: path(), source: error },
