@@ -1,4 +1,4 @@
-//! A server of buckets that looks at signatures: `s3s-fs`, from crates.io.
+//! A server of buckets that looks at signatures: `s3s-fs`, which `cargo install` builds.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
