@@ -55,6 +55,7 @@ pub use delta::Delta;
 pub use diff::{DiffOptions, TreeStamp, diff_overlay, diff_trees};
 pub use digest::{TreeHasher, digest_of};
 pub use error::LayerError;
+pub use path::split as split_path;
 pub use planned::{Content, Open, Planned};
 pub use read_ahead::ReadAhead;
 pub use retime::{Retimed, clamp_times};

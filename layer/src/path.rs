@@ -30,7 +30,7 @@ pub(crate) fn os(path: &[u8]) -> &Path {
 }
 
 /// Folder and last component; the folder of a top-level name is the empty path.
-pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|b| *b == b'/') {
         Some(i) => (&path[..i], &path[i + 1..]),
         None => (b"", path),

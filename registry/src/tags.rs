@@ -12,8 +12,6 @@ use crate::transport::{Call, Payload};
 
 /// Tags asked for at once.
 const PAGE: usize = 1000;
-/// More pages are not read: a registry that goes on for ever is broken.
-const MAX_PAGES: usize = 100;
 /// Bytes of a page.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -36,15 +34,8 @@ pub struct Listing {
 }
 
 impl Client {
-    /// The tags in the repository of `reference` that begin with `prefix`; none if there is no such repository.
-    ///
-    /// # Errors
-    /// What the registry answers, or why it doesn't.
-    pub async fn tags(&self, reference: &Reference, prefix: &str) -> Result<Vec<String>, Error> {
-        Ok(self.tags_after(reference, prefix, prefix, MAX_PAGES).await?.names)
-    }
-
-    /// Those of the tags that begin with `prefix` that come after `after`, on so many of the registry's pages at most.
+    /// The tags in the repository of `reference` that begin with `prefix` and come after `after`, on so many of the registry's
+    /// pages at most; none if there is no such repository.
     /// Registries that don't list tags in order, or from one on, give earlier ones, too.
     ///
     /// # Errors

@@ -195,7 +195,7 @@ impl<'a> Folder<'a> {
     }
 
     fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Placed {
-        let (dir, target) = split(target);
+        let (dir, target) = garboard_layer::split_path(target);
         let dir = self.open_dir(dir)?;
         self.replace(path, |parent, name| {
             Ok(rustix::fs::linkat(&dir, OsStr::from_bytes(target), parent, name, AtFlags::empty())?)
@@ -231,7 +231,7 @@ impl<'a> Folder<'a> {
 
     /// The folder that a path is in, and the path's last name.
     fn parent<'s, 'p>(&'s mut self, path: &'p [u8]) -> Placed<(BorrowedFd<'s>, &'p OsStr)> {
-        let (dir, name) = split(path);
+        let (dir, name) = garboard_layer::split_path(path);
         if self.parent.as_ref().is_none_or(|(at, _)| at != dir) {
             self.parent = Some((dir.to_vec(), self.open_dir(dir)?));
         }
@@ -305,14 +305,6 @@ fn times(mtime: Mtime) -> Timestamps {
 fn is_dir(parent: BorrowedFd<'_>, name: &OsStr) -> bool {
     rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
-}
-
-/// A path's folder and its last name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|b| *b == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
-    }
 }
 
 #[cfg(test)]

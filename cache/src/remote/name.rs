@@ -1,5 +1,7 @@
 //! Names of segments: each says all that is needed to fetch it and to check what comes.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use garboard_layer::ContentDigest;
@@ -119,6 +121,24 @@ pub(super) async fn newest(names: &impl Names, prefix: &str) -> Result<Vec<Strin
     Ok(found)
 }
 
+/// The names of segments that were listed, by what they are names of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Listed(Arc<Mutex<HashMap<Digest, String>>>);
+
+impl Listed {
+    /// Notes names that begin with `prefix`; what is no segment's is passed over.
+    pub(super) fn note(&self, prefix: &str, names: &[String]) {
+        let digest = |name: &String| SegmentName::parse(name.strip_prefix(prefix)?)?.digest();
+        let found = names.iter().filter_map(|name| Some((digest(name)?, name.clone())));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+    }
+
+    /// The name of a segment, if it was listed.
+    pub(super) fn name(&self, segment: &Digest) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(segment).cloned()
+    }
+}
+
 /// The segments with these names, the oldest first; what is no segment's name is passed over.
 pub(super) fn segments<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Descriptor> {
     let mut names: Vec<SegmentName> = names.filter_map(SegmentName::parse).collect();
@@ -130,8 +150,6 @@ pub(super) fn segments<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Descript
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[test]

@@ -4,14 +4,11 @@
 //! registry keeps them. Its tag says all that is needed to fetch it: when it was made, its size and its digest. So the
 //! list of tags is the index, and there is nothing that two builds could overwrite each other.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use garboard_registry::{
     BlobSource, BytesSource, Client, Descriptor, Error, Listing, Pushed, Reference, media_type,
 };
 
-use super::name::{Names, SegmentName, newest, prefix, segments};
+use super::name::{Listed, Names, SegmentName, newest, prefix, segments};
 
 const ARTIFACT: &str = "application/vnd.garboard.cache.v1";
 
@@ -23,14 +20,14 @@ const CACHE: &str = "garboard.cache";
 pub struct RegistryCache {
     client: Client,
     reference: Reference,
-    /// The tags of segments that were listed, by the segments' digests.
-    listed: Arc<Mutex<HashMap<String, String>>>,
+    /// The tags of its segments.
+    listed: Listed,
 }
 
 impl RegistryCache {
     /// The cache of this name; without a tag: `latest`.
     pub fn new(client: Client, reference: Reference) -> Self {
-        Self { client, reference, listed: Arc::default() }
+        Self { client, reference, listed: Listed::default() }
     }
 
     /// Its name.
@@ -51,8 +48,7 @@ impl RegistryCache {
     pub(super) async fn segments(&self) -> Result<Vec<Descriptor>, Error> {
         let prefix = self.prefix();
         let tags = newest(self, &prefix).await?;
-        let by_digest = tags.iter().filter_map(|tag| Some((tag.rsplit_once('-')?.1.to_owned(), tag.clone())));
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner).extend(by_digest);
+        self.listed.note(&prefix, &tags);
         Ok(segments(tags.iter().map(|tag| &tag[prefix.len()..])))
     }
 
@@ -69,9 +65,7 @@ impl RegistryCache {
     /// [`super::Segment::replaces`].
     pub(super) async fn remove(&self, segments: &[Descriptor]) -> Result<(), Error> {
         for segment in segments {
-            let hex = segment.digest.digest();
-            let tag = self.listed.lock().unwrap_or_else(PoisonError::into_inner).get(hex).cloned();
-            let Some(tag) = tag else { continue };
+            let Some(tag) = self.listed.name(&segment.digest) else { continue };
             let name = self.reference.with_tag(&tag)?;
             // Somebody else may be cleaning, too.
             let Some(manifest) = self.client.head_manifest(&name).await? else { continue };

@@ -4,8 +4,8 @@
 //! it. So the list of those names is the index, as the tags are in a registry. Nothing but what a segment of all replaced is
 //! removed here: the bucket's own rules remove what is old, and what is in use is made new before it is.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use garboard_registry::{BlobSource, Bucket, BytesSource, Descriptor, Error, Listing, Pushed, S3Settings};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
 use super::Reach;
-use super::name::{Names, SegmentName, newest, segments};
+use super::name::{Listed, Names, SegmentName, newest, segments};
 
 /// What addresses begin with.
 const SCHEME: &str = "s3:";
@@ -51,15 +51,15 @@ struct Address {
 pub struct S3Cache {
     bucket: Bucket,
     settings: Arc<BucketSettings>,
-    /// Where segments are that were listed.
-    listed: Arc<Mutex<HashMap<Digest, String>>>,
+    /// The keys of its segments.
+    listed: Listed,
 }
 
 impl S3Cache {
     /// The cache that is meant. Does no I/O.
     pub fn new(reach: &Reach, settings: BucketSettings) -> Self {
         let bucket = Bucket::new(&reach.client, reach.cloud.clone(), settings.bucket.clone());
-        Self { bucket, settings: Arc::new(settings), listed: Arc::default() }
+        Self { bucket, settings: Arc::new(settings), listed: Listed::default() }
     }
 
     /// As an origin names it. Keys that were given are no part of it: later the environment's have to do.
@@ -116,20 +116,15 @@ impl S3Cache {
     }
 
     pub(super) async fn segments(&self) -> Result<Vec<Descriptor>, Error> {
-        let mut found: HashMap<String, String> = HashMap::new();
+        // Under several names there may be the same segment.
+        let mut found: BTreeSet<String> = BTreeSet::new();
         for name in &self.settings.names {
             let folder = self.folder(name);
             let keys = newest(self, &folder).await?;
-            found.extend(
-                keys.into_iter().filter_map(|key| Some((key.strip_prefix(&folder)?.to_owned(), key))),
-            );
+            self.listed.note(&folder, &keys);
+            found.extend(keys.iter().filter_map(|key| key.strip_prefix(&folder)).map(str::to_owned));
         }
-        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, key) in &found {
-            let segment = SegmentName::parse(name).and_then(|name| name.descriptor());
-            listed.extend(segment.map(|segment| (segment.digest, key.clone())));
-        }
-        Ok(segments(found.keys().map(String::as_str)))
+        Ok(segments(found.iter().map(String::as_str)))
     }
 
     pub(super) async fn blob_into<S: AsyncWrite + Send + Unpin>(
@@ -137,8 +132,7 @@ impl S3Cache {
         blob: &Descriptor,
         new_sink: impl FnMut() -> std::io::Result<S> + Send,
     ) -> Result<S, Error> {
-        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).get(&blob.digest).cloned();
-        let key = listed.unwrap_or_else(|| self.blob_key(&blob.digest));
+        let key = self.listed.name(&blob.digest).unwrap_or_else(|| self.blob_key(&blob.digest));
         self.bucket.fetch(&key, blob, new_sink).await
     }
 
@@ -157,8 +151,7 @@ impl S3Cache {
 
     pub(super) async fn remove(&self, segments: &[Descriptor]) -> Result<(), Error> {
         for segment in segments {
-            let key =
-                self.listed.lock().unwrap_or_else(PoisonError::into_inner).get(&segment.digest).cloned();
+            let key = self.listed.name(&segment.digest);
             let file = key.as_deref().and_then(|key| key.rsplit('/').next());
             let Some(file) = file else { continue };
             for name in &self.settings.names {

@@ -6,7 +6,7 @@ pub(crate) mod args;
 
 use std::path::Path;
 
-use garboard_compose::bake::{BakeError, Definition, Request, Resolved, read};
+use garboard_compose::bake::{BakeError, Definition, Request, Resolved, is_address, read};
 use garboard_registry::Platform;
 
 use self::args::{BakeArgs, Listing};
@@ -31,10 +31,7 @@ pub(crate) fn run(args: &BakeArgs, setting: &Setting<'_>) -> Result<(), Failure>
         return Err(Failure::hinted(message, "leave it out: there are no builder instances"));
     }
     // The first target may be the address of a definition.
-    let is_address = |name: &&String| {
-        name.contains("://") || ["git@", "github.com/"].iter().any(|start| name.starts_with(start))
-    };
-    if let Some(address) = args.targets.first().filter(is_address) {
+    if let Some(address) = args.targets.first().filter(|name| is_address(name)) {
         return Err(fail(&BakeError::Remote(address.clone()), setting));
     }
     let request = request(args, setting)?;
@@ -132,6 +129,7 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
         }
         target.call.take_if(|call| call.is_empty() || call == "build");
     }
+    let question = targets.iter().any(|target| target.call.is_some());
     let wanted = Wanted {
         parallel: None,
         keep_going: args.keep_going,
@@ -139,8 +137,8 @@ fn build(resolved: &Resolved, args: &BakeArgs, setting: &Setting<'_>) -> Result<
         quiet: false,
         debug: args.debug,
         load: Load::Docker,
-        question: targets.iter().any(|target| target.call.is_some()),
-        definition: Some(resolved.json()),
+        question,
+        definition: question.then(|| resolved.json()),
         env: setting.env.clone(),
     };
     if let Some(file) = &args.metadata_file {

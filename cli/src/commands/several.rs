@@ -139,8 +139,8 @@ fn plans<'t>(
     }
 }
 
-/// Answers questions about targets, of which `given` were asked for, one after the other. What can't be answered for one is told, and doesn't keep the others
-/// from theirs.
+/// Answers questions about targets, of which `given` were asked for, one after the other. What can't be answered for one is
+/// told, and doesn't keep the others from theirs.
 fn ask_all(
     targets: &[&Target],
     plans: &[BuildPlan],
@@ -181,10 +181,7 @@ fn ask_all(
             Some(Failure::Build(failure)) if failure.interrupted => return Err(Failure::Build(failure)),
             Some(failure) => {
                 let failure = match failure {
-                    Failure::Build(failure) => Failure::Build(Box::new(BuildFailure {
-                        message: named(target, given, &failure.message),
-                        ..*failure
-                    })),
+                    Failure::Build(failure) => named(target, given, *failure),
                     other => other,
                 };
                 setting.printer.error(&report::failure(&failure, setting.printer.palette()));
@@ -290,12 +287,8 @@ fn report_failures(
         return Some(Failure::Build(failure.clone()));
     }
     for (target, failure) in failures().filter(|(_, failure)| !failure.follows) {
-        let failure = BuildFailure {
-            message: named(target, ended.len(), &failure.message),
-            ..failure.as_ref().clone()
-        };
-        let text = report::failure(&Failure::Build(Box::new(failure)), setting.printer.palette());
-        setting.printer.error(&text);
+        let failure = named(target, ended.len(), failure.as_ref().clone());
+        setting.printer.error(&report::failure(&failure, setting.printer.palette()));
     }
     let given_up: Vec<&str> =
         failures().filter(|(_, failure)| failure.follows).map(|(target, _)| target.name.as_str()).collect();
@@ -305,8 +298,12 @@ fn report_failures(
     failures().next().map(|_| Failure::Reported)
 }
 
-fn named(target: &Target, targets: usize, message: &str) -> String {
-    if targets == 1 { message.to_owned() } else { format!("target {}: {message}", target.name) }
+/// A failure that says whose it is, where there are several targets.
+fn named(target: &Target, targets: usize, mut failure: BuildFailure) -> Failure {
+    if targets > 1 {
+        failure.message = format!("target {}: {}", target.name, failure.message);
+    }
+    Failure::Build(Box::new(failure))
 }
 
 /// Adds to a plan what a command line can't have: links to other targets, and a Dockerfile in the other file.

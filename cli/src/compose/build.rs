@@ -8,7 +8,6 @@ use super::source::Files;
 use crate::commands::Setting;
 use crate::commands::several::{self, Load, Wanted};
 use crate::docker;
-use crate::env;
 use crate::failure::Failure;
 
 /// Builds services, or says what would be built.
@@ -45,14 +44,12 @@ pub(super) fn run(compose: &Compose<'_>, args: BuildArgs) -> Result<(), Failure>
     if compose.project.dry_run {
         return dry_run(&plan, setting);
     }
-    let from_env = || setting.env.filled(env::COMPOSE_PROGRESS).map(str::to_owned);
-    let progress = args.progress.or_else(|| compose.project.progress.clone()).or_else(from_env);
-    let progress = progress.filter(|mode| !mode.is_empty());
+    let progress = args.progress.as_deref().or_else(|| compose.progress()).filter(|mode| !mode.is_empty());
     let wanted = Wanted {
         parallel: compose.parallel()?,
         keep_going: args.keep_going,
-        quiet: args.quiet || progress.as_deref() == Some("quiet"),
-        progress: progress.map(|mode| if mode == "json" { "rawjson".to_owned() } else { mode }),
+        quiet: args.quiet || progress == Some("quiet"),
+        progress: progress.map(|mode| if mode == "json" { "rawjson" } else { mode }.to_owned()),
         debug: false,
         load: if args.load { Load::All } else { Load::None },
         question: args.check,

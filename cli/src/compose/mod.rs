@@ -27,9 +27,8 @@ pub(crate) fn run(args: ComposeArgs, setting: &Setting<'_>) -> Result<(), Failur
     let ComposeArgs { project, command } = args;
     let printer = printer(&project, setting)?;
     let setting = &Setting { printer: &printer, ..*setting };
-    let from_env = setting.env.filled(env::COMPOSE_PROGRESS);
-    check_progress(project.progress.as_deref().or(from_env))?;
     let compose = Compose { setting, options: options(&project, setting.env)?, project: &project };
+    check_progress(compose.progress())?;
     match command {
         ComposeCommand::Config(args) => config::run(&compose, &args),
         ComposeCommand::Build(args) => build::run(&compose, *args),
@@ -93,6 +92,12 @@ struct Compose<'a> {
 }
 
 impl Compose<'_> {
+    /// How progress is shown, as far as it is said before the command or in the environment.
+    fn progress(&self) -> Option<&str> {
+        let from_env = || self.setting.env.filled(env::COMPOSE_PROGRESS);
+        self.project.progress.as_deref().or_else(from_env)
+    }
+
     /// Reads the project; `keep`: with what no service uses.
     fn load(&self, services: &[String], keep: bool) -> Result<Project, Failure> {
         let mut project = self.loaded()?;

@@ -288,12 +288,12 @@ fn join(folder: &str, path: &str) -> String {
 
 /// Whether a context is a path.
 pub(crate) fn is_local(place: &str) -> bool {
-    let remote = place.contains("://")
-        || place.starts_with("target:")
-        || place.starts_with("git@")
-        || place.starts_with("github.com/")
-        || place.starts_with("docker-image:");
-    !remote
+    !is_address(place) && !place.starts_with("target:") && !place.starts_with("docker-image:")
+}
+
+/// Whether something is on another machine: an address, or a repository of Git in one of its short forms.
+pub fn is_address(place: &str) -> bool {
+    place.contains("://") || place.starts_with("git@") || place.starts_with("github.com/")
 }
 
 /// A context with the dots of its path worked off.

@@ -50,6 +50,7 @@ use std::path::PathBuf;
 use crate::source::FileSource;
 use config::Config;
 
+pub use config::is_address;
 pub use diagnostic::Diagnostic;
 pub use error::BakeError;
 pub use read::Request;

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compose_input;
-use super::config::Config;
-use super::config::is_local;
+use super::config::{Config, is_local};
 use super::diagnostic::Source;
 use super::document::Document;
 use super::error::BakeError;
@@ -157,14 +156,13 @@ fn files(source: &dyn FileSource, request: &Request) -> Result<Vec<Read>, BakeEr
 
 fn file(source: &dyn FileSource, request: &Request, name: &str) -> Result<Read, BakeError> {
     let path = || name.to_owned();
+    let place = name.strip_prefix("cwd://").unwrap_or(name);
     let bytes = match name {
         "-" => source.standard_input(),
-        _ => source.read(&request.working_dir.join(name.strip_prefix("cwd://").unwrap_or(name))),
+        _ => source.read(&request.working_dir.join(place)),
     };
     let bytes = bytes.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound if !is_local(name.strip_prefix("cwd://").unwrap_or(name)) => {
-            BakeError::Remote(path())
-        }
+        io::ErrorKind::NotFound if !is_local(place) => BakeError::Remote(path()),
         io::ErrorKind::NotFound => BakeError::Missing { path: path() },
         io::ErrorKind::FileTooLarge => BakeError::TooLarge { path: path() },
         _ => BakeError::Read { path: path(), source: error },
